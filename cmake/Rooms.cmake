@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# One static library per room of ARCHITECTURE: uidnfs_room(NAME SOURCES ... ROOMS ... PRIVATE ...).
+# ROOMS are the rooms it may use (public), PRIVATE the third-party targets that stay inside it.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 EXACT REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3>=3.14)
+pkg_check_modules(LIBNFS REQUIRED IMPORTED_TARGET libnfs>=4.0.0)
+
+add_library(uidnfs_flags INTERFACE)
+target_compile_options(uidnfs_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+    -Wno-missing-field-initializers -fstack-protector-strong
+    # g++ 12 reports moves out of an empty optional or variant as uses of garbage.
+    -Wno-maybe-uninitialized)
+target_compile_definitions(uidnfs_flags INTERFACE
+    BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_DATE_TIME
+    _FILE_OFFSET_BITS=64 UIDNFS_VERSION="${PROJECT_VERSION}")
+target_include_directories(uidnfs_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_definitions(uidnfs_flags INTERFACE _FORTIFY_SOURCE=2)
+endif()
+if(UIDNFS_WERROR)
+    target_compile_options(uidnfs_flags INTERFACE -Werror)
+endif()
+if(UIDNFS_SANITIZE)
+    target_compile_options(uidnfs_flags INTERFACE -fsanitize=${UIDNFS_SANITIZE} -fno-omit-frame-pointer)
+    target_link_options(uidnfs_flags INTERFACE -fsanitize=${UIDNFS_SANITIZE})
+endif()
+
+function(uidnfs_room NAME)
+    cmake_parse_arguments(ROOM "" "" "SOURCES;ROOMS;PRIVATE" ${ARGN})
+    add_library(uidnfs_${NAME} STATIC ${ROOM_SOURCES})
+    target_link_libraries(uidnfs_${NAME} PUBLIC uidnfs_flags)
+    foreach(room ${ROOM_ROOMS})
+        target_link_libraries(uidnfs_${NAME} PUBLIC uidnfs_${room})
+    endforeach()
+    target_link_libraries(uidnfs_${NAME} PRIVATE ${ROOM_PRIVATE})
+endfunction()

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Payload without copies: a Slice is a read-only view that keeps the memory behind it alive, whether
+// that is a pooled receive buffer or a slot of the arena. Reference counts are not atomic: slices
+// live and die on the reactor's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace uidnfs::core {
+
+/// Memory with a reference count that knows where to return to.
+class SharedMemory {
+public:
+    SharedMemory(const SharedMemory&) = delete;
+    SharedMemory& operator=(const SharedMemory&) = delete;
+    void retain() noexcept { ++references_; }
+    void release() noexcept {
+        if (--references_ == 0) recycle();
+    }
+
+protected:
+    SharedMemory() = default;
+    ~SharedMemory() = default;
+
+private:
+    virtual void recycle() noexcept = 0;
+
+    std::uint32_t references_ = 0;
+};
+
+class Slice {
+public:
+    Slice() = default;
+    Slice(SharedMemory& owner, const std::byte* data, std::size_t size) noexcept
+        : owner_(&owner), data_(data), size_(size) {
+        owner_->retain();
+    }
+    Slice(const Slice& other) noexcept
+        : owner_(other.owner_), data_(other.data_), size_(other.size_) {
+        if (owner_) owner_->retain();
+    }
+    Slice(Slice&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)),
+          data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)) {}
+    Slice& operator=(Slice other) noexcept {
+        std::swap(owner_, other.owner_);
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
+    ~Slice() {
+        if (owner_) owner_->release();
+    }
+
+    const std::byte* data() const noexcept { return data_; }
+    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+    /// REQUIRES: offset + length <= size().
+    Slice sub(std::size_t offset, std::size_t length) const noexcept {
+        return owner_ ? Slice(*owner_, data_ + offset, length) : Slice();
+    }
+
+private:
+    SharedMemory* owner_ = nullptr;
+    const std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// Blocks of one size that are used again and again; what is idle beyond `keep` is freed.
+class BufferPool {
+public:
+    class Block final : public SharedMemory {
+    public:
+        std::byte* data() noexcept { return data_; }
+        std::size_t capacity() const noexcept { return pool_->block_bytes_; }
+
+    private:
+        friend class BufferPool;
+        Block(BufferPool& pool, std::byte* data) noexcept : pool_(&pool), data_(data) {}
+        void recycle() noexcept override;
+
+        BufferPool* pool_;
+        std::byte* data_;
+    };
+
+    /// `keep`: free blocks that are not given back to the system.
+    BufferPool(std::size_t block_bytes, std::size_t keep) noexcept
+        : block_bytes_(block_bytes), keep_(keep) {}
+    BufferPool(const BufferPool&) = delete;
+    BufferPool& operator=(const BufferPool&) = delete;
+    /// REQUIRES: no slice of it is alive.
+    ~BufferPool();
+
+    /// A block with a reference count of zero: make a Slice of it, or retain() and release() it.
+    Block& take();
+    /// Gives all idle blocks back to the system; for a mount with nothing to do.
+    void trim() noexcept;
+    std::size_t idle() const noexcept { return free_.size(); }
+
+private:
+    void give_back(Block& block) noexcept;
+    void destroy(Block& block) noexcept;
+
+    std::size_t block_bytes_;
+    std::size_t keep_;
+    std::vector<Block*> free_;
+};
+
+}  // namespace uidnfs::core

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/log.hpp"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/syslog_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace uidnfs::core::log {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, Level>, 6> kNames{{
+    {"trace", Level::trace},
+    {"debug", Level::debug},
+    {"info", Level::info},
+    {"warning", Level::warning},
+    {"error", Level::error},
+    {"off", Level::off},
+}};
+
+spdlog::level::level_enum to_spdlog(Level level) noexcept {
+    switch (level) {
+        case Level::trace: return spdlog::level::trace;
+        case Level::debug: return spdlog::level::debug;
+        case Level::info: return spdlog::level::info;
+        case Level::warning: return spdlog::level::warn;
+        case Level::error: return spdlog::level::err;
+        case Level::off: return spdlog::level::off;
+    }
+    return spdlog::level::off;
+}
+
+/// Priorities of sd-daemon(3) as a text prefix.
+std::string_view journal_priority(Level level) noexcept {
+    switch (level) {
+        case Level::trace:
+        case Level::debug: return "<7>";
+        case Level::info: return "<6>";
+        case Level::warning: return "<4>";
+        case Level::error:
+        case Level::off: return "<3>";
+    }
+    return "<3>";
+}
+
+enum class Timestamps { ours, journal };
+
+struct State {
+    std::mutex mutex;  // guards logger, prefix and timestamps; the level is read without it
+    std::shared_ptr<spdlog::logger> logger;
+    std::string prefix;
+    Timestamps timestamps = Timestamps::ours;
+    std::atomic<Level> level{Level::info};
+};
+
+State& state() {
+    static auto* instance = new State;  // outlives every static that may still log at exit
+    return *instance;
+}
+
+std::shared_ptr<spdlog::logger> make_logger(spdlog::sink_ptr sink, const char* pattern) {
+    auto logger = std::make_shared<spdlog::logger>("uidnfs", std::move(sink));
+    logger->set_level(spdlog::level::trace);
+    logger->flush_on(spdlog::level::info);
+    logger->set_pattern(pattern);
+    return logger;
+}
+
+constexpr const char* kFullPattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %v";
+
+std::string printable(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte == 0x7f) {
+            out += fmt::format("\\x{:02x}", byte);
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+Outcome<void> configure(const Options& options) {
+    std::shared_ptr<spdlog::logger> logger;
+    auto timestamps = Timestamps::ours;
+    try {
+        switch (options.destination) {
+            case Destination::standard_error:
+                timestamps =
+                    std::getenv("JOURNAL_STREAM") ? Timestamps::journal : Timestamps::ours;
+                logger = make_logger(
+                    std::make_shared<spdlog::sinks::stderr_sink_mt>(),
+                    timestamps == Timestamps::journal ? "%v" : kFullPattern
+                );
+                break;
+            case Destination::system:
+                logger = make_logger(
+                    std::make_shared<spdlog::sinks::syslog_sink_mt>(
+                        "uidnfs", LOG_PID, LOG_DAEMON, false
+                    ),
+                    "%v"
+                );
+                break;
+            case Destination::file:
+                logger = make_logger(
+                    std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file), kFullPattern
+                );
+                break;
+        }
+    } catch (const spdlog::spdlog_ex& error) {
+        return Failure{
+            EIO,
+            fmt::format(
+                "cannot open the log file {}: {}; choose a file in a directory that can be written",
+                options.file,
+                error.what()
+            )
+        };
+    }
+    auto& s = state();
+    const std::lock_guard lock(s.mutex);
+    s.logger = std::move(logger);
+    s.prefix = options.prefix;
+    s.timestamps = timestamps;
+    s.level = options.level;
+    return {};
+}
+
+void set_level(Level level) noexcept { state().level = level; }
+
+bool is_enabled(Level level) noexcept {
+    return level >= state().level.load(std::memory_order_relaxed);
+}
+
+void write(Level level, std::string_view text) {
+    auto& s = state();
+    const std::lock_guard lock(s.mutex);
+    if (!s.logger) {
+        s.logger = make_logger(std::make_shared<spdlog::sinks::stderr_sink_mt>(), kFullPattern);
+    }
+    const auto priority = s.timestamps == Timestamps::journal ? journal_priority(level) : "";
+    s.logger->log(to_spdlog(level), "{}{}{}", priority, s.prefix, printable(text));
+}
+
+bool parse_level(std::string_view name, Level& level) noexcept {
+    for (const auto& [known, value] : kNames) {
+        if (known == name) {
+            level = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+std::string_view to_string(Level level) noexcept {
+    for (const auto& [name, value] : kNames) {
+        if (value == level) return name;
+    }
+    return "off";
+}
+
+}  // namespace uidnfs::core::log

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/slots.hpp"
+
+namespace uidnfs::core {
+
+std::byte* Slot::data() noexcept { return pool_->at(index_); }
+
+void Slot::recycle() noexcept { pool_->free_.push_back(index_); }
+
+SlotPool::SlotPool(const Arena& arena, const Region& region) : arena_(&arena), region_(region) {
+    free_.reserve(region.capacity);  // recycle() must not fail
+    for (std::uint32_t i = 0; i < *region_.high_water; ++i) {
+        slots_.emplace_back(*this, i);
+        free_.push_back(i);
+    }
+    touched_.assign(region.capacity, 0);
+}
+
+Slot* SlotPool::take() noexcept {
+    if (free_.empty()) {
+        if (*region_.high_water == region_.capacity) return nullptr;
+        slots_.emplace_back(*this, static_cast<std::uint32_t>((*region_.high_water)++));
+        touched_[slots_.back().index()] = 1;
+        return &slots_.back();
+    }
+    const auto index = free_.back();
+    free_.pop_back();
+    touched_[index] = 1;
+    return &slots_[index];
+}
+
+void SlotPool::trim() noexcept {
+    for (const auto index : free_) {
+        if (!touched_[index]) continue;
+        touched_[index] = 0;
+        arena_->discard(region_.offset + std::uint64_t{index} * region_.stride, region_.stride);
+    }
+}
+
+}  // namespace uidnfs::core

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// SlotPool: pieces of the arena into which /dev/fuse is read. The payload of a large WRITE stays where
+// it arrived until the server has it on disk; a Slice of the slot keeps it. Reactor's thread only.
+#pragma once
+
+#include "core/arena.hpp"
+#include "core/buffer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+namespace uidnfs::core {
+
+class SlotPool;
+
+/// One slot while somebody uses it.
+class Slot final : public SharedMemory {
+public:
+    Slot(SlotPool& pool, std::uint32_t index) noexcept : pool_(&pool), index_(index) {}
+    std::byte* data() noexcept;
+    std::uint32_t index() const noexcept { return index_; }
+
+private:
+    void recycle() noexcept override;
+
+    SlotPool* pool_;
+    std::uint32_t index_;
+};
+
+class SlotPool {
+public:
+    static constexpr std::uint32_t kPage = 4096;
+
+    static constexpr RegionSpec spec(
+        std::uint32_t id, std::uint32_t bytes, std::uint64_t count
+    ) noexcept {
+        return {id, (bytes + kPage - 1) / kPage * kPage, count};
+    }
+
+    SlotPool(const Arena& arena, const Region& region);
+    SlotPool(const SlotPool&) = delete;
+    SlotPool& operator=(const SlotPool&) = delete;
+
+    /// A slot with a reference count of zero, the one used last first (its pages are warm); nullptr
+    /// when all are in use.
+    Slot* take() noexcept;
+    std::byte* at(std::uint32_t index) const noexcept {
+        return region_.base + std::uint64_t{index} * region_.stride;
+    }
+    std::uint32_t bytes() const noexcept { return region_.stride; }
+    std::uint64_t capacity() const noexcept { return region_.capacity; }
+    std::uint64_t available() const noexcept {
+        return free_.size() + (region_.capacity - *region_.high_water);
+    }
+    /// Gives the pages of free slots back to the system; for a mount with nothing to do.
+    void trim() noexcept;
+
+private:
+    friend class Slot;
+
+    const Arena* arena_;
+    Region region_;
+    std::deque<Slot> slots_;
+    std::vector<std::uint32_t> free_;
+    std::vector<std::uint8_t> touched_;
+};
+
+}  // namespace uidnfs::core

@@ -21,6 +21,8 @@ public:
     void release() noexcept {
         if (--references_ == 0) recycle();
     }
+    /// Somebody but one holder still looks at it.
+    bool is_shared() const noexcept { return references_ > 1; }
 
 protected:
     SharedMemory() = default;
@@ -64,6 +66,15 @@ public:
     /// REQUIRES: offset + length <= size().
     Slice sub(std::size_t offset, std::size_t length) const noexcept {
         return owner_ ? Slice(*owner_, data_ + offset, length) : Slice();
+    }
+
+    /// `next` begins in the same memory where this slice ends.
+    bool is_followed_by(const Slice& next) const noexcept {
+        return owner_ == next.owner_ && data_ + size_ == next.data_;
+    }
+    /// REQUIRES: is_followed_by(next).
+    Slice joined(const Slice& next) const noexcept {
+        return Slice(*owner_, data_, size_ + next.size_);
     }
 
 private:

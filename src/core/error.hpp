@@ -5,6 +5,7 @@
 
 #include <boost/system/result.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,8 +28,10 @@ class Error {
 public:
     /// Code 0; only what result<> needs to exist.
     constexpr Error() noexcept = default;
+    /// Only from an int, so that Result<std::uint32_t> knows a value from an error.
+    template <std::same_as<int> Code>
     explicit constexpr Error(
-        int code, ErrorSource source = ErrorSource::local, std::uint32_t detail = 0
+        Code code, ErrorSource source = ErrorSource::local, std::uint32_t detail = 0
     ) noexcept
         : code_(code), detail_(detail), source_(source) {}
 

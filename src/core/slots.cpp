@@ -5,7 +5,10 @@ namespace uidnfs::core {
 
 std::byte* Slot::data() noexcept { return pool_->at(index_); }
 
-void Slot::recycle() noexcept { pool_->free_.push_back(index_); }
+void Slot::recycle() noexcept {
+    pool_->free_.push_back(index_);
+    if (pool_->available() == 1 && pool_->available_) pool_->available_();
+}
 
 SlotPool::SlotPool(const Arena& arena, const Region& region) : arena_(&arena), region_(region) {
     free_.reserve(region.capacity);  // recycle() must not fail
@@ -25,6 +28,13 @@ Slot* SlotPool::take() noexcept {
     }
     const auto index = free_.back();
     free_.pop_back();
+    touched_[index] = 1;
+    return &slots_[index];
+}
+
+Slot* SlotPool::adopt(std::uint32_t index) noexcept {
+    if (index >= slots_.size()) return nullptr;
+    std::erase(free_, index);
     touched_[index] = 1;
     return &slots_[index];
 }

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <utility>
 #include <vector>
 
 namespace uidnfs::core {
@@ -46,6 +48,8 @@ public:
     /// A slot with a reference count of zero, the one used last first (its pages are warm); nullptr
     /// when all are in use.
     Slot* take() noexcept;
+    /// A slot that a dead worker used: taken out of the free ones. nullptr when it never existed.
+    Slot* adopt(std::uint32_t index) noexcept;
     std::byte* at(std::uint32_t index) const noexcept {
         return region_.base + std::uint64_t{index} * region_.stride;
     }
@@ -54,6 +58,9 @@ public:
     std::uint64_t available() const noexcept {
         return free_.size() + (region_.capacity - *region_.high_water);
     }
+    /// `callback` is told whenever a slot comes back to a pool that had none. It runs inside of that
+    /// release, so it may only take note. Empty: nobody is told.
+    void on_available(std::function<void()> callback) { available_ = std::move(callback); }
     /// Gives the pages of free slots back to the system; for a mount with nothing to do.
     void trim() noexcept;
 
@@ -65,6 +72,7 @@ private:
     std::deque<Slot> slots_;
     std::vector<std::uint32_t> free_;
     std::vector<std::uint8_t> touched_;
+    std::function<void()> available_;
 };
 
 }  // namespace uidnfs::core

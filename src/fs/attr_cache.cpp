@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/attr_cache.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace uidnfs::fs {
+namespace {
+
+/// More own calls than this under way at once: the oldest stamp is forgotten, at worst a foreign change
+/// is seen where there was none.
+constexpr std::size_t kRemembered = 64;
+
+bool same_content(const nfs::Attr& a, const nfs::Attr& b) noexcept {
+    return a.mtime == b.mtime && a.size == b.size;
+}
+
+void remember(std::vector<Stamp>& stamps, const Stamp& stamp) {
+    if (std::find(stamps.begin(), stamps.end(), stamp) != stamps.end()) return;
+    if (stamps.size() == kRemembered) stamps.erase(stamps.begin());
+    stamps.push_back(stamp);
+}
+
+}  // namespace
+
+std::chrono::milliseconds AttrCache::remaining(core::SteadyTime now) const noexcept {
+    if (!is_fresh(now)) return std::chrono::milliseconds(0);
+    return std::chrono::duration_cast<std::chrono::milliseconds>(expires_ - now);
+}
+
+void AttrCache::adopt(
+    const nfs::Attr& attr, core::SteadyTime now, const TimerRange& range
+) {
+    // nfs(5): unchanged for a whole period doubles the period, a change begins again at the minimum.
+    const bool changed = !attr_ || stamp_of(*attr_) != stamp_of(attr);
+    if (changed) {
+        timeout_ = range.min;
+    } else if (now >= expires_) {
+        timeout_ = std::clamp(timeout_ * 2, range.min, range.max);
+    }
+    attr_ = attr;
+    expires_ = now + timeout_;
+    ++sequence_;
+}
+
+Change AttrCache::learn(
+    const nfs::Attr& attr, Token asked, core::SteadyTime now, const TimerRange& range
+) {
+    if (attr_ && asked < sequence_ && attr.ctime < attr_->ctime) return Change::none;
+    const bool first = !attr_;
+    bool changed = attr_ && stamp_of(*attr_) != stamp_of(attr);
+    const auto expected = std::exchange(ctime_change_, CtimeChange::none);
+    const bool ours =
+        changed && expected == CtimeChange::expected && same_content(*attr_, attr);
+    if (changing_ > 0 && attr_ && produced_.empty()) remember(produced_, stamp_of(*attr_));
+    adopt(attr, now, range);
+    if (first || !changed) return Change::none;
+    if (ours) return Change::own;
+    if (changing_ == 0) return Change::foreign;
+    remember(unexplained_, stamp_of(attr));
+    return Change::none;
+}
+
+Change AttrCache::end_change(
+    const nfs::Wcc& wcc, core::SteadyTime now, const TimerRange& range
+) {
+    --changing_;
+    if (attr_ && produced_.empty()) remember(produced_, stamp_of(*attr_));
+    if (wcc.before) {
+        remember(unexplained_, *wcc.before);
+    } else if (wcc.after && attr_ && !same_content(*attr_, *wcc.after)) {
+        // The server does not say what was there before: nothing proves that only we were.
+        remember(unexplained_, Stamp{~std::uint64_t{0}, {}, {}});
+    }
+    if (wcc.after) {
+        remember(produced_, stamp_of(*wcc.after));
+        // Replies of parallel calls may come in any order; the latest ctime is the newest state.
+        if (!attr_ || !(wcc.after->ctime < attr_->ctime)) {
+            adopt(*wcc.after, now, range);
+        }
+    } else {
+        expire();
+    }
+    return changing_ == 0 ? verdict() : Change::none;
+}
+
+Change AttrCache::verdict() {
+    const bool explained = std::all_of(
+        unexplained_.begin(),
+        unexplained_.end(),
+        [&](const Stamp& stamp) {
+            return std::find(produced_.begin(), produced_.end(), stamp) != produced_.end();
+        }
+    );
+    produced_.clear();
+    unexplained_.clear();
+    return explained ? Change::own : Change::foreign;
+}
+
+}  // namespace uidnfs::fs

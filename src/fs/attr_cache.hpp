@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// AttrCache: the attributes of one inode, how long they may be believed (nfs(5) ac* timers), and whether a
+// change was ours or somebody else's (RFC 1813 2.6 wcc_data). Pure; takes the time as an argument.
+#pragma once
+
+#include "core/clock.hpp"
+#include "fs/stamp.hpp"
+#include "nfs/types.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace uidnfs::fs {
+
+struct TimerRange {
+    std::chrono::milliseconds min{0};
+    std::chrono::milliseconds max{0};
+};
+
+/// What a reply told about the content.
+enum class Change : std::uint8_t { none, own, foreign };
+
+class AttrCache {
+public:
+    /// Order of learning; a request takes one when it is sent.
+    using Token = std::uint64_t;
+
+    bool has_attr() const noexcept { return attr_.has_value(); }
+    /// REQUIRES: has_attr().
+    const nfs::Attr& attr() const noexcept { return *attr_; }
+    bool is_fresh(core::SteadyTime now) const noexcept { return attr_ && now < expires_; }
+    /// Zero when not fresh.
+    std::chrono::milliseconds remaining(core::SteadyTime now) const noexcept;
+    Token token() const noexcept { return sequence_; }
+
+    /// Attributes from a call that changed nothing; `asked` is the token from before the call. Replies
+    /// that were overtaken by newer ones are ignored.
+    Change learn(
+        const nfs::Attr& attr, Token asked, core::SteadyTime now, const TimerRange& range
+    );
+
+    /// Brackets each call of ours that changes the object. A change that only own calls explain is
+    /// `own`; the verdict falls when no own call is under way any more (`none` until then).
+    void begin_change() noexcept { ++changing_; }
+    Change end_change(const nfs::Wcc& wcc, core::SteadyTime now, const TimerRange& range);
+    /// The call failed without saying anything about the object.
+    Change end_change(core::SteadyTime now, const TimerRange& range) {
+        return end_change(nfs::Wcc{}, now, range);
+    }
+
+    /// A call of ours changes the ctime of this object without saying so (LINK, RENAME, REMOVE of one of
+    /// its names): the next attributes may differ in ctime alone and still be ours.
+    void expect_ctime_change() noexcept {
+        ctime_change_ = CtimeChange::expected;
+        expire();
+    }
+
+    /// The next use must ask the server.
+    void expire() noexcept { expires_ = core::SteadyTime::min(); }
+
+private:
+    void adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRange& range);
+    Change verdict();
+
+    std::optional<nfs::Attr> attr_;
+    core::SteadyTime expires_ = core::SteadyTime::min();
+    std::chrono::milliseconds timeout_{0};
+    Token sequence_ = 0;
+
+    enum class CtimeChange : std::uint8_t { none, expected } ctime_change_ = CtimeChange::none;
+    std::uint32_t changing_ = 0;
+    std::vector<Stamp> produced_;     ///< stamps that own calls left behind, newest last
+    std::vector<Stamp> unexplained_;  ///< stamps that nobody has owned up to yet
+};
+
+}  // namespace uidnfs::fs

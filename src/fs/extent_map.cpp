@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/extent_map.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace uidnfs::fs {
+namespace {
+
+void count(std::map<ExtentMap::Epoch, std::size_t>& by_epoch, ExtentMap::Epoch epoch, int sign) {
+    if (sign > 0) {
+        ++by_epoch[epoch];
+    } else if (const auto it = by_epoch.find(epoch); --it->second == 0) {
+        by_epoch.erase(it);
+    }
+}
+
+}  // namespace
+
+ExtentMap::~ExtentMap() {
+    for (auto& [offset, extent] : extents_) journal_.records.erase(extent.record);
+}
+
+void ExtentMap::account(const Extent& extent, int sign) {
+    const auto size = sign > 0 ? extent.data.size() : std::uint64_t{0} - extent.data.size();
+    bytes_ += size;
+    count(held_, extent.epoch, sign);
+    switch (extent.state) {
+        case ExtentState::dirty:
+            dirty_bytes_ += size;
+            count(unsent_, extent.epoch, sign);
+            break;
+        case ExtentState::sending: count(unsent_, extent.epoch, sign); break;
+        case ExtentState::uncommitted: uncommitted_bytes_ += size; break;
+    }
+    if (dirty_bytes_ == 0) dirty_since_ = core::SteadyTime::max();
+    if (uncommitted_bytes_ == 0) uncommitted_since_ = core::SteadyTime::max();
+}
+
+void ExtentMap::mirror(std::uint64_t offset, const Extent& extent) {
+    journal_.records.update(extent.record, [&](ExtentRecord& record) {
+        record.offset = offset;
+        record.length = extent.data.size();
+        record.data = static_cast<std::uint64_t>(extent.data.data() - journal_.slot_base);
+        record.state = extent.state;
+        record.verifier = extent.verifier;
+    });
+}
+
+ExtentMap::Extents::iterator ExtentMap::add(std::uint64_t offset, Extent extent) {
+    if (extent.record == ExtentRecords::kNone) {
+        extent.record = journal_.records.insert(
+            {inode_,
+             offset,
+             extent.data.size(),
+             static_cast<std::uint64_t>(extent.data.data() - journal_.slot_base),
+             extent.state,
+             0,
+             extent.verifier}
+        );
+    } else {
+        mirror(offset, extent);
+    }
+    account(extent, +1);
+    return extents_.insert_or_assign(offset, std::move(extent)).first;
+}
+
+ExtentMap::Extents::iterator ExtentMap::remove(Extents::iterator it) {
+    account(it->second, -1);
+    journal_.records.erase(it->second.record);
+    return extents_.erase(it);
+}
+
+void ExtentMap::set_state(Extents::iterator it, ExtentState state) {
+    account(it->second, -1);
+    it->second.state = state;
+    account(it->second, +1);
+    mirror(it->first, it->second);
+}
+
+void ExtentMap::restore(std::uint32_t record_index, core::Slice data, core::SteadyTime now) {
+    Extent extent;
+    extent.data = std::move(data);
+    extent.epoch = epoch_;
+    extent.record = record_index;
+    add(journal_.records[record_index].offset, std::move(extent));
+    dirty_since_ = std::min(dirty_since_, now);
+}
+
+void ExtentMap::split(std::uint64_t at) {
+    auto it = extents_.upper_bound(at);
+    if (it == extents_.begin()) return;
+    --it;
+    const auto begin = it->first;
+    const auto size = it->second.data.size();
+    if (at <= begin || at >= begin + size) return;
+    Extent tail = it->second;
+    tail.data = it->second.data.sub(at - begin, size - (at - begin));
+    tail.record = ExtentRecords::kNone;
+    account(it->second, -1);
+    it->second.data = it->second.data.sub(0, at - begin);
+    account(it->second, +1);
+    // The tail is recorded before the head is cut: a crash in between leaves both with equal bytes.
+    add(at, std::move(tail));
+    mirror(begin, extents_.find(begin)->second);
+}
+
+void ExtentMap::carve(std::uint64_t begin, std::uint64_t end) {
+    split(begin);
+    split(end);
+    for (auto it = extents_.lower_bound(begin); it != extents_.end() && it->first < end;) {
+        it = remove(it);
+    }
+}
+
+bool ExtentMap::extend_previous(std::uint64_t offset, const core::Slice& data) {
+    auto it = extents_.lower_bound(offset);
+    if (it == extents_.begin()) return false;
+    --it;
+    auto& extent = it->second;
+    if (it->first + extent.data.size() != offset || extent.state != ExtentState::dirty ||
+        extent.epoch != epoch_ || !extent.data.is_followed_by(data)) {
+        return false;
+    }
+    account(extent, -1);
+    extent.data = extent.data.joined(data);
+    account(extent, +1);
+    mirror(it->first, extent);
+    return true;
+}
+
+ExtentMap::Inserted ExtentMap::insert(
+    std::uint64_t offset, core::Slice data, core::SteadyTime now
+) {
+    // A write inside one extent makes three of it.
+    if (journal_.records.size() + 3 > journal_.records.capacity()) return Inserted::no_room;
+    const auto since = std::min(dirty_since_, now);
+    carve(offset, offset + data.size());
+    if (!extend_previous(offset, data)) {
+        Extent extent;
+        extent.data = std::move(data);
+        extent.epoch = epoch_;
+        add(offset, std::move(extent));
+    }
+    dirty_since_ = since;
+    return Inserted::yes;
+}
+
+void ExtentMap::truncate(std::uint64_t size) { carve(size, ~std::uint64_t{0}); }
+
+bool ExtentMap::is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept {
+    return std::any_of(under_way_.begin(), under_way_.end(), [&](const UnderWay& write) {
+        return begin < write.end && write.offset < end;
+    });
+}
+
+std::optional<ExtentMap::Batch> ExtentMap::next_batch(std::uint32_t limit, Send what) {
+    if (dirty_bytes_ == 0) return std::nullopt;
+    auto it = extents_.lower_bound(cursor_);
+    for (std::size_t seen = 0; seen < extents_.size();) {
+        if (it == extents_.end()) it = extents_.begin();
+        const auto first = it;
+        const auto begin = it->first;
+        auto end = begin;
+        std::size_t slices = 0;
+        // A run of dirty neighbours, cut where it would overlap a WRITE under way.
+        while (it != extents_.end() && it->first == end &&
+               it->second.state == ExtentState::dirty && end - begin < limit &&
+               slices < kMaxSlices && !is_under_way(it->first, it->first + it->second.data.size())) {
+            end += it->second.data.size();
+            ++it;
+            ++slices;
+            ++seen;
+        }
+        if (slices == 0) {
+            ++it;
+            ++seen;
+            continue;
+        }
+        if (end - begin < limit && slices < kMaxSlices && what == Send::full_only) continue;
+        end = std::min(end, begin + limit);
+        split(end);
+        Batch batch{next_id_++, begin, static_cast<std::uint32_t>(end - begin), {}};
+        batch.slices.reserve(slices);
+        for (auto e = first; e != extents_.end() && e->first < end; ++e) {
+            batch.slices.push_back(e->second.data);
+            e->second.batch = batch.id;
+            set_state(e, ExtentState::sending);
+        }
+        under_way_.push_back({batch.id, begin, end});
+        cursor_ = end;
+        return batch;
+    }
+    return std::nullopt;
+}
+
+bool ExtentMap::seek_full_run(std::uint64_t offset, std::uint32_t limit) {
+    if (dirty_bytes_ < limit) return false;
+    auto first = extents_.upper_bound(offset);
+    if (first == extents_.begin()) return false;
+    --first;
+    if (first->second.state != ExtentState::dirty) return false;
+    auto end = first->first + first->second.data.size();
+    for (auto next = std::next(first); end - first->first < limit && next != extents_.end() &&
+                                       next->first == end &&
+                                       next->second.state == ExtentState::dirty;
+         ++next) {
+        end += next->second.data.size();
+    }
+    while (end - first->first < limit && first != extents_.begin()) {
+        const auto previous = std::prev(first);
+        if (previous->first + previous->second.data.size() != first->first ||
+            previous->second.state != ExtentState::dirty) {
+            break;
+        }
+        first = previous;
+    }
+    cursor_ = first->first;
+    return end - first->first >= limit;
+}
+
+bool ExtentMap::is_one_batch(std::uint32_t limit) const {
+    if (extents_.empty() || bytes_ != dirty_bytes_ || !under_way_.empty()) return false;
+    if (bytes_ > limit || extents_.size() > kMaxSlices) return false;
+    return end() - extents_.begin()->first == bytes_;
+}
+
+void ExtentMap::sent(
+    const Batch& batch,
+    std::uint32_t count,
+    Kept kept,
+    const nfs::Verifier& verifier,
+    core::SteadyTime now
+) {
+    std::erase_if(under_way_, [&](const UnderWay& write) { return write.id == batch.id; });
+    const auto done = batch.offset + count;
+    const auto end = batch.offset + batch.length;
+    split(done);
+    for (auto it = extents_.lower_bound(batch.offset); it != extents_.end() && it->first < end;) {
+        if (it->second.state != ExtentState::sending || it->second.batch != batch.id) {
+            ++it;
+        } else if (it->first >= done) {
+            set_state(it, ExtentState::dirty);
+            dirty_since_ = std::min(dirty_since_, now);
+            ++it;
+        } else if (kept == Kept::disk) {
+            it = remove(it);
+        } else {
+            it->second.verifier = verifier;
+            it->second.batch = 0;
+            set_state(it, ExtentState::uncommitted);
+            uncommitted_since_ = std::min(uncommitted_since_, now);
+            ++it;
+        }
+    }
+}
+
+void ExtentMap::failed(const Batch& batch, core::SteadyTime now) {
+    sent(batch, batch.length, Kept::disk, {}, now);
+}
+
+void ExtentMap::begin_commit() noexcept {
+    ++commit_id_;
+    for (auto& [offset, extent] : extents_) {
+        if (extent.state == ExtentState::uncommitted) extent.batch = commit_id_;
+    }
+}
+
+void ExtentMap::committed(const nfs::Verifier& verifier, core::SteadyTime now) {
+    for (auto it = extents_.begin(); it != extents_.end();) {
+        if (it->second.state != ExtentState::uncommitted || it->second.batch != commit_id_) {
+            ++it;
+        } else if (it->second.verifier == verifier) {
+            it = remove(it);
+        } else {
+            set_state(it, ExtentState::dirty);
+            dirty_since_ = std::min(dirty_since_, now);
+            ++it;
+        }
+    }
+}
+
+void ExtentMap::commit_failed() {
+    for (auto it = extents_.begin(); it != extents_.end();) {
+        const bool covered =
+            it->second.state == ExtentState::uncommitted && it->second.batch == commit_id_;
+        it = covered ? remove(it) : std::next(it);
+    }
+}
+
+bool ExtentMap::is_sent(Epoch epoch) const noexcept {
+    return unsent_.empty() || unsent_.begin()->first > epoch;
+}
+
+bool ExtentMap::is_stable(Epoch epoch) const noexcept {
+    return held_.empty() || held_.begin()->first > epoch;
+}
+
+bool ExtentMap::overlaps_unsent(std::uint64_t offset, std::uint64_t length) const {
+    if (unsent_.empty()) return false;
+    auto it = extents_.upper_bound(offset);
+    if (it != extents_.begin()) --it;
+    for (; it != extents_.end() && it->first < offset + length; ++it) {
+        if (it->first + it->second.data.size() > offset &&
+            it->second.state != ExtentState::uncommitted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+std::uint64_t ExtentMap::end() const noexcept {
+    if (extents_.empty()) return 0;
+    const auto& [offset, extent] = *extents_.rbegin();
+    return offset + extent.data.size();
+}
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// ExtentMap: the bytes of one file that applications were told are written and that the server does not
+// have on disk yet. Decides what to send next and what a reply means; does no I/O. Every extent is
+// mirrored as a record in the arena. Owned by the file's Inode; reactor's thread only.
+//
+// INVARIANT: extents do not overlap; the newest bytes win. A WRITE under way owns copies of its slices,
+// so an extent may be cut while it is being sent.
+#pragma once
+
+#include "core/buffer.hpp"
+#include "core/clock.hpp"
+#include "fs/records.hpp"
+#include "nfs/types.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace uidnfs::fs {
+
+/// Where extents are mirrored.
+struct ExtentJournal {
+    ExtentRecords& records;
+    const std::byte* slot_base;  ///< start of the slot region
+};
+
+class ExtentMap {
+public:
+    /// Extents put in before next_epoch() have a smaller epoch than those after it, so that a flush ends
+    /// although somebody goes on writing.
+    using Epoch = std::uint64_t;
+
+    /// Counted against the budget besides its bytes: a million one-byte writes are not free.
+    static constexpr std::uint64_t kExtentCost = 512;
+    /// Slices in one WRITE (well below IOV_MAX).
+    static constexpr std::size_t kMaxSlices = 256;
+
+    struct Batch {
+        std::uint32_t id = 0;
+        std::uint64_t offset = 0;
+        std::uint32_t length = 0;
+        std::vector<core::Slice> slices;
+    };
+
+    enum class Send : std::uint8_t {
+        full_only,  ///< only what fills a WRITE
+        all,
+    };
+
+    ExtentMap(ExtentJournal journal, std::uint64_t inode) noexcept
+        : journal_(journal), inode_(inode) {}
+    ExtentMap(const ExtentMap&) = delete;
+    ExtentMap& operator=(const ExtentMap&) = delete;
+    ~ExtentMap();
+
+    /// Rebuilds from a record of a worker that died: the bytes must be sent again.
+    void restore(std::uint32_t record_index, core::Slice data, core::SteadyTime now);
+
+    /// ENOSPC of the journal (too many extents): false, and nothing changed.
+    enum class Inserted : std::uint8_t { yes, no_room };
+    Inserted insert(std::uint64_t offset, core::Slice data, core::SteadyTime now);
+    /// Forgets everything at and beyond `size`: the file is being cut.
+    void truncate(std::uint64_t size);
+
+    /// The next WRITE that may be sent now: at most `limit` bytes, never overlapping one under way.
+    std::optional<Batch> next_batch(std::uint32_t limit, Send what);
+    /// The dirty bytes around `offset` fill a WRITE; the next search begins with them.
+    bool seek_full_run(std::uint64_t offset, std::uint32_t limit);
+    /// All that is not sent fits one WRITE, and nothing is under way or uncommitted.
+    bool is_one_batch(std::uint32_t limit) const;
+    /// The server took the first `count` bytes; `stable` ones are done.
+    enum class Kept : std::uint8_t { volatile_memory, disk };
+    void sent(
+        const Batch& batch,
+        std::uint32_t count,
+        Kept kept,
+        const nfs::Verifier& verifier,
+        core::SteadyTime now
+    );
+    /// The server refused: the bytes are lost (their error is told elsewhere).
+    void failed(const Batch& batch, core::SteadyTime now);
+
+    /// Marks what a COMMIT sent now covers.
+    void begin_commit() noexcept;
+    /// Bytes under another verifier were lost by the server and become dirty again.
+    void committed(const nfs::Verifier& verifier, core::SteadyTime now);
+    void commit_failed();
+
+    Epoch next_epoch() noexcept { return epoch_++; }
+    /// Everything up to `epoch` was answered by the server (or given up).
+    bool is_sent(Epoch epoch) const noexcept;
+    /// Everything up to `epoch` is on the server's disk (or given up).
+    bool is_stable(Epoch epoch) const noexcept;
+
+    /// Some of the range was not answered by the server yet: a READ would not see it.
+    bool overlaps_unsent(std::uint64_t offset, std::uint64_t length) const;
+    /// End of the last byte held; 0 when empty.
+    std::uint64_t end() const noexcept;
+    bool empty() const noexcept { return extents_.empty(); }
+    bool has_unsent() const noexcept { return !unsent_.empty(); }
+    bool has_uncommitted() const noexcept { return uncommitted_bytes_ > 0; }
+    std::size_t batches_under_way() const noexcept { return under_way_.size(); }
+    std::uint64_t bytes() const noexcept { return bytes_; }
+    std::uint64_t dirty_bytes() const noexcept { return dirty_bytes_; }
+    /// bytes() and what the extents themselves cost.
+    std::uint64_t footprint() const noexcept { return bytes_ + extents_.size() * kExtentCost; }
+    /// When the oldest bytes that are dirty, or uncommitted, were put in; max() when there are none.
+    core::SteadyTime dirty_since() const noexcept { return dirty_since_; }
+    core::SteadyTime uncommitted_since() const noexcept { return uncommitted_since_; }
+
+    template <class F>
+    void for_each(F&& visit) const {
+        for (const auto& [offset, extent] : extents_) visit(offset, extent.data.size());
+    }
+
+private:
+    struct Extent {
+        core::Slice data;
+        ExtentState state = ExtentState::dirty;
+        std::uint32_t batch = 0;  ///< the WRITE that carries it; with `uncommitted`, the COMMIT
+        Epoch epoch = 0;
+        nfs::Verifier verifier{};
+        std::uint32_t record = ExtentRecords::kNone;
+    };
+    using Extents = std::map<std::uint64_t, Extent>;
+    struct UnderWay {
+        std::uint32_t id;
+        std::uint64_t offset;
+        std::uint64_t end;
+    };
+
+    void carve(std::uint64_t begin, std::uint64_t end);
+    /// Splits the extent that contains `at` strictly inside, so that an extent begins there.
+    void split(std::uint64_t at);
+    bool extend_previous(std::uint64_t offset, const core::Slice& data);
+    Extents::iterator add(std::uint64_t offset, Extent extent);
+    Extents::iterator remove(Extents::iterator it);
+    void set_state(Extents::iterator it, ExtentState state);
+    void account(const Extent& extent, int sign);
+    void mirror(std::uint64_t offset, const Extent& extent);
+    bool is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept;
+
+    ExtentJournal journal_;
+    std::uint64_t inode_;
+    Extents extents_;
+    std::vector<UnderWay> under_way_;
+    std::map<Epoch, std::size_t> unsent_;  ///< extents dirty or being sent, by epoch
+    std::map<Epoch, std::size_t> held_;    ///< all extents, by epoch
+    Epoch epoch_ = 1;
+    std::uint32_t next_id_ = 1;
+    std::uint32_t commit_id_ = 0;
+    std::uint64_t cursor_ = 0;  ///< where the search for a batch goes on
+    std::uint64_t bytes_ = 0;
+    std::uint64_t dirty_bytes_ = 0;
+    std::uint64_t uncommitted_bytes_ = 0;
+    core::SteadyTime dirty_since_ = core::SteadyTime::max();
+    core::SteadyTime uncommitted_since_ = core::SteadyTime::max();
+};
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/filesystem.hpp"
+
+#include "core/log.hpp"
+#include "fs/timed.hpp"
+
+#include <cerrno>
+#include <random>
+
+namespace uidnfs::fs {
+namespace {
+
+/// `df` and its like must not hang on a silent server.
+constexpr auto kPatience = std::chrono::milliseconds(900);
+
+std::uint64_t random_bits() {
+    std::random_device device;
+    return std::uint64_t{device()} << 32 | device();
+}
+
+std::chrono::nanoseconds tick_of(const nfs::FsInfo& info) {
+    const auto tick = std::chrono::seconds(info.time_delta.seconds) +
+                      std::chrono::nanoseconds(info.time_delta.nanoseconds);
+    return std::min<std::chrono::nanoseconds>(tick, std::chrono::seconds(1));
+}
+
+}  // namespace
+
+std::span<const core::RegionSpec> Filesystem::arena_regions() { return kRegions; }
+
+Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
+    : deps_(deps),
+      options_(std::move(options)),
+      slots_(deps.arena, deps.arena.region(kSlotRegion)),
+      extent_records_(deps.arena.region(kExtentRegion)),
+      cursor_records_(deps.arena.region(kCursorRegion)),
+      silly_records_(deps.arena.region(kSillyRegion)),
+      inodes_(InodeRecords(deps.arena.region(kInodeRegion))),
+      opens_(OpenRecords(deps.arena.region(kOpenRegion))),
+      writer_(
+          {deps.reactor,
+           deps.client,
+           deps.clock,
+           slots_,
+           inodes_,
+           {extent_records_, deps.arena.region(kSlotRegion).base},
+           [this](const InodeRef& inode, const nfs::Wcc& wcc) { finish_change(inode, wcc); },
+           [this](const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked) {
+               learn(inode, attr, asked);
+           },
+           options_.credential},
+          options_.write_behind
+      ),
+      server_clock_(tick_of(deps.client.fs_info())),
+      boot_nonce_(random_bits()) {
+    const auto inode = inodes_.add_root(deps.client.root(), root);
+    learn(inode, root, inode->attrs.token());
+    restore();
+}
+
+Filesystem::~Filesystem() = default;
+
+void Filesystem::restore() {
+    // What a worker that died had acknowledged and not yet committed goes to the server again.
+    for (ExtentRecords::Index i = 0; i < extent_records_.high_water(); ++i) {
+        if (!extent_records_.is_valid(i)) continue;
+        if (const auto inode = inodes_.find(extent_records_[i].inode)) writer_.restore(inode, i);
+    }
+}
+
+core::SlotPool& Filesystem::slots() noexcept { return slots_; }
+
+nfs::CallContext Filesystem::context(const Caller&) const { return {options_.credential}; }
+
+void Filesystem::refuse(const Caller& caller) {
+    if (counts_.refused_callers++ > 0) return;
+    core::log::warning(
+        "uid {} refused on {}; use app_uid={} or access=any",
+        caller.uid.value(),
+        options_.mount_name,
+        caller.uid.value()
+    );
+}
+
+core::Result<InodeRef> Filesystem::enter(const Caller& caller, InodeId id) {
+    if (!options_.gate.may_enter(caller.uid)) {
+        refuse(caller);
+        return core::Error(EACCES);
+    }
+    auto inode = inodes_.find(id);
+    if (!inode) return core::Error(ESTALE);
+    return inode;
+}
+
+TimerRange Filesystem::timers(const Inode& inode) const noexcept {
+    const auto& t = options_.timers;
+    return inode.is_directory() ? TimerRange{t.dir_min, t.dir_max}
+                                : TimerRange{t.file_min, t.file_max};
+}
+
+void Filesystem::forget(InodeId id, std::uint64_t count) {
+    if (id == kRootId) return;
+    if (const auto inode = inodes_.find(id)) inodes_.remove_lookups(inode, count);
+}
+
+core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, InodeId) {
+    // Whoever can reach the path may ask how full it is, as with any file system.
+    const auto context = this->context(caller);
+    auto ask = [](Filesystem& self, nfs::CallContext ctx) -> core::Task<core::Result<nfs::FsStat>> {
+        const auto& root = self.deps_.client.root();
+        if (!self.path_conf_) {
+            if (auto conf = co_await self.deps_.client.pathconf(ctx, root)) {
+                self.path_conf_ = *conf;
+            }
+        }
+        auto reply = co_await self.deps_.client.fsstat(ctx, root);
+        if (!reply) co_return reply.error();
+        co_return reply->stat;
+    };
+    const auto answer = co_await within(deps_.reactor, kPatience, ask(*this, context));
+    if (!answer || !*answer) {
+        if (last_statfs_) co_return *last_statfs_;
+        co_return answer ? answer->error() : core::Error(ETIMEDOUT);
+    }
+    const auto& stat = **answer;
+    struct statvfs out{};
+    out.f_bsize = 4096;
+    out.f_frsize = 4096;
+    out.f_blocks = stat.total_bytes / out.f_frsize;
+    out.f_bfree = stat.free_bytes / out.f_frsize;
+    out.f_bavail = stat.available_bytes / out.f_frsize;
+    out.f_files = stat.total_files;
+    out.f_ffree = stat.free_files;
+    out.f_favail = stat.available_files;
+    out.f_namemax = path_conf_ ? path_conf_->name_max : 255;
+    last_statfs_ = out;
+    co_return out;
+}
+
+FsStatus Filesystem::status() const {
+    auto out = counts_;
+    out.inodes = inodes_.size();
+    out.open_files = opens_.size();
+    out.bytes_not_committed = writer_.bytes_held();
+    out.write_behind_budget = writer_.budget();
+    out.write_errors = writer_.errors();
+    return out;
+}
+
+core::Task<std::vector<LostRange>> Filesystem::drain(core::SteadyTime deadline) {
+    co_return co_await writer_.drain(deadline);
+}
+
+void Filesystem::trim() {
+    writer_.trim();
+    slots_.trim();
+}
+
+}  // namespace uidnfs::fs

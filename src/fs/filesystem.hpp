@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// Filesystem: file semantics over nfs::Client; knows neither libfuse nor libnfs. Owned by the worker's
+// main; everything on the reactor's thread. Each operation is a coroutine that ends exactly once; names
+// and slices are passed by value because the caller's buffer is gone by then.
+#pragma once
+
+#include "core/arena.hpp"
+#include "core/clock.hpp"
+#include "core/error.hpp"
+#include "core/reactor.hpp"
+#include "core/slots.hpp"
+#include "core/task.hpp"
+#include "fs/inode_table.hpp"
+#include "fs/open_table.hpp"
+#include "fs/options.hpp"
+#include "fs/stamp.hpp"
+#include "fs/types.hpp"
+#include "fs/writer.hpp"
+#include "nfs/client.hpp"
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace uidnfs::fs {
+
+class Filesystem {
+public:
+    struct Deps {
+        core::Reactor& reactor;
+        nfs::Client& client;
+        core::Arena& arena;
+        const core::Clock& clock;
+        Invalidator& invalidator;
+    };
+
+    /// Regions that the arena of a mount must have.
+    static std::span<const core::RegionSpec> arena_regions();
+
+    /// `root`: attributes of the export's root as the mount step saw them.
+    Filesystem(Deps deps, Options options, const nfs::Attr& root);
+    ~Filesystem();
+
+    /// Where requests are read into; the payload of a large WRITE stays there.
+    core::SlotPool& slots() noexcept;
+
+    core::Task<core::Result<Entry>> lookup(Caller caller, InodeId parent, std::string name);
+    /// Undoes `count` lookups of an entry that was given to the kernel (or that it never got).
+    void forget(InodeId id, std::uint64_t count);
+    core::Task<core::Result<AttrReply>> getattr(Caller caller, InodeId id);
+    core::Task<core::Result<AttrReply>> setattr(Caller caller, InodeId id, SetAttrRequest request);
+    /// `mask`: R_OK, W_OK, X_OK of access(2); 0 asks for existence.
+    core::Task<core::Result<void>> access(Caller caller, InodeId id, int mask);
+    core::Task<core::Result<std::string>> readlink(Caller caller, InodeId id);
+    /// `rdev` as in mknod(2); type in `mode`.
+    core::Task<core::Result<Entry>> mknod(
+        Caller caller, InodeId parent, std::string name, mode_t mode, dev_t rdev
+    );
+    core::Task<core::Result<Entry>> mkdir(
+        Caller caller, InodeId parent, std::string name, mode_t mode
+    );
+    core::Task<core::Result<Entry>> symlink(
+        Caller caller, InodeId parent, std::string name, std::string target
+    );
+    core::Task<core::Result<void>> unlink(Caller caller, InodeId parent, std::string name);
+    core::Task<core::Result<void>> rmdir(Caller caller, InodeId parent, std::string name);
+    core::Task<core::Result<void>> rename(
+        Caller caller,
+        InodeId from_parent,
+        std::string from_name,
+        InodeId to_parent,
+        std::string to_name,
+        RenameMode mode
+    );
+    core::Task<core::Result<Entry>> link(
+        Caller caller, InodeId id, InodeId new_parent, std::string new_name
+    );
+
+    /// `flags`: as in open(2), O_TRUNC included; FMODE_EXEC (0x20) marks an exec.
+    core::Task<core::Result<OpenReply>> open(Caller caller, InodeId id, int flags);
+    core::Task<core::Result<CreateReply>> create(
+        Caller caller, InodeId parent, std::string name, mode_t mode, int flags
+    );
+    core::Task<core::Result<ReadData>> read(OpenId open, std::uint64_t offset, std::size_t size);
+    core::Task<core::Result<std::size_t>> write(
+        OpenId open, std::uint64_t offset, core::Slice data, WriteOrigin origin
+    );
+    /// A descriptor was closed: everything written so far is on the server, or its error is told.
+    core::Task<core::Result<void>> flush(OpenId open);
+    core::Task<core::Result<void>> fsync(OpenId open);
+    /// The last descriptor is gone. Its own errors were told by flush().
+    core::Task<void> release(OpenId open);
+
+    core::Task<core::Result<OpenReply>> opendir(Caller caller, InodeId id);
+    /// From `offset` (0 or some DirItem::next_offset) until the sink is full or the directory ends.
+    /// Entries taken with Listing::plus count as lookups. The sink is called on the reactor's thread.
+    core::Task<core::Result<void>> readdir(
+        OpenId open, std::uint64_t offset, Listing listing, DirSink sink
+    );
+    core::Task<core::Result<void>> fsyncdir(OpenId open);
+    void releasedir(OpenId open);
+
+    core::Task<core::Result<struct statvfs>> statfs(Caller caller, InodeId id);
+
+    FsStatus status() const;
+    /// Brings everything written to the server's disk; what is not there at `deadline` is returned.
+    core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
+    /// Gives idle memory back to the system.
+    void trim();
+
+private:
+    // Who, what, how long (filesystem.cpp)
+    core::Result<InodeRef> enter(const Caller& caller, InodeId id);
+    nfs::CallContext context(const Caller& caller) const;
+    TimerRange timers(const Inode& inode) const noexcept;
+    core::SteadyTime now() const { return deps_.clock.now(); }
+    void refuse(const Caller& caller);
+
+    // What replies tell (filesystem_attributes.cpp)
+    void learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked);
+    void finish_change(const InodeRef& inode, const nfs::Wcc& wcc);
+    void on_foreign_change(const InodeRef& inode);
+    void settle_pages(Inode& inode);
+    struct stat present(const Inode& inode) const;
+    AttrReply attr_reply(const Inode& inode) const;
+    Validity entry_valid(const Inode& parent) const;
+    Entry entry(const Inode& parent, const InodeRef& inode);
+    core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
+    core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);
+    core::Task<core::Result<nfs::AccessBits>> rights(nfs::CallContext context, InodeRef inode);
+    void remember_rights(Inode& inode, nfs::AccessBits granted);
+    core::Task<core::Result<AttrReply>> change(
+        nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
+    );
+
+    // Names (filesystem_names.cpp)
+    core::Task<core::Result<InodeRef>> adopt_created(
+        nfs::CallContext context, InodeRef parent, std::string name, nfs::CreateReply reply
+    );
+    core::Task<core::Result<Entry>> finish_create(
+        nfs::CallContext context,
+        InodeRef parent,
+        std::string name,
+        core::Result<nfs::CreateReply> reply
+    );
+    core::Task<core::Result<void>> make_silly(
+        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+    );
+    core::Task<void> undo_silly(
+        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+    );
+    core::Task<void> remove_silly(nfs::CallContext context, InodeRef inode);
+    core::Task<core::Result<nfs::RenameReply>> rename_call(
+        nfs::CallContext context,
+        InodeRef from_parent,
+        std::string from_name,
+        InodeRef to_parent,
+        std::string to_name
+    );
+    bool must_stay(const InodeRef& child) const noexcept;
+
+    // Files (filesystem_files.cpp)
+    core::Task<core::Result<nfs::CreateReply>> create_call(
+        nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
+    );
+    core::Task<core::Result<void>> cut(
+        nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
+    );
+    core::Result<OpenReply> add_open(
+        const nfs::CallContext& context, const InodeRef& inode, OpenKind kind, int flags
+    );
+    core::Task<core::Result<std::size_t>> append(
+        OpenFileRef file, core::Slice data, nfs::Stability stability
+    );
+    core::Task<core::Result<void>> sync_file(OpenFileRef file, Writer::Reach reach);
+    nfs::Stability stability_of(const OpenFile& file) const noexcept;
+
+    // Directories (filesystem_directories.cpp)
+    core::Task<core::Result<void>> load_page(
+        OpenFileRef file, std::uint64_t cookie, Listing listing
+    );
+    core::Task<core::Result<nfs::DirPage>> fetch_page(
+        OpenFileRef file, std::uint64_t cookie, Listing listing
+    );
+    DirItem make_item(const InodeRef& directory, const nfs::DirEntry& found, Listing listing);
+    void count_item(const InodeRef& directory, const nfs::DirEntry& found, const DirItem& item);
+
+    void restore();
+
+    Deps deps_;
+    Options options_;
+    core::SlotPool slots_;
+    ExtentRecords extent_records_;
+    CursorRecords cursor_records_;
+    SillyRecords silly_records_;
+    InodeTable inodes_;
+    OpenTable opens_;
+    Writer writer_;
+    ServerClock server_clock_;
+    std::uint64_t boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
+    std::uint32_t counter_ = 0;
+    enum class Support : std::uint8_t { assumed, missing };
+    Support readdirplus_ = Support::assumed;
+    Support exclusive_create_ = Support::assumed;
+    std::optional<struct statvfs> last_statfs_;
+    std::optional<nfs::PathConf> path_conf_;
+    FsStatus counts_;
+};
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attributes: what replies tell about an inode, how long that holds, and changing it.
+#include "fs/filesystem.hpp"
+#include "fs/timed.hpp"
+
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+namespace uidnfs::fs {
+namespace {
+
+constexpr auto kPatience = std::chrono::milliseconds(900);
+
+WallTime wall_now() {
+    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
+}
+
+mode_t type_bits(nfs::FileType type) noexcept {
+    switch (type) {
+        case nfs::FileType::regular: return S_IFREG;
+        case nfs::FileType::directory: return S_IFDIR;
+        case nfs::FileType::block_device: return S_IFBLK;
+        case nfs::FileType::character_device: return S_IFCHR;
+        case nfs::FileType::symlink: return S_IFLNK;
+        case nfs::FileType::socket: return S_IFSOCK;
+        case nfs::FileType::fifo: return S_IFIFO;
+    }
+    return 0;
+}
+
+timespec to_timespec(const nfs::Time& time) noexcept {
+    return {static_cast<time_t>(time.seconds), static_cast<long>(time.nanoseconds)};
+}
+
+/// NFSv3 has unsigned 32-bit seconds: times outside are cut, as the kernel's client has them cut.
+nfs::TimeChange to_change(const SetAttrRequest::TimeRequest& request) noexcept {
+    using How = SetAttrRequest::TimeRequest::How;
+    switch (request.how) {
+        case How::keep: return {};
+        case How::now: return {nfs::TimeChange::How::server_time, {}};
+        case How::set: break;
+    }
+    constexpr std::int64_t kLast = std::numeric_limits<std::uint32_t>::max();
+    const auto seconds = std::clamp<std::int64_t>(request.time.tv_sec, 0, kLast);
+    const bool cut = seconds != request.time.tv_sec;
+    const auto nanoseconds = cut ? 0u : static_cast<std::uint32_t>(request.time.tv_nsec);
+    return {nfs::TimeChange::How::client_time, {seconds, nanoseconds}};
+}
+
+}  // namespace
+
+void Filesystem::on_foreign_change(const InodeRef& inode) {
+    if (!inode->is_regular() || !inode->pages) return;
+    // Nobody has it open: the next open decides by the stamp, no need to bother the kernel.
+    inode->pages.reset();
+    if (inode->opens > 0) deps_.invalidator.inode(inode->id, 0, 0);
+}
+
+void Filesystem::settle_pages(Inode& inode) {
+    if (!inode.pages) return;
+    const auto& attr = inode.attrs.attr();
+    inode.pages = PageStamp{
+        stamp_of(attr),
+        server_clock_.is_young(attr.mtime, wall_now()) ? PageStamp::Age::young
+                                                       : PageStamp::Age::settled
+    };
+}
+
+void Filesystem::learn(
+    const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked
+) {
+    switch (inode->attrs.learn(attr, asked, now(), timers(*inode))) {
+        case Change::none: break;
+        case Change::own: settle_pages(*inode); break;
+        case Change::foreign: on_foreign_change(inode); break;
+    }
+}
+
+void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
+    if (wcc.after) server_clock_.observe(wcc.after->ctime, wall_now());
+    switch (inode->attrs.end_change(wcc, now(), timers(*inode))) {
+        case Change::none: break;
+        case Change::own:
+            if (inode->attrs.has_attr()) settle_pages(*inode);
+            break;
+        case Change::foreign: on_foreign_change(inode); break;
+    }
+}
+
+struct stat Filesystem::present(const Inode& inode) const {
+    struct stat out{};
+    const auto& attr = inode.attrs.attr();
+    out.st_ino = attr.fileid;
+    out.st_mode = type_bits(attr.type) | (attr.mode & 07777);
+    // A file that was removed while open still has its silly name on the server.
+    out.st_nlink = inode.silly && attr.nlink > 0 ? attr.nlink - 1 : attr.nlink;
+    out.st_uid = options_.presenter.present(attr.uid).value();
+    out.st_gid = options_.presenter.present(attr.gid).value();
+    out.st_rdev = makedev(attr.rdev_major, attr.rdev_minor);
+    out.st_size = static_cast<off_t>(std::min<std::uint64_t>(
+        std::max(attr.size, inode.local_end()), std::numeric_limits<off_t>::max()
+    ));
+    out.st_blksize = static_cast<blksize_t>(deps_.client.fs_info().write_preferred);
+    out.st_blocks = static_cast<blkcnt_t>((attr.used + 511) / 512);
+    out.st_atim = to_timespec(attr.atime);
+    out.st_mtim = to_timespec(attr.mtime);
+    out.st_ctim = to_timespec(attr.ctime);
+    return out;
+}
+
+AttrReply Filesystem::attr_reply(const Inode& inode) const {
+    return {present(inode), inode.attrs.remaining(now())};
+}
+
+Validity Filesystem::entry_valid(const Inode& parent) const {
+    if (options_.lookup_cache == LookupCache::none) return Validity(0);
+    return parent.attrs.remaining(now());
+}
+
+Entry Filesystem::entry(const Inode& parent, const InodeRef& inode) {
+    inodes_.add_lookup(*inode);
+    return {inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(parent)};
+}
+
+core::Task<core::Result<void>> Filesystem::fetch(nfs::CallContext context, InodeRef inode) {
+    const auto asked = inode->attrs.token();
+    const auto attr = co_await deps_.client.getattr(context, inode->handle);
+    if (!attr) co_return attr.error();
+    learn(inode, *attr, asked);
+    co_return core::Result<void>();
+}
+
+core::Task<core::Result<void>> Filesystem::refresh(nfs::CallContext context, InodeRef inode) {
+    if (inode->attrs.is_fresh(now())) {
+        ++counts_.attribute_hits;
+        co_return core::Result<void>();
+    }
+    ++counts_.attribute_misses;
+    co_return co_await fetch(std::move(context), std::move(inode));
+}
+
+core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId id) {
+    auto found = enter(caller, id);
+    if (!found && id == kRootId) found = inodes_.find(id);  // its attributes are no secret
+    if (!found) co_return found.error();
+    const auto inode = *found;
+    const auto ctx = context(caller);
+    // mtime and ctime of unsent data are the server's to give.
+    if (inode->file && inode->file->extents.has_unsent()) {
+        co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
+    }
+    if (id == kRootId && inode->attrs.has_attr()) {
+        const auto answer = co_await within(deps_.reactor, kPatience, refresh(ctx, inode));
+        if (answer && !*answer) co_return answer->error();
+        co_return attr_reply(*inode);
+    }
+    const auto refreshed = co_await refresh(ctx, inode);
+    if (!refreshed) co_return refreshed.error();
+    co_return attr_reply(*inode);
+}
+
+void Filesystem::remember_rights(Inode& inode, nfs::AccessBits granted) {
+    if (!inode.attrs.has_attr()) return;
+    inode.access.granted = granted;
+    inode.access.ctime = inode.attrs.attr().ctime;
+    inode.access.known = decltype(inode.access)::Known::yes;
+}
+
+core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
+    nfs::CallContext context, InodeRef inode
+) {
+    using Known = decltype(inode->access)::Known;
+    if (inode->attrs.is_fresh(now()) && inode->access.known == Known::yes &&
+        inode->access.ctime == inode->attrs.attr().ctime) {
+        ++counts_.access_hits;
+        co_return inode->access.granted;
+    }
+    ++counts_.access_misses;
+    const auto asked = inode->attrs.token();
+    const auto reply = co_await deps_.client.access(context, inode->handle, nfs::kAccessAll);
+    if (!reply) co_return reply.error();
+    if (reply->attr) learn(inode, *reply->attr, asked);
+    if (reply->attr || inode->attrs.is_fresh(now())) remember_rights(*inode, reply->granted);
+    co_return reply->granted;
+}
+
+core::Task<core::Result<void>> Filesystem::access(Caller caller, InodeId id, int mask) {
+    const auto found = enter(caller, id);
+    if (!found) co_return found.error();
+    const auto inode = *found;
+    if ((mask & W_OK) && options_.writable == Writable::no) co_return core::Error(EROFS);
+    const auto granted = co_await rights(context(caller), inode);
+    if (!granted) co_return granted.error();
+    nfs::AccessBits needed = 0;
+    if (mask & R_OK) needed |= nfs::kAccessRead;
+    if (mask & W_OK) needed |= nfs::kAccessModify | nfs::kAccessExtend;
+    if (mask & X_OK) needed |= inode->is_directory() ? nfs::kAccessLookup : nfs::kAccessExecute;
+    if ((*granted & needed) != needed) co_return core::Error(EACCES);
+    co_return core::Result<void>();
+}
+
+core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeId id) {
+    const auto found = enter(caller, id);
+    if (!found) co_return found.error();
+    const auto inode = *found;
+    const auto asked = inode->attrs.token();
+    const auto ctx = context(caller);
+    auto reply = co_await deps_.client.readlink(ctx, inode->handle);
+    if (!reply) co_return reply.error();
+    if (reply->attr) learn(inode, *reply->attr, asked);
+    co_return std::move(reply->target);
+}
+
+core::Task<core::Result<AttrReply>> Filesystem::change(
+    nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
+) {
+    if (!attributes.empty()) {
+        inode->attrs.begin_change();
+        const auto reply = co_await deps_.client.setattr(context, open, attributes, std::nullopt);
+        finish_change(inode, reply ? *reply : nfs::Wcc{});
+        if (!reply) co_return reply.error();
+        // A new mode or owner may give or take rights, whatever the clock's tick says.
+        inode->access.known = decltype(inode->access)::Known::no;
+    }
+    const auto refreshed = co_await refresh(context, inode);
+    if (!refreshed) co_return refreshed.error();
+    co_return attr_reply(*inode);
+}
+
+core::Task<core::Result<AttrReply>> Filesystem::setattr(
+    Caller caller, InodeId id, SetAttrRequest request
+) {
+    const auto found = enter(caller, id);
+    if (!found) co_return found.error();
+    const auto inode = *found;
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    auto ctx = context(caller);
+    nfs::OpenRef ref{inode->handle};
+    if (request.open) {
+        if (const auto file = opens_.find(*request.open)) {
+            ref = file->ref;
+            ctx = file->context;
+        }
+    }
+    nfs::SetAttr attributes;
+    attributes.mode = request.mode ? std::optional(*request.mode & 07777) : std::nullopt;
+    attributes.size = request.size;
+    attributes.atime = to_change(request.atime);
+    attributes.mtime = to_change(request.mtime);
+    if (request.uid || request.gid) {
+        if (!inode->attrs.has_attr()) {
+            const auto fetched = co_await fetch(ctx, inode);
+            if (!fetched) co_return fetched.error();
+        }
+        const auto& attr = inode->attrs.attr();
+        const auto owner =
+            options_.presenter.accept({request.uid, request.gid}, attr.uid, attr.gid);
+        if (!owner) co_return owner.error();
+        attributes.uid = owner->uid;
+        attributes.gid = owner->gid;
+    }
+    if (inode->is_regular() && inode->file) {
+        const auto done = co_await cut(ctx, inode, ref, attributes);
+        if (!done) co_return done.error();
+        co_return attr_reply(*inode);
+    }
+    co_return co_await change(std::move(ctx), inode, ref, attributes);
+}
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Directories: listings by cookie, with the attributes of the entries where the server sends them.
+#include "fs/filesystem.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace uidnfs::fs {
+namespace {
+
+/// Size of one reply asked for: several buffers of getdents(2), one READDIRPLUS of a small directory.
+constexpr std::uint32_t kPageBytes = 64u << 10;
+/// nfsstat3 NFS3ERR_BAD_COOKIE, in Error::detail().
+constexpr std::uint32_t kBadCookie = 10003;
+
+mode_t type_of(const nfs::DirEntry& found) noexcept {
+    if (!found.attr) return 0;
+    switch (found.attr->type) {
+        case nfs::FileType::regular: return S_IFREG;
+        case nfs::FileType::directory: return S_IFDIR;
+        case nfs::FileType::block_device: return S_IFBLK;
+        case nfs::FileType::character_device: return S_IFCHR;
+        case nfs::FileType::symlink: return S_IFLNK;
+        case nfs::FileType::socket: return S_IFSOCK;
+        case nfs::FileType::fifo: return S_IFIFO;
+    }
+    return 0;
+}
+
+bool is_bad_cookie(const core::Error& error) noexcept {
+    return error.source() == core::ErrorSource::nfs && error.detail() == kBadCookie;
+}
+
+bool is_dot(const std::string& name) noexcept { return name == "." || name == ".."; }
+
+}  // namespace
+
+core::Task<core::Result<OpenReply>> Filesystem::opendir(Caller caller, InodeId id) {
+    const auto found = enter(caller, id);
+    if (!found) co_return found.error();
+    const auto inode = *found;
+    const auto ctx = context(caller);
+    nfs::AccessBits granted = 0;
+    if (options_.close_to_open == CloseToOpen::off && inode->attrs.is_fresh(now())) {
+        const auto known = co_await rights(ctx, inode);
+        if (!known) co_return known.error();
+        granted = *known;
+    } else {
+        const auto asked = inode->attrs.token();
+        const auto reply = co_await deps_.client.open(ctx, inode->handle, nfs::kAccessAll);
+        if (!reply) co_return reply.error();
+        learn(inode, reply->attr, asked);
+        remember_rights(*inode, reply->granted);
+        granted = reply->granted;
+    }
+    if (!(granted & nfs::kAccessRead)) co_return core::Error(EACCES);
+    co_return add_open(ctx, inode, OpenKind::directory, 0);
+}
+
+core::Task<core::Result<nfs::DirPage>> Filesystem::fetch_page(
+    OpenFileRef file, std::uint64_t cookie, Listing listing
+) {
+    const auto& directory = file->inode->handle;
+    const auto from = file->directory->cursor(cookie);
+    const bool wants_plus =
+        listing == Listing::plus && options_.readdirplus == Readdirplus::on;
+    if (wants_plus && readdirplus_ == Support::assumed) {
+        auto page = co_await deps_.client.readdirplus(file->context, directory, from, kPageBytes);
+        if (page || page.error().code() != ENOTSUP) co_return page;
+        readdirplus_ = Support::missing;
+    }
+    co_return co_await deps_.client.readdir(file->context, directory, from, kPageBytes);
+}
+
+core::Task<core::Result<void>> Filesystem::load_page(
+    OpenFileRef file, std::uint64_t cookie, Listing listing
+) {
+    auto& stream = *file->directory;
+    const auto asked = file->inode->attrs.token();
+    auto page = co_await fetch_page(file, cookie, listing);
+    if (page) {
+        if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
+        stream.load(cookie, std::move(*page));
+        co_return core::Result<void>();
+    }
+    if (!is_bad_cookie(page.error()) || cookie == 0) co_return page.error();
+    // The server forgot our place. Go through the listing again to the entry delivered last; if that
+    // is gone, to as many entries as were delivered.
+    const auto name = stream.last_name();
+    const auto count = stream.delivered();
+    stream.restart();
+    std::uint64_t at = 0;
+    for (std::uint64_t passed = 0; passed < count;) {
+        if (stream.seek(at) == DirStream::Position::elsewhere) {
+            auto again = co_await fetch_page(file, at, listing);
+            if (!again) co_return again.error();
+            stream.load(at, std::move(*again));
+        }
+        if (stream.seek(at) != DirStream::Position::here) break;
+        at = stream.current().cookie;
+        const bool reached = stream.current().name == name;
+        stream.advance();
+        ++passed;
+        if (reached) break;
+    }
+    stream.continue_at(cookie, at);
+    co_return core::Result<void>();
+}
+
+DirItem Filesystem::make_item(
+    const InodeRef& directory, const nfs::DirEntry& found, Listing listing
+) {
+    DirItem item;
+    item.name = found.name;
+    item.fileid = found.fileid;
+    item.type = type_of(found);
+    if (listing == Listing::names || !found.handle || !found.attr || is_dot(found.name)) {
+        return item;
+    }
+    const auto inode = inodes_.get(*found.handle, *found.attr);
+    if (!inode) return item;
+    learn(inode, *found.attr, inode->attrs.token());
+    item.entry = {
+        inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(*directory)
+    };
+    return item;
+}
+
+void Filesystem::count_item(
+    const InodeRef& directory, const nfs::DirEntry& found, const DirItem& item
+) {
+    if (item.entry.id == 0) return;
+    const auto inode = inodes_.find(item.entry.id);
+    inodes_.add_name(directory, found.name, inode);
+    inodes_.add_lookup(*inode);
+}
+
+core::Task<core::Result<void>> Filesystem::readdir(
+    OpenId open, std::uint64_t offset, Listing listing, DirSink sink
+) {
+    const auto file = opens_.find(open);
+    if (!file || !file->directory) co_return core::Error(EBADF);
+    auto& stream = *file->directory;
+    if (offset == 0) stream.restart();
+    const auto place = stream.to_cookie(offset);
+    if (!place) co_return core::Error(EINVAL);
+    auto cookie = *place;
+    std::size_t delivered = 0;
+    for (;;) {
+        switch (stream.seek(cookie)) {
+            case DirStream::Position::end: co_return core::Result<void>();
+            case DirStream::Position::elsewhere: {
+                // What is there goes to the application at once; it will ask for the rest.
+                if (delivered > 0) co_return core::Result<void>();
+                const auto loaded = co_await load_page(file, cookie, listing);
+                if (!loaded) co_return loaded.error();
+                continue;
+            }
+            case DirStream::Position::here: break;
+        }
+        const auto& found = stream.current();
+        auto item = make_item(file->inode, found, listing);
+        item.next_offset = stream.to_offset(found.cookie);
+        if (!sink(item)) {
+            if (item.entry.id != 0) inodes_.drop_if_unused(inodes_.find(item.entry.id));
+            co_return core::Result<void>();
+        }
+        count_item(file->inode, found, item);
+        cookie = found.cookie;
+        stream.advance();
+        ++delivered;
+    }
+}
+
+core::Task<core::Result<void>> Filesystem::fsyncdir(OpenId open) {
+    // Every change of a directory is on the server's disk when its reply comes (RFC 1813 4.8).
+    if (!opens_.find(open)) co_return core::Error(EBADF);
+    co_return core::Result<void>();
+}
+
+void Filesystem::releasedir(OpenId open) {
+    const auto file = opens_.find(open);
+    if (!file) return;
+    opens_.remove(file);
+    inodes_.drop_if_unused(file->inode);
+}
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names: looking them up, making, removing and moving them. Every change of a directory is bracketed, so
+// that the server's wcc data tell our changes from those of others.
+#include "core/log.hpp"
+#include "fs/filesystem.hpp"
+
+#include <fmt/format.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace uidnfs::fs {
+namespace {
+
+/// How often a silly name that is taken is tried again with the next number.
+constexpr int kSillyAttempts = 16;
+
+nfs::SetAttr with_mode(mode_t mode) {
+    nfs::SetAttr attributes;
+    attributes.mode = mode & 07777;
+    return attributes;
+}
+
+}  // namespace
+
+core::Task<core::Result<Entry>> Filesystem::lookup(
+    Caller caller, InodeId parent_id, std::string name
+) {
+    const auto found = enter(caller, parent_id);
+    if (!found) co_return found.error();
+    const auto parent = *found;
+    const auto ctx = context(caller);
+    const auto asked = parent->attrs.token();
+    ++counts_.lookup_misses;
+    const auto reply = co_await deps_.client.lookup(ctx, parent->handle, name);
+    if (!reply) {
+        if (reply.error().code() != ENOENT) co_return reply.error();
+        inodes_.remove_name(parent, name);
+        Entry negative;
+        if (options_.lookup_cache == LookupCache::all) negative.entry_valid = entry_valid(*parent);
+        co_return negative;
+    }
+    if (reply->dir_attr) learn(parent, *reply->dir_attr, asked);
+    auto attr = reply->attr;
+    if (!attr) {
+        const auto fetched = co_await deps_.client.getattr(ctx, reply->handle);
+        if (!fetched) co_return fetched.error();
+        attr = *fetched;
+    }
+    const auto inode = inodes_.get(reply->handle, *attr);
+    if (!inode) co_return core::Error(ENFILE);
+    learn(inode, *attr, inode->attrs.token());
+    inodes_.add_name(parent, name, inode);
+    co_return entry(*parent, inode);
+}
+
+core::Task<core::Result<InodeRef>> Filesystem::adopt_created(
+    nfs::CallContext context, InodeRef parent, std::string name, nfs::CreateReply reply
+) {
+    // RFC 1813 3.3.8: a server may leave out the handle or the attributes of what it made.
+    if (!reply.handle) {
+        const auto looked = co_await deps_.client.lookup(context, parent->handle, name);
+        if (!looked) co_return looked.error();
+        reply.handle = looked->handle;
+        reply.attr = looked->attr;
+    }
+    if (!reply.attr) {
+        const auto fetched = co_await deps_.client.getattr(context, *reply.handle);
+        if (!fetched) co_return fetched.error();
+        reply.attr = *fetched;
+    }
+    const auto inode = inodes_.get(*reply.handle, *reply.attr);
+    if (!inode) co_return core::Error(ENFILE);
+    learn(inode, *reply.attr, inode->attrs.token());
+    inodes_.add_name(parent, name, inode);
+    co_return inode;
+}
+
+core::Task<core::Result<Entry>> Filesystem::finish_create(
+    nfs::CallContext context,
+    InodeRef parent,
+    std::string name,
+    core::Result<nfs::CreateReply> reply
+) {
+    finish_change(parent, reply ? reply->dir : nfs::Wcc{});
+    if (!reply) co_return reply.error();
+    const auto inode = co_await adopt_created(std::move(context), parent, name, std::move(*reply));
+    if (!inode) co_return inode.error();
+    co_return entry(*parent, *inode);
+}
+
+core::Task<core::Result<Entry>> Filesystem::mkdir(
+    Caller caller, InodeId parent_id, std::string name, mode_t mode
+) {
+    const auto found = enter(caller, parent_id);
+    if (!found) co_return found.error();
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    const auto parent = *found;
+    const auto ctx = context(caller);
+    parent->attrs.begin_change();
+    auto reply = co_await deps_.client.mkdir(ctx, parent->handle, name, with_mode(mode));
+    co_return co_await finish_create(ctx, parent, name, std::move(reply));
+}
+
+core::Task<core::Result<Entry>> Filesystem::symlink(
+    Caller caller, InodeId parent_id, std::string name, std::string target
+) {
+    const auto found = enter(caller, parent_id);
+    if (!found) co_return found.error();
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    const auto parent = *found;
+    const auto ctx = context(caller);
+    parent->attrs.begin_change();
+    auto reply =
+        co_await deps_.client.symlink(ctx, parent->handle, name, target, with_mode(0777));
+    co_return co_await finish_create(ctx, parent, name, std::move(reply));
+}
+
+core::Task<core::Result<Entry>> Filesystem::mknod(
+    Caller caller, InodeId parent_id, std::string name, mode_t mode, dev_t rdev
+) {
+    const auto found = enter(caller, parent_id);
+    if (!found) co_return found.error();
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    const auto parent = *found;
+    const auto ctx = context(caller);
+    const auto attributes = with_mode(mode);
+    nfs::FileType type;
+    switch (mode & S_IFMT) {
+        case 0:
+        case S_IFREG: type = nfs::FileType::regular; break;
+        case S_IFIFO: type = nfs::FileType::fifo; break;
+        case S_IFSOCK: type = nfs::FileType::socket; break;
+        case S_IFBLK: type = nfs::FileType::block_device; break;
+        case S_IFCHR: type = nfs::FileType::character_device; break;
+        default: co_return core::Error(EINVAL);
+    }
+    parent->attrs.begin_change();
+    core::Result<nfs::CreateReply> reply = core::Error(EIO);
+    if (type == nfs::FileType::regular) {
+        reply = co_await deps_.client.create(
+            ctx, parent->handle, name, nfs::CreateHow::guarded, attributes, nfs::Verifier{}
+        );
+    } else {
+        reply = co_await deps_.client.mknod(
+            ctx, parent->handle, name, type, major(rdev), minor(rdev), attributes
+        );
+    }
+    co_return co_await finish_create(ctx, parent, name, std::move(reply));
+}
+
+core::Task<core::Result<Entry>> Filesystem::link(
+    Caller caller, InodeId id, InodeId parent_id, std::string name
+) {
+    const auto found = enter(caller, id);
+    if (!found) co_return found.error();
+    const auto found_parent = enter(caller, parent_id);
+    if (!found_parent) co_return found_parent.error();
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    const auto inode = *found;
+    const auto parent = *found_parent;
+    const auto ctx = context(caller);
+    parent->attrs.begin_change();
+    inode->attrs.begin_change();
+    const auto reply = co_await deps_.client.link(ctx, inode->handle, parent->handle, name);
+    finish_change(parent, reply ? reply->dir : nfs::Wcc{});
+    finish_change(inode, {std::nullopt, reply ? reply->attr : std::nullopt});
+    if (!reply) co_return reply.error();
+    const auto refreshed = co_await refresh(ctx, inode);
+    if (!refreshed) co_return refreshed.error();
+    inodes_.add_name(parent, name, inode);
+    co_return entry(*parent, inode);
+}
+
+bool Filesystem::must_stay(const InodeRef& child) const noexcept {
+    return child && child->opens > 0 && !child->is_directory() && !child->silly;
+}
+
+core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
+    nfs::CallContext context,
+    InodeRef from_parent,
+    std::string from_name,
+    InodeRef to_parent,
+    std::string to_name
+) {
+    from_parent->attrs.begin_change();
+    to_parent->attrs.begin_change();
+    auto reply = co_await deps_.client.rename(
+        context, from_parent->handle, from_name, to_parent->handle, to_name
+    );
+    finish_change(from_parent, reply ? reply->from_dir : nfs::Wcc{});
+    finish_change(to_parent, reply ? reply->to_dir : nfs::Wcc{});
+    if (reply) {
+        const auto moved = inodes_.child(*from_parent, from_name);
+        inodes_.remove_name(from_parent, from_name);
+        inodes_.remove_name(to_parent, to_name);
+        if (moved) {
+            moved->attrs.expect_ctime_change();
+            inodes_.add_name(to_parent, to_name, moved);
+        }
+    }
+    co_return reply;
+}
+
+core::Task<core::Result<void>> Filesystem::make_silly(
+    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+) {
+    const auto fileid = child->attrs.has_attr() ? child->attrs.attr().fileid : child->id;
+    for (int attempt = 0; attempt < kSillyAttempts; ++attempt) {
+        const auto number = static_cast<std::uint32_t>(boot_nonce_) + counter_++;
+        const auto silly = fmt::format(".nfs{:016x}{:08x}", fileid, number);
+        const auto taken = co_await deps_.client.lookup(context, parent->handle, silly);
+        if (taken) continue;
+        if (taken.error().code() != ENOENT) co_return taken.error();
+        SillyRecord record{child->id, parent->id, {}};
+        std::copy(silly.begin(), silly.end(), record.name.begin());
+        const auto index = silly_records_.insert(record);
+        if (index == SillyRecords::kNone) co_return core::Error(ENFILE);
+        const auto renamed = co_await rename_call(context, parent, name, parent, silly);
+        if (!renamed) {
+            silly_records_.erase(index);
+            co_return renamed.error();
+        }
+        child->silly = index;
+        ++parent->opens;  // its handle is needed for the last REMOVE
+        co_return core::Result<void>();
+    }
+    co_return core::Error(EBUSY);
+}
+
+core::Task<void> Filesystem::undo_silly(
+    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+) {
+    const std::string silly = silly_records_[*child->silly].name.data();
+    const auto back = co_await rename_call(context, parent, silly, parent, name);
+    if (!back) co_return;  // it stays a silly name and goes with the last close
+    silly_records_.erase(*child->silly);
+    child->silly.reset();
+    --parent->opens;
+}
+
+core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef inode) {
+    const auto index = *inode->silly;
+    const auto record = silly_records_[index];
+    const std::string name = record.name.data();
+    writer_.truncate(inode, 0);
+    if (const auto parent = inodes_.find(record.parent)) {
+        parent->attrs.begin_change();
+        const auto reply = co_await deps_.client.remove(context, parent->handle, name);
+        finish_change(parent, reply ? *reply : nfs::Wcc{});
+        if (!reply && reply.error().code() != ENOENT) {
+            core::log::warning(
+                "cannot remove {}, which was deleted while open: {}; remove it by hand",
+                name,
+                core::to_string(reply.error())
+            );
+        }
+        inodes_.remove_name(parent, name);
+        --parent->opens;
+        inodes_.drop_if_unused(parent);
+    }
+    silly_records_.erase(index);
+    inode->silly.reset();
+    inodes_.drop_if_unused(inode);
+}
+
+core::Task<core::Result<void>> Filesystem::unlink(
+    Caller caller, InodeId parent_id, std::string name
+) {
+    const auto found = enter(caller, parent_id);
+    if (!found) co_return found.error();
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    const auto parent = *found;
+    const auto ctx = context(caller);
+    const auto child = inodes_.child(*parent, name);
+    if (must_stay(child)) {
+        co_return co_await make_silly(ctx, parent, name, child);
+    }
+    // Bytes for a file that nobody can open any more need not travel.
+    const bool last_name = child && child->attrs.has_attr() && child->attrs.attr().nlink <= 1;
+    if (last_name && child->opens == 0) writer_.truncate(child, 0);
+    parent->attrs.begin_change();
+    const auto reply = co_await deps_.client.remove(ctx, parent->handle, name);
+    finish_change(parent, reply ? *reply : nfs::Wcc{});
+    if (!reply) co_return reply.error();
+    inodes_.remove_name(parent, name);
+    if (child) child->attrs.expect_ctime_change();
+    co_return core::Result<void>();
+}
+
+core::Task<core::Result<void>> Filesystem::rmdir(
+    Caller caller, InodeId parent_id, std::string name
+) {
+    const auto found = enter(caller, parent_id);
+    if (!found) co_return found.error();
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    const auto parent = *found;
+    const auto ctx = context(caller);
+    parent->attrs.begin_change();
+    const auto reply = co_await deps_.client.rmdir(ctx, parent->handle, name);
+    finish_change(parent, reply ? *reply : nfs::Wcc{});
+    if (!reply) co_return reply.error();
+    if (const auto child = inodes_.child(*parent, name)) child->attrs.expire();
+    inodes_.remove_name(parent, name);
+    co_return core::Result<void>();
+}
+
+core::Task<core::Result<void>> Filesystem::rename(
+    Caller caller,
+    InodeId from_id,
+    std::string from_name,
+    InodeId to_id,
+    std::string to_name,
+    RenameMode mode
+) {
+    const auto found_from = enter(caller, from_id);
+    if (!found_from) co_return found_from.error();
+    const auto found_to = enter(caller, to_id);
+    if (!found_to) co_return found_to.error();
+    if (options_.writable == Writable::no) co_return core::Error(EROFS);
+    // NFSv3 has neither; programs fall back on EINVAL (renameat2(2)).
+    if (mode != RenameMode::replace) co_return core::Error(EINVAL);
+    const auto from = *found_from;
+    const auto to = *found_to;
+    const auto ctx = context(caller);
+    const auto moved = inodes_.child(*from, from_name);
+    const auto target = inodes_.child(*to, to_name);
+    const bool hide_target = must_stay(target) && target != moved;
+    if (hide_target) {
+        const auto hidden = co_await make_silly(ctx, to, to_name, target);
+        if (!hidden && hidden.error().code() != ENOENT) co_return hidden.error();
+    }
+    const auto reply = co_await rename_call(ctx, from, from_name, to, to_name);
+    if (!reply) {
+        if (hide_target && target->silly) co_await undo_silly(ctx, to, to_name, target);
+        co_return reply.error();
+    }
+    if (target) target->attrs.expect_ctime_change();
+    co_return core::Result<void>();
+}
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inode: a file handle that the kernel (or an open file, or unsent data) still knows, and what we know
+// about it. Shared by the table and by the operations that work on it; reactor's thread only.
+#pragma once
+
+#include "core/event.hpp"
+#include "fs/attr_cache.hpp"
+#include "fs/extent_map.hpp"
+#include "fs/records.hpp"
+#include "fs/types.hpp"
+#include "nfs/client.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace uidnfs::fs {
+
+/// Error of asynchronous writes: each open file hears of it once (like the kernel's errseq_t).
+class WriteError {
+public:
+    using Seen = std::uint64_t;
+
+    void set(int code) noexcept {
+        code_ = code;
+        ++sequence_;
+        told_ = false;
+    }
+    /// What a new open file has heard: everything, unless nobody heard the last error yet.
+    Seen sample() const noexcept { return told_ ? sequence_ : sequence_ - 1; }
+    /// 0, or the errno that the owner of `seen` has not heard.
+    int take(Seen& seen) noexcept {
+        if (seen >= sequence_) return 0;
+        seen = sequence_;
+        told_ = true;
+        return code_;
+    }
+
+private:
+    Seen sequence_ = 0;
+    int code_ = 0;
+    bool told_ = true;
+};
+
+/// Write-behind of one regular file.
+struct FileState {
+    FileState(core::Reactor& reactor, ExtentJournal journal, InodeId id)
+        : extents(journal, id), progress(reactor), order(reactor) {}
+
+    ExtentMap extents;
+    core::Event progress;  ///< a WRITE or COMMIT ended
+    core::Mutex order;     ///< cutting the file, and appends, go one at a time
+    enum class Sending : std::uint8_t { allowed, held } sending = Sending::allowed;
+    enum class Commit : std::uint8_t { idle, under_way } commit = Commit::idle;
+    /// After ENOSPC or EDQUOT writes wait for the server until one succeeds, to report early.
+    enum class Mode : std::uint8_t { behind, through } mode = Mode::behind;
+    /// The open file through which the data came: its state id, and its credential.
+    nfs::OpenRef open;
+    mapper::CredentialRef credential;
+    /// What extents.footprint() was when the budget was last settled.
+    std::uint64_t charged = 0;
+};
+
+struct NameOf {
+    InodeId parent = 0;
+    std::string name;
+};
+
+/// What the kernel's pages of a file were read (or written) under.
+struct PageStamp {
+    Stamp stamp;
+    enum class Age : std::uint8_t { settled, young } age = Age::young;
+};
+
+struct Inode {
+    Inode(InodeId id_, InodeRecords::Index record_, const nfs::FileHandle& handle_, nfs::FileType type_)
+        : id(id_), record(record_), handle(handle_), type(type_) {}
+
+    const InodeId id;
+    const InodeRecords::Index record;
+    const nfs::FileHandle handle;
+    const nfs::FileType type;
+
+    AttrCache attrs;
+    std::uint64_t lookups = 0;
+    std::uint32_t opens = 0;
+
+    struct {
+        nfs::AccessBits granted = 0;
+        nfs::Time ctime;  ///< the answer holds for this ctime
+        enum class Known : std::uint8_t { no, yes } known = Known::no;
+    } access;
+
+    std::optional<PageStamp> pages;
+    std::unique_ptr<FileState> file;  ///< once it was written
+    WriteError write_error;
+
+    std::vector<NameOf> names;  ///< under which it was last seen; most have one
+    std::unordered_map<std::string, InodeId> children;  ///< of a directory: names the kernel knows
+    std::optional<SillyRecords::Index> silly;           ///< removed while open
+
+    bool is_directory() const noexcept { return type == nfs::FileType::directory; }
+    bool is_regular() const noexcept { return type == nfs::FileType::regular; }
+    /// End of the bytes not yet on the server, for the size that applications see.
+    std::uint64_t local_end() const noexcept { return file ? file->extents.end() : 0; }
+};
+
+using InodeRef = std::shared_ptr<Inode>;
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/inode_table.hpp"
+
+#include <algorithm>
+
+namespace uidnfs::fs {
+
+InodeTable::InodeTable(InodeRecords records) : records_(std::move(records)) {
+    for (InodeRecords::Index i = 0; i < records_.high_water(); ++i) {
+        if (!records_.is_valid(i)) continue;
+        const auto& record = records_[i];
+        const auto size = std::min<std::size_t>(record.handle_size, record.handle.size());
+        const nfs::FileHandle handle(std::span(record.handle.data(), size));
+        auto inode = std::make_shared<Inode>(
+            record.id, i, handle, static_cast<nfs::FileType>(record.type)
+        );
+        inode->lookups = record.lookups;
+        next_id_ = std::max(next_id_, record.id + 1);
+        by_handle_[handle] = record.id;
+        by_id_.emplace(record.id, std::move(inode));
+    }
+}
+
+InodeRef InodeTable::find(InodeId id) const {
+    const auto it = by_id_.find(id);
+    return it == by_id_.end() ? nullptr : it->second;
+}
+
+InodeRef InodeTable::insert(InodeId id, const nfs::FileHandle& handle, const nfs::Attr& attr) {
+    InodeRecord record{
+        id,
+        attr.fileid,
+        0,
+        static_cast<std::uint32_t>(attr.type),
+        static_cast<std::uint32_t>(handle.bytes().size()),
+        {}
+    };
+    std::copy(handle.bytes().begin(), handle.bytes().end(), record.handle.begin());
+    const auto index = records_.insert(record);
+    if (index == InodeRecords::kNone) return nullptr;
+    auto inode = std::make_shared<Inode>(id, index, handle, attr.type);
+    by_handle_[handle] = id;
+    by_id_.emplace(id, inode);
+    return inode;
+}
+
+InodeRef InodeTable::get(const nfs::FileHandle& handle, const nfs::Attr& attr) {
+    if (const auto known = by_handle_.find(handle); known != by_handle_.end()) {
+        auto inode = find(known->second);
+        if (inode->type == attr.type && records_[inode->record].fileid == attr.fileid) return inode;
+        forget_handle(*inode);
+    }
+    return insert(next_id_++, handle, attr);
+}
+
+InodeRef InodeTable::add_root(const nfs::FileHandle& handle, const nfs::Attr& attr) {
+    if (auto known = find(kRootId)) return known;
+    auto root = insert(kRootId, handle, attr);
+    add_lookup(*root);  // the kernel never forgets the root
+    return root;
+}
+
+void InodeTable::add_lookup(Inode& inode) {
+    ++inode.lookups;
+    records_.update(inode.record, [&](InodeRecord& record) { record.lookups = inode.lookups; });
+}
+
+void InodeTable::remove_lookups(const InodeRef& inode, std::uint64_t count) {
+    inode->lookups -= std::min(count, inode->lookups);
+    records_.update(inode->record, [&](InodeRecord& record) { record.lookups = inode->lookups; });
+    drop_if_unused(inode);
+}
+
+void InodeTable::drop_if_unused(const InodeRef& inode) {
+    if (inode->lookups > 0 || inode->opens > 0 || inode->silly) return;
+    if (inode->file && !inode->file->extents.empty()) return;
+    if (!by_id_.contains(inode->id)) return;
+    for (const auto& known : inode->names) {
+        if (const auto parent = find(known.parent)) parent->children.erase(known.name);
+    }
+    inode->names.clear();
+    forget_handle(*inode);
+    records_.erase(inode->record);
+    by_id_.erase(inode->id);
+}
+
+void InodeTable::forget_handle(const Inode& inode) {
+    const auto it = by_handle_.find(inode.handle);
+    if (it != by_handle_.end() && it->second == inode.id) by_handle_.erase(it);
+}
+
+void InodeTable::add_name(
+    const InodeRef& parent, const std::string& name, const InodeRef& child
+) {
+    const auto [it, inserted] = parent->children.try_emplace(name, child->id);
+    if (!inserted) {
+        if (it->second == child->id) return;
+        remove_name(parent, name);
+        parent->children.emplace(name, child->id);
+    }
+    child->names.push_back({parent->id, name});
+}
+
+void InodeTable::remove_name(const InodeRef& parent, const std::string& name) {
+    const auto it = parent->children.find(name);
+    if (it == parent->children.end()) return;
+    if (const auto child = find(it->second)) {
+        std::erase_if(child->names, [&](const NameOf& known) {
+            return known.parent == parent->id && known.name == name;
+        });
+    }
+    parent->children.erase(it);
+}
+
+InodeRef InodeTable::child(const Inode& parent, const std::string& name) const {
+    const auto it = parent.children.find(name);
+    return it == parent.children.end() ? nullptr : find(it->second);
+}
+
+}  // namespace uidnfs::fs

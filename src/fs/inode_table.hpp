@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// InodeTable: 64-bit ids <-> file handles, lookup counts, and names. Ids count up and are never used
+// again. Its records live in the arena; the maps here are made from them. Reactor's thread only.
+#pragma once
+
+#include "fs/inode.hpp"
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace uidnfs::fs {
+
+class InodeTable {
+public:
+    /// Takes over what the records hold (nothing in a new arena).
+    explicit InodeTable(InodeRecords records);
+
+    InodeRef find(InodeId id) const;
+    /// The inode of a handle, made when it is new. A known handle whose file id or type changed is a
+    /// new file for us. nullptr when the arena's table is full (ENFILE).
+    InodeRef get(const nfs::FileHandle& handle, const nfs::Attr& attr);
+    InodeRef add_root(const nfs::FileHandle& handle, const nfs::Attr& attr);
+
+    /// One more reference of the kernel; recorded before the reply.
+    void add_lookup(Inode& inode);
+    void remove_lookups(const InodeRef& inode, std::uint64_t count);
+    /// Drops the inode when nobody needs it any more.
+    void drop_if_unused(const InodeRef& inode);
+
+    void add_name(const InodeRef& parent, const std::string& name, const InodeRef& child);
+    void remove_name(const InodeRef& parent, const std::string& name);
+    /// The child that the kernel knows under this name; nullptr when there is none.
+    InodeRef child(const Inode& parent, const std::string& name) const;
+
+    std::size_t size() const noexcept { return by_id_.size(); }
+
+    template <class F>
+    void for_each(F&& visit) const {
+        for (const auto& [id, inode] : by_id_) visit(inode);
+    }
+
+private:
+    InodeRef insert(InodeId id, const nfs::FileHandle& handle, const nfs::Attr& attr);
+    void forget_handle(const Inode& inode);
+
+    InodeRecords records_;
+    std::unordered_map<InodeId, InodeRef> by_id_;
+    std::unordered_map<nfs::FileHandle, InodeId, nfs::FileHandleHash> by_handle_;
+    InodeId next_id_ = kRootId + 1;
+};
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// OpenTable: open files and directories by the id that the kernel sends with each read and write.
+// Reactor's thread only.
+#pragma once
+
+#include "fs/dir_stream.hpp"
+#include "fs/inode.hpp"
+#include "fs/records.hpp"
+#include "nfs/client.hpp"
+
+#include <memory>
+#include <unordered_map>
+
+namespace uidnfs::fs {
+
+struct OpenFile {
+    OpenId id = 0;
+    OpenRecords::Index record = OpenRecords::kNone;
+    InodeRef inode;
+    int flags = 0;  ///< of open(2)
+    nfs::OpenRef ref;
+    nfs::CallContext context;  ///< whose credential its reads and writes carry
+    WriteError::Seen error_seen = 0;
+    std::unique_ptr<DirStream> directory;
+};
+
+using OpenFileRef = std::shared_ptr<OpenFile>;
+
+class OpenTable {
+public:
+    explicit OpenTable(OpenRecords records) : records_(std::move(records)) {
+        for (OpenRecords::Index i = 0; i < records_.high_water(); ++i) {
+            if (records_.is_valid(i)) next_id_ = std::max(next_id_, records_[i].id + 1);
+        }
+    }
+
+    /// nullptr when the arena's table is full (ENFILE).
+    OpenFileRef add(const InodeRef& inode, OpenKind kind, int flags) {
+        const auto id = next_id_++;
+        const auto index = records_.insert({id, inode->id, kind, flags});
+        if (index == OpenRecords::kNone) return nullptr;
+        auto file = std::make_shared<OpenFile>();
+        file->id = id;
+        file->record = index;
+        file->inode = inode;
+        file->flags = flags;
+        file->error_seen = inode->write_error.sample();
+        ++inode->opens;
+        by_id_.emplace(id, file);
+        return file;
+    }
+
+    OpenFileRef find(OpenId id) const {
+        const auto it = by_id_.find(id);
+        return it == by_id_.end() ? nullptr : it->second;
+    }
+
+    void remove(const OpenFileRef& file) {
+        if (by_id_.erase(file->id) == 0) return;
+        --file->inode->opens;
+        records_.erase(file->record);
+    }
+
+    std::size_t size() const noexcept { return by_id_.size(); }
+    const OpenRecords& records() const noexcept { return records_; }
+
+private:
+    OpenRecords records_;
+    std::unordered_map<OpenId, OpenFileRef> by_id_;
+    OpenId next_id_ = 1;
+};
+
+}  // namespace uidnfs::fs

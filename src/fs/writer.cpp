@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/writer.hpp"
+
+#include "core/log.hpp"
+
+#include <cerrno>
+
+namespace uidnfs::fs {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Smaller writes are copied into the log; the slot of a larger one is kept as it is.
+constexpr std::size_t kCopyBelow = 64u << 10;
+/// WRITEs of one file under way at once.
+constexpr std::size_t kBatchesUnderWay = 32;
+constexpr auto kTick = 250ms;
+constexpr auto kSendAfter = 1s;
+constexpr auto kCommitAfter = 5s;
+
+std::uint64_t bounded(std::uint64_t wanted, const core::SlotPool& slots) {
+    // Half of the slots stay free for requests.
+    return std::min<std::uint64_t>(wanted, slots.capacity() / 4 * slots.bytes());
+}
+
+bool wants_early_errors(int code) noexcept { return code == ENOSPC || code == EDQUOT; }
+
+}  // namespace
+
+Writer::Writer(Deps deps, std::uint64_t budget)
+    : deps_(std::move(deps)),
+      budget_bytes_(bounded(budget, deps_.slots)),
+      budget_(deps_.reactor, static_cast<std::int64_t>(budget_bytes_)),
+      log_(deps_.slots),
+      idle_(deps_.reactor),
+      timer_(deps_.reactor.io()) {}
+
+FileState& Writer::state_of(Inode& inode) {
+    if (!inode.file) {
+        inode.file = std::make_unique<FileState>(deps_.reactor, deps_.journal, inode.id);
+        inode.file->open.handle = inode.handle;
+        inode.file->credential = deps_.credential;
+    }
+    return *inode.file;
+}
+
+void Writer::restore(const InodeRef& inode, std::uint32_t record) {
+    const auto& found = deps_.journal.records[record];
+    const auto slot = static_cast<std::uint32_t>(found.data / deps_.slots.bytes());
+    auto* memory = deps_.slots.adopt(slot);
+    if (!memory) return;
+    const auto* data = deps_.journal.slot_base + found.data;
+    auto& file = state_of(*inode);
+    file.extents.restore(record, core::Slice(*memory, data, found.length), deps_.clock.now());
+    settle(inode);
+}
+
+core::Slice Writer::keep(core::Slice data) {
+    const bool scarce = deps_.slots.available() < deps_.slots.capacity() / 2;
+    if (data.size() >= kCopyBelow && !scarce) return data;
+    if (auto copied = log_.copy(data)) return std::move(*copied);
+    return data;
+}
+
+core::Task<core::Result<void>> Writer::put(
+    InodeRef inode, std::uint64_t offset, core::Slice data, WriteOrigin origin
+) {
+    const auto charge = static_cast<std::int64_t>(data.size() + ExtentMap::kExtentCost);
+    if (origin == WriteOrigin::page_cache) {
+        budget_.force_acquire(charge);
+    } else if (!budget_.try_acquire(charge)) {
+        relieve();
+        co_await budget_.acquire(charge);
+    }
+    auto& file = state_of(*inode);
+    const auto inserted = file.extents.insert(offset, keep(std::move(data)), deps_.clock.now());
+    file.charged += static_cast<std::uint64_t>(charge);
+    settle(inode);
+    if (inserted == ExtentMap::Inserted::no_room) co_return core::Error(ENOMEM);
+    co_return core::Result<void>();
+}
+
+void Writer::settle(const InodeRef& inode) {
+    auto& file = *inode->file;
+    const auto now = file.extents.footprint();
+    if (now < file.charged) budget_.release(static_cast<std::int64_t>(file.charged - now));
+    if (now > file.charged) budget_.force_acquire(static_cast<std::int64_t>(now - file.charged));
+    file.charged = now;
+    if (file.extents.empty()) {
+        if (active_.erase(inode) == 0) return;
+        deps_.inodes.drop_if_unused(inode);
+        if (active_.empty()) {
+            log_.close();
+            idle_.notify_all();
+        }
+    } else {
+        active_.insert(inode);
+        arm_tick();
+    }
+}
+
+void Writer::kick(const InodeRef& inode, std::uint64_t offset) {
+    if (inode->file->extents.seek_full_run(offset, deps_.client.fs_info().write_max)) {
+        pump(inode, ExtentMap::Send::full_only, nfs::Stability::unstable);
+    }
+}
+
+void Writer::pump(const InodeRef& inode, ExtentMap::Send what, nfs::Stability stability) {
+    auto& file = *inode->file;
+    while (file.sending == FileState::Sending::allowed &&
+           file.extents.batches_under_way() < kBatchesUnderWay) {
+        auto batch = file.extents.next_batch(deps_.client.fs_info().write_max, what);
+        if (!batch) return;
+        core::spawn(send(inode, std::move(*batch), stability));
+    }
+}
+
+core::Task<void> Writer::send(
+    InodeRef inode, ExtentMap::Batch batch, nfs::Stability stability
+) {
+    auto& file = *inode->file;
+    const nfs::CallContext context{file.credential};
+    inode->attrs.begin_change();
+    auto reply =
+        co_await deps_.client.write(context, file.open, batch.offset, batch.slices, stability);
+    if (reply && reply->count > 0) {
+        const auto kept = reply->committed == nfs::Stability::unstable
+                              ? ExtentMap::Kept::volatile_memory
+                              : ExtentMap::Kept::disk;
+        const auto count = std::min(reply->count, batch.length);
+        file.extents.sent(batch, count, kept, reply->verifier, deps_.clock.now());
+        file.mode = FileState::Mode::behind;
+        deps_.finish_change(inode, reply->wcc);
+    } else {
+        // A server that takes nothing and says OK would be asked for ever.
+        fail(inode, reply ? core::Error(EIO) : reply.error(), &batch);
+        deps_.finish_change(inode, nfs::Wcc{});
+    }
+    settle(inode);
+    file.progress.notify_all();
+    const bool flushing = stability != nfs::Stability::unstable;
+    if (file.extents.dirty_bytes() >= deps_.client.fs_info().write_max && !flushing) {
+        pump(inode, ExtentMap::Send::full_only, stability);
+    }
+    if (budget_.available() < static_cast<std::int64_t>(budget_bytes_ / 2)) {
+        if (budget_.available() <= 0) pump(inode, ExtentMap::Send::all, nfs::Stability::unstable);
+        commit_soon(inode);
+    }
+}
+
+void Writer::fail(
+    const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch
+) {
+    auto& file = *inode->file;
+    ++errors_;
+    inode->write_error.set(error.code());
+    if (wants_early_errors(error.code())) file.mode = FileState::Mode::through;
+    const auto& name = inode->names.empty() ? std::string("?") : inode->names.front().name;
+    const auto fileid = inode->attrs.has_attr() ? inode->attrs.attr().fileid : 0;
+    if (batch) {
+        file.extents.failed(*batch, deps_.clock.now());
+        core::log::warning(
+            "write to {} (file id {}) failed, {} bytes at {} are lost: {}",
+            name, fileid, batch->length, batch->offset, core::to_string(error)
+        );
+    } else {
+        file.extents.commit_failed();
+        core::log::warning(
+            "commit of {} (file id {}) failed: {}", name, fileid, core::to_string(error)
+        );
+    }
+}
+
+core::Task<void> Writer::commit(InodeRef inode) {
+    auto& file = *inode->file;
+    file.commit = FileState::Commit::under_way;
+    file.extents.begin_commit();
+    const nfs::CallContext context{file.credential};
+    const auto asked = inode->attrs.token();
+    auto reply = co_await deps_.client.commit(context, file.open, 0, 0);
+    file.commit = FileState::Commit::idle;
+    if (reply) {
+        file.extents.committed(reply->verifier, deps_.clock.now());
+        if (file.extents.has_unsent() && !file.extents.batches_under_way()) {
+            pump(inode, ExtentMap::Send::all, nfs::Stability::unstable);
+        }
+        if (reply->wcc.after) deps_.learn(inode, *reply->wcc.after, asked);
+    } else {
+        fail(inode, reply.error(), nullptr);
+    }
+    settle(inode);
+    file.progress.notify_all();
+}
+
+void Writer::commit_soon(const InodeRef& inode) {
+    auto& file = *inode->file;
+    if (file.commit == FileState::Commit::idle && file.extents.has_uncommitted()) {
+        core::spawn(commit(inode));
+    }
+}
+
+core::Task<void> Writer::sent(
+    InodeRef inode, ExtentMap::Epoch epoch, nfs::Stability stability
+) {
+    auto& file = *inode->file;
+    while (!file.extents.is_sent(epoch)) {
+        pump(inode, ExtentMap::Send::all, stability);
+        if (!file.extents.is_sent(epoch)) co_await file.progress.wait();
+    }
+}
+
+core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stability) {
+    if (!inode->file || inode->file->extents.empty()) co_return;
+    auto& file = *inode->file;
+    // One WRITE that the server puts on disk itself saves the COMMIT.
+    if (reach == Reach::disk && file.extents.is_one_batch(deps_.client.fs_info().write_max)) {
+        stability = nfs::Stability::file_sync;
+    }
+    const auto epoch = file.extents.next_epoch();
+    co_await sent(inode, epoch, stability);
+    while (reach == Reach::disk && !file.extents.is_stable(epoch)) {
+        if (!file.extents.is_sent(epoch)) {
+            co_await sent(inode, epoch, stability);
+        } else if (file.commit == FileState::Commit::under_way) {
+            co_await file.progress.wait();
+        } else {
+            co_await commit(inode);
+        }
+    }
+}
+
+core::Task<void> Writer::hold(InodeRef inode) {
+    auto& file = state_of(*inode);
+    file.sending = FileState::Sending::held;
+    while (file.extents.batches_under_way() > 0) co_await file.progress.wait();
+}
+
+void Writer::resume(const InodeRef& inode) {
+    auto& file = *inode->file;
+    file.sending = FileState::Sending::allowed;
+    file.progress.notify_all();
+}
+
+void Writer::truncate(const InodeRef& inode, std::uint64_t size) {
+    if (!inode->file || inode->file->extents.empty()) return;
+    inode->file->extents.truncate(size);
+    settle(inode);
+    inode->file->progress.notify_all();
+}
+
+void Writer::relieve() {
+    const std::vector<InodeRef> inodes(active_.begin(), active_.end());
+    for (const auto& inode : inodes) {
+        pump(inode, ExtentMap::Send::all, nfs::Stability::unstable);
+        commit_soon(inode);
+    }
+}
+
+void Writer::arm_tick() {
+    if (tick_ == Tick::armed) return;
+    tick_ = Tick::armed;
+    timer_.expires_after(kTick);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+        if (error) return;
+        tick_ = Tick::stopped;
+        tick();
+    });
+}
+
+void Writer::tick() {
+    const auto now = deps_.clock.now();
+    const std::vector<InodeRef> inodes(active_.begin(), active_.end());
+    for (const auto& inode : inodes) {
+        const auto& extents = inode->file->extents;
+        if (extents.dirty_since() < now - kSendAfter) {
+            pump(inode, ExtentMap::Send::all, nfs::Stability::unstable);
+        }
+        if (extents.uncommitted_since() < now - kCommitAfter) commit_soon(inode);
+    }
+    if (!active_.empty()) arm_tick();
+}
+
+core::Task<std::vector<LostRange>> Writer::drain(core::SteadyTime deadline) {
+    boost::asio::steady_timer alarm(deps_.reactor.io(), deadline);
+    alarm.async_wait([this](const boost::system::error_code& error) {
+        if (!error) idle_.notify_all();
+    });
+    for (const auto& inode : std::vector<InodeRef>(active_.begin(), active_.end())) {
+        core::spawn(flush(inode, Reach::disk, nfs::Stability::unstable));
+    }
+    while (!active_.empty() && std::chrono::steady_clock::now() < deadline) {
+        co_await idle_.wait();
+        for (const auto& inode : std::vector<InodeRef>(active_.begin(), active_.end())) {
+            core::spawn(flush(inode, Reach::disk, nfs::Stability::unstable));
+        }
+    }
+    std::vector<LostRange> lost;
+    for (const auto& inode : active_) {
+        const auto fileid = inode->attrs.has_attr() ? inode->attrs.attr().fileid : 0;
+        const auto name = inode->names.empty() ? std::string() : inode->names.front().name;
+        inode->file->extents.for_each([&](std::uint64_t offset, std::uint64_t length) {
+            if (!lost.empty() && lost.back().fileid == fileid &&
+                lost.back().offset + lost.back().length == offset) {
+                lost.back().length += length;
+            } else {
+                lost.push_back({fileid, name, offset, length});
+            }
+        });
+    }
+    co_return lost;
+}
+
+std::uint64_t Writer::bytes_held() const noexcept {
+    std::uint64_t sum = 0;
+    for (const auto& inode : active_) sum += inode->file->extents.bytes();
+    return sum;
+}
+
+void Writer::trim() noexcept {
+    if (active_.empty()) log_.close();
+}
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writer: carries out what the ExtentMaps decide: WRITEs while the application goes on, COMMITs, the
+// budget of a mount, and what is left at the end. Owned by Filesystem; reactor's thread only.
+#pragma once
+
+#include "core/event.hpp"
+#include "fs/inode.hpp"
+#include "fs/inode_table.hpp"
+#include "fs/options.hpp"
+#include "fs/write_log.hpp"
+#include "nfs/client.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <unordered_set>
+#include <vector>
+
+namespace uidnfs::fs {
+
+class Writer {
+public:
+    struct Deps {
+        core::Reactor& reactor;
+        nfs::Client& client;
+        const core::Clock& clock;
+        core::SlotPool& slots;
+        InodeTable& inodes;
+        ExtentJournal journal;
+        /// Brackets a WRITE: its wcc data belong into the attribute cache.
+        std::function<void(const InodeRef&, const nfs::Wcc&)> finish_change;
+        std::function<void(const InodeRef&, const nfs::Attr&, AttrCache::Token)> learn;
+        mapper::CredentialRef credential;  ///< for data that no open file stands behind
+    };
+
+    Writer(Deps deps, std::uint64_t budget);
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+
+    /// Takes the bytes; waits only while the budget is used up (page write-back never waits).
+    core::Task<core::Result<void>> put(
+        InodeRef inode, std::uint64_t offset, core::Slice data, WriteOrigin origin
+    );
+    /// Starts what should be on its way by now.
+    void kick(const InodeRef& inode, std::uint64_t offset);
+
+    enum class Reach : std::uint8_t {
+        server,  ///< other clients see it
+        disk,    ///< a restart of the server does not lose it
+    };
+    /// Everything put in before now got there, or its error is in inode->write_error.
+    core::Task<void> flush(InodeRef inode, Reach reach, nfs::Stability stability);
+    /// Everything in flight is answered and nothing is sent until resume().
+    core::Task<void> hold(InodeRef inode);
+    void resume(const InodeRef& inode);
+    /// Forgets bytes at and beyond `size`.
+    void truncate(const InodeRef& inode, std::uint64_t size);
+
+    core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
+
+    FileState& state_of(Inode& inode);
+    /// Adopts an extent of a worker that died.
+    void restore(const InodeRef& inode, std::uint32_t record);
+
+    std::uint64_t budget() const noexcept { return budget_bytes_; }
+    std::uint64_t bytes_held() const noexcept;
+    std::uint64_t errors() const noexcept { return errors_; }
+    void trim() noexcept;
+
+private:
+    void pump(const InodeRef& inode, ExtentMap::Send what, nfs::Stability stability);
+    core::Task<void> send(InodeRef inode, ExtentMap::Batch batch, nfs::Stability stability);
+    core::Task<void> commit(InodeRef inode);
+    void commit_soon(const InodeRef& inode);
+    core::Task<void> sent(InodeRef inode, ExtentMap::Epoch epoch, nfs::Stability stability);
+    core::Slice keep(core::Slice data);
+    void fail(const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch);
+    /// Brings budget and the set of active inodes up to date after extents changed.
+    void settle(const InodeRef& inode);
+    void relieve();
+    void arm_tick();
+    void tick();
+
+    Deps deps_;
+    std::uint64_t budget_bytes_;
+    core::Semaphore budget_;
+    WriteLog log_;
+    std::unordered_set<InodeRef> active_;  ///< inodes with extents
+    core::Event idle_;                     ///< active_ became empty, or a deadline passed
+    boost::asio::steady_timer timer_;
+    enum class Tick : std::uint8_t { stopped, armed } tick_ = Tick::stopped;
+    std::uint64_t errors_ = 0;
+};
+
+}  // namespace uidnfs::fs

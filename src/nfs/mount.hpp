@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// From "server:/export" to a Client: names to addresses, portmap, MOUNT, FSINFO, GETATTR and ACCESS of the
+// root, all of it with the mount's own credential. Every failure is a text for the person who mounts.
+#pragma once
+
+#include "core/error.hpp"
+#include "core/reactor.hpp"
+#include "nfs/client.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace uidnfs::nfs {
+
+struct Target {
+    std::string host;         ///< name or address, without brackets
+    std::string export_path;  ///< begins with '/'
+    /// "nas1:/exports/a", "[::1]:/exports/a": as people write it and as messages show it.
+    std::string display() const;
+};
+
+enum class SourcePort : std::uint8_t { reserved, any };
+enum class Recovery : std::uint8_t { hard, soft, softerr };
+
+/// Names, units and ranges of nfs(5).
+struct MountParameters {
+    std::uint16_t port = 2049;
+    std::uint16_t mount_port = 0;  ///< 0: ask the portmapper
+    std::string mount_host = {};   ///< empty: the server itself
+    SourcePort source_port = SourcePort::reserved;  ///< falls back to any where not permitted; logged
+    Recovery recovery = Recovery::hard;
+    std::uint32_t timeo = 600;   ///< tenths of a second
+    std::uint32_t retrans = 2;
+    std::uint32_t rsize = 0;     ///< bytes; 0: what the server prefers, at most 1 MiB
+    std::uint32_t wsize = 0;
+    std::uint32_t nconnect = 1;  ///< 1..16
+};
+
+struct MountedExport {
+    std::unique_ptr<Client> client;
+    Attr root_attr;
+    AccessBits root_access = 0;
+    std::string server_address;
+};
+
+/// Ends within about timeo * (retrans + 1), also for hard mounts: while mounting nobody is helped by
+/// waiting for ever.
+core::Task<core::Outcome<MountedExport>> mount_export(
+    core::Reactor& reactor,
+    Target target,
+    MountParameters parameters,
+    mapper::CredentialRef credential
+);
+
+}  // namespace uidnfs::nfs

@@ -34,12 +34,18 @@ if(UIDNFS_SANITIZE)
     target_link_options(uidnfs_flags INTERFACE -fsanitize=${UIDNFS_SANITIZE})
 endif()
 
+# ASIO: most of the room sees Asio, so its headers are parsed once.
 function(uidnfs_room NAME)
-    cmake_parse_arguments(ROOM "" "" "SOURCES;ROOMS;PRIVATE" ${ARGN})
+    cmake_parse_arguments(ROOM "ASIO" "" "SOURCES;ROOMS;PRIVATE" ${ARGN})
     add_library(uidnfs_${NAME} STATIC ${ROOM_SOURCES})
     target_link_libraries(uidnfs_${NAME} PUBLIC uidnfs_flags)
     foreach(room ${ROOM_ROOMS})
         target_link_libraries(uidnfs_${NAME} PUBLIC uidnfs_${room})
     endforeach()
     target_link_libraries(uidnfs_${NAME} PRIVATE ${ROOM_PRIVATE})
+    if(ROOM_ASIO)
+        target_precompile_headers(uidnfs_${NAME} PRIVATE
+            <boost/asio/io_context.hpp> <boost/asio/steady_timer.hpp> <fmt/format.h>
+            <functional> <memory> <string> <unordered_map> <vector>)
+    endif()
 endfunction()

@@ -96,6 +96,9 @@ Result<Arena> Arena::attach(Fd memfd, std::span<const RegionSpec> regions) {
     if (::fstat(memfd.get(), &st) != 0) return Error(errno);
     const auto size = static_cast<std::uint64_t>(st.st_size);
     if (size < kPage) return Error(EPROTO);
+    // A file that somebody may still shrink would kill whoever touches what is gone.
+    const int seals = ::fcntl(memfd.get(), F_GET_SEALS);
+    if (seals < 0 || !(seals & F_SEAL_SHRINK)) return Error(EPROTO);
     const auto base = map(memfd.get(), size);
     if (!base) return base.error();
     Arena arena(std::move(memfd), *base, size);

@@ -41,8 +41,8 @@ public:
     /// A new, empty arena. Pages cost memory only once they are touched. Errors: errno of
     /// memfd_create(2), ftruncate(2), fcntl(2) F_ADD_SEALS, mmap(2).
     static Result<Arena> create(std::span<const RegionSpec> regions);
-    /// Maps an arena that another process made. EPROTO when it is not one, is of another version, or
-    /// lies about its size; EINVAL when its regions are not `regions`.
+    /// Maps an arena that another process made. EPROTO when it is not one, is not sealed against
+    /// shrinking, is of another version, or lies about its size; EINVAL when its regions are not `regions`.
     static Result<Arena> attach(Fd memfd, std::span<const RegionSpec> regions);
 
     Arena(Arena&& other) noexcept;

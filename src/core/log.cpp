@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/log.hpp"
 
+#include "core/fd.hpp"
+
+#include <fcntl.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -90,6 +95,32 @@ std::string printable(std::string_view text) {
     return out;
 }
 
+/// True when standard error is the stream that systemd reads, and not only inherited its name
+/// (systemd.exec(5), JOURNAL_STREAM: "device:inode").
+bool is_journal_stream() {
+    const char* stream = std::getenv("JOURNAL_STREAM");
+    struct stat st{};
+    return stream && ::fstat(STDERR_FILENO, &st) == 0 &&
+           fmt::format("{}:{}", st.st_dev, st.st_ino) == stream;
+}
+
+/// Makes the file with the mode that log.hpp promises; spdlog would take 0666. Returns 0 or an errno.
+int make_log_file(const std::string& path) {
+    const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640));
+    return fd ? 0 : errno;
+}
+
+Failure cannot_open(const std::string& path, int code, std::string_view why) {
+    return {
+        code,
+        fmt::format(
+            "cannot open the log file {}: {}; choose a file in a directory that can be written",
+            path,
+            why
+        )
+    };
+}
+
 }  // namespace
 
 Outcome<void> configure(const Options& options) {
@@ -98,8 +129,7 @@ Outcome<void> configure(const Options& options) {
     try {
         switch (options.destination) {
             case Destination::standard_error:
-                timestamps =
-                    std::getenv("JOURNAL_STREAM") ? Timestamps::journal : Timestamps::ours;
+                timestamps = is_journal_stream() ? Timestamps::journal : Timestamps::ours;
                 logger = make_logger(
                     std::make_shared<spdlog::sinks::stderr_sink_mt>(),
                     timestamps == Timestamps::journal ? "%v" : kFullPattern
@@ -114,20 +144,16 @@ Outcome<void> configure(const Options& options) {
                 );
                 break;
             case Destination::file:
+                if (const int code = make_log_file(options.file)) {
+                    return cannot_open(options.file, code, strerrordesc_np(code));
+                }
                 logger = make_logger(
                     std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file), kFullPattern
                 );
                 break;
         }
     } catch (const spdlog::spdlog_ex& error) {
-        return Failure{
-            EIO,
-            fmt::format(
-                "cannot open the log file {}: {}; choose a file in a directory that can be written",
-                options.file,
-                error.what()
-            )
-        };
+        return cannot_open(options.file, EIO, error.what());
     }
     auto& s = state();
     const std::lock_guard lock(s.mutex);

@@ -12,11 +12,12 @@ void Slot::recycle() noexcept {
 
 SlotPool::SlotPool(const Arena& arena, const Region& region) : arena_(&arena), region_(region) {
     free_.reserve(region.capacity);  // recycle() must not fail
+    touched_.assign(region.capacity, 0);
     for (std::uint32_t i = 0; i < *region_.high_water; ++i) {
         slots_.emplace_back(*this, i);
         free_.push_back(i);
+        touched_[i] = 1;  // by whoever had the arena before
     }
-    touched_.assign(region.capacity, 0);
 }
 
 Slot* SlotPool::take() noexcept {

@@ -77,6 +77,8 @@ Change AttrCache::end_change(
         // Replies of parallel calls may come in any order; the latest ctime is the newest state.
         if (!attr_ || !(wcc.after->ctime < attr_->ctime)) {
             adopt(*wcc.after, now, range);
+        } else {
+            expire();  // overtaken, or the server's clock was set back: ask when it matters
         }
     } else {
         expire();

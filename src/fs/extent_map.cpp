@@ -78,8 +78,11 @@ void ExtentMap::set_state(Extents::iterator it, ExtentState state) {
     mirror(it->first, it->second);
 }
 
-void ExtentMap::restore(std::uint32_t record_index, core::Slice data, core::SteadyTime now) {
+void ExtentMap::restore(
+    std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now
+) {
     Extent extent;
+    extent.origin = origin;
     extent.data = std::move(data);
     extent.epoch = epoch_;
     extent.record = record_index;
@@ -113,13 +116,15 @@ void ExtentMap::carve(std::uint64_t begin, std::uint64_t end) {
     }
 }
 
-bool ExtentMap::extend_previous(std::uint64_t offset, const core::Slice& data) {
+bool ExtentMap::extend_previous(
+    std::uint64_t offset, const core::Slice& data, Origin origin
+) {
     auto it = extents_.lower_bound(offset);
     if (it == extents_.begin()) return false;
     --it;
     auto& extent = it->second;
     if (it->first + extent.data.size() != offset || extent.state != ExtentState::dirty ||
-        extent.epoch != epoch_ || !extent.data.is_followed_by(data)) {
+        extent.epoch != epoch_ || extent.origin != origin || !extent.data.is_followed_by(data)) {
         return false;
     }
     account(extent, -1);
@@ -130,14 +135,15 @@ bool ExtentMap::extend_previous(std::uint64_t offset, const core::Slice& data) {
 }
 
 ExtentMap::Inserted ExtentMap::insert(
-    std::uint64_t offset, core::Slice data, core::SteadyTime now
+    std::uint64_t offset, core::Slice data, Origin origin, core::SteadyTime now
 ) {
     // A write inside one extent makes three of it.
     if (journal_.records.size() + 3 > journal_.records.capacity()) return Inserted::no_room;
     const auto since = std::min(dirty_since_, now);
     carve(offset, offset + data.size());
-    if (!extend_previous(offset, data)) {
+    if (!extend_previous(offset, data, origin)) {
         Extent extent;
+        extent.origin = origin;
         extent.data = std::move(data);
         extent.epoch = epoch_;
         add(offset, std::move(extent));
@@ -165,7 +171,8 @@ std::optional<ExtentMap::Batch> ExtentMap::next_batch(std::uint32_t limit, Send 
         std::size_t slices = 0;
         // A run of dirty neighbours, cut where it would overlap a WRITE under way.
         while (it != extents_.end() && it->first == end &&
-               it->second.state == ExtentState::dirty && end - begin < limit &&
+               it->second.state == ExtentState::dirty &&
+               it->second.origin == first->second.origin && end - begin < limit &&
                slices < kMaxSlices && !is_under_way(it->first, it->first + it->second.data.size())) {
             end += it->second.data.size();
             ++it;
@@ -180,7 +187,7 @@ std::optional<ExtentMap::Batch> ExtentMap::next_batch(std::uint32_t limit, Send 
         if (end - begin < limit && slices < kMaxSlices && what == Send::full_only) continue;
         end = std::min(end, begin + limit);
         split(end);
-        Batch batch{next_id_++, begin, static_cast<std::uint32_t>(end - begin), {}};
+        Batch batch{next_id_++, first->second.origin, begin, static_cast<std::uint32_t>(end - begin), {}};
         batch.slices.reserve(slices);
         for (auto e = first; e != extents_.end() && e->first < end; ++e) {
             batch.slices.push_back(e->second.data);
@@ -200,17 +207,19 @@ bool ExtentMap::seek_full_run(std::uint64_t offset, std::uint32_t limit) {
     if (first == extents_.begin()) return false;
     --first;
     if (first->second.state != ExtentState::dirty) return false;
+    const auto is_sibling = [](Extents::iterator a, Extents::iterator b) {
+        return a->second.state == ExtentState::dirty && a->second.origin == b->second.origin;
+    };
     auto end = first->first + first->second.data.size();
     for (auto next = std::next(first); end - first->first < limit && next != extents_.end() &&
-                                       next->first == end &&
-                                       next->second.state == ExtentState::dirty;
+                                       next->first == end && is_sibling(next, first);
          ++next) {
         end += next->second.data.size();
     }
     while (end - first->first < limit && first != extents_.begin()) {
         const auto previous = std::prev(first);
         if (previous->first + previous->second.data.size() != first->first ||
-            previous->second.state != ExtentState::dirty) {
+            !is_sibling(previous, first)) {
             break;
         }
         first = previous;
@@ -222,7 +231,11 @@ bool ExtentMap::seek_full_run(std::uint64_t offset, std::uint32_t limit) {
 bool ExtentMap::is_one_batch(std::uint32_t limit) const {
     if (extents_.empty() || bytes_ != dirty_bytes_ || !under_way_.empty()) return false;
     if (bytes_ > limit || extents_.size() > kMaxSlices) return false;
-    return end() - extents_.begin()->first == bytes_;
+    const auto origin = extents_.begin()->second.origin;
+    const bool one_origin = std::all_of(extents_.begin(), extents_.end(), [&](const auto& entry) {
+        return entry.second.origin == origin;
+    });
+    return one_origin && end() - extents_.begin()->first == bytes_;
 }
 
 void ExtentMap::sent(
@@ -296,17 +309,18 @@ bool ExtentMap::is_stable(Epoch epoch) const noexcept {
     return held_.empty() || held_.begin()->first > epoch;
 }
 
-bool ExtentMap::overlaps_unsent(std::uint64_t offset, std::uint64_t length) const {
-    if (unsent_.empty()) return false;
+std::vector<ExtentMap::Piece> ExtentMap::within(
+    std::uint64_t offset, std::uint64_t length
+) const {
+    std::vector<Piece> pieces;
     auto it = extents_.upper_bound(offset);
     if (it != extents_.begin()) --it;
     for (; it != extents_.end() && it->first < offset + length; ++it) {
-        if (it->first + it->second.data.size() > offset &&
-            it->second.state != ExtentState::uncommitted) {
-            return true;
-        }
+        const auto begin = std::max(it->first, offset);
+        const auto end = std::min(it->first + it->second.data.size(), offset + length);
+        if (begin < end) pieces.push_back({begin, it->second.data.sub(begin - it->first, end - begin)});
     }
-    return false;
+    return pieces;
 }
 
 std::uint64_t ExtentMap::end() const noexcept {

@@ -36,8 +36,12 @@ public:
     /// Slices in one WRITE (well below IOV_MAX).
     static constexpr std::size_t kMaxSlices = 256;
 
+    /// Index of FileState::origins: bytes of two origins never share a WRITE.
+    using Origin = std::uint32_t;
+
     struct Batch {
         std::uint32_t id = 0;
+        Origin origin = 0;
         std::uint64_t offset = 0;
         std::uint32_t length = 0;
         std::vector<core::Slice> slices;
@@ -55,11 +59,15 @@ public:
     ~ExtentMap();
 
     /// Rebuilds from a record of a worker that died: the bytes must be sent again.
-    void restore(std::uint32_t record_index, core::Slice data, core::SteadyTime now);
+    void restore(
+        std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now
+    );
 
     /// ENOSPC of the journal (too many extents): false, and nothing changed.
     enum class Inserted : std::uint8_t { yes, no_room };
-    Inserted insert(std::uint64_t offset, core::Slice data, core::SteadyTime now);
+    Inserted insert(
+        std::uint64_t offset, core::Slice data, Origin origin, core::SteadyTime now
+    );
     /// Forgets everything at and beyond `size`: the file is being cut.
     void truncate(std::uint64_t size);
 
@@ -93,8 +101,13 @@ public:
     /// Everything up to `epoch` is on the server's disk (or given up).
     bool is_stable(Epoch epoch) const noexcept;
 
-    /// Some of the range was not answered by the server yet: a READ would not see it.
-    bool overlaps_unsent(std::uint64_t offset, std::uint64_t length) const;
+    struct Piece {
+        std::uint64_t offset;
+        core::Slice data;
+    };
+    /// What is held of a range, in order. A READ shows it only after the WRITE, and not after a server
+    /// that lost it came back.
+    std::vector<Piece> within(std::uint64_t offset, std::uint64_t length) const;
     /// End of the last byte held; 0 when empty.
     std::uint64_t end() const noexcept;
     bool empty() const noexcept { return extents_.empty(); }
@@ -118,6 +131,7 @@ private:
     struct Extent {
         core::Slice data;
         ExtentState state = ExtentState::dirty;
+        Origin origin = 0;
         std::uint32_t batch = 0;  ///< the WRITE that carries it; with `uncommitted`, the COMMIT
         Epoch epoch = 0;
         nfs::Verifier verifier{};
@@ -133,7 +147,7 @@ private:
     void carve(std::uint64_t begin, std::uint64_t end);
     /// Splits the extent that contains `at` strictly inside, so that an extent begins there.
     void split(std::uint64_t at);
-    bool extend_previous(std::uint64_t offset, const core::Slice& data);
+    bool extend_previous(std::uint64_t offset, const core::Slice& data, Origin origin);
     Extents::iterator add(std::uint64_t offset, Extent extent);
     Extents::iterator remove(Extents::iterator it);
     void set_state(Extents::iterator it, ExtentState state);

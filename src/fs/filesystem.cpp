@@ -31,6 +31,7 @@ std::span<const core::RegionSpec> Filesystem::arena_regions() { return kRegions;
 Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
     : deps_(deps),
       options_(std::move(options)),
+      credentials_(options_.credential->machine_name(), options_.root_identity),
       slots_(deps.arena, deps.arena.region(kSlotRegion)),
       extent_records_(deps.arena.region(kExtentRegion)),
       cursor_records_(deps.arena.region(kCursorRegion)),
@@ -70,7 +71,15 @@ void Filesystem::restore() {
 
 core::SlotPool& Filesystem::slots() noexcept { return slots_; }
 
-nfs::CallContext Filesystem::context(const Caller&) const { return {options_.credential}; }
+core::Result<nfs::CallContext> Filesystem::context(const Caller& caller) {
+    // What the kernel asks on its own behalf (tid 0) is asked in the name of the mount.
+    if (options_.identity == IdentityMode::fixed || caller.tid == 0) {
+        return nfs::CallContext{options_.credential};
+    }
+    auto credential = credentials_.get(caller.uid, caller.gid, caller.groups);
+    if (!credential) return credential.error();
+    return nfs::CallContext{std::move(*credential)};
+}
 
 void Filesystem::refuse(const Caller& caller) {
     if (counts_.refused_callers++ > 0) return;
@@ -92,6 +101,19 @@ core::Result<InodeRef> Filesystem::enter(const Caller& caller, InodeId id) {
     return inode;
 }
 
+core::Result<Filesystem::Entrance> Filesystem::admit(
+    const Caller& caller, InodeId id, Purpose purpose
+) {
+    auto inode = enter(caller, id);
+    if (!inode) return inode.error();
+    if (purpose == Purpose::change && options_.writable == Writable::no) {
+        return core::Error(EROFS);
+    }
+    auto context = this->context(caller);
+    if (!context) return context.error();
+    return Entrance{std::move(*inode), std::move(*context)};
+}
+
 TimerRange Filesystem::timers(const Inode& inode) const noexcept {
     const auto& t = options_.timers;
     return inode.is_directory() ? TimerRange{t.dir_min, t.dir_max}
@@ -105,19 +127,20 @@ void Filesystem::forget(InodeId id, std::uint64_t count) {
 
 core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, InodeId) {
     // Whoever can reach the path may ask how full it is, as with any file system.
-    const auto context = this->context(caller);
-    auto ask = [](Filesystem& self, nfs::CallContext ctx) -> core::Task<core::Result<nfs::FsStat>> {
+    const auto ctx = context(caller);
+    if (!ctx) co_return ctx.error();
+    auto ask = [](Filesystem& self, nfs::CallContext name) -> core::Task<core::Result<nfs::FsStat>> {
         const auto& root = self.deps_.client.root();
         if (!self.path_conf_) {
-            if (auto conf = co_await self.deps_.client.pathconf(ctx, root)) {
+            if (auto conf = co_await self.deps_.client.pathconf(name, root)) {
                 self.path_conf_ = *conf;
             }
         }
-        auto reply = co_await self.deps_.client.fsstat(ctx, root);
+        auto reply = co_await self.deps_.client.fsstat(name, root);
         if (!reply) co_return reply.error();
         co_return reply->stat;
     };
-    const auto answer = co_await within(deps_.reactor, kPatience, ask(*this, context));
+    const auto answer = co_await within(deps_.reactor, kPatience, ask(*this, *ctx));
     if (!answer || !*answer) {
         if (last_statfs_) co_return *last_statfs_;
         co_return answer ? answer->error() : core::Error(ETIMEDOUT);

@@ -16,6 +16,7 @@
 #include "fs/stamp.hpp"
 #include "fs/types.hpp"
 #include "fs/writer.hpp"
+#include "mapper/credential_cache.hpp"
 #include "nfs/client.hpp"
 
 #include <memory>
@@ -113,7 +114,14 @@ public:
 private:
     // Who, what, how long (filesystem.cpp)
     core::Result<InodeRef> enter(const Caller& caller, InodeId id);
-    nfs::CallContext context(const Caller& caller) const;
+    enum class Purpose : std::uint8_t { look, change };
+    /// An inode and in whose name to work on it; EACCES, EROFS or ESTALE.
+    struct Entrance {
+        InodeRef inode;
+        nfs::CallContext context;
+    };
+    core::Result<Entrance> admit(const Caller& caller, InodeId id, Purpose purpose);
+    core::Result<nfs::CallContext> context(const Caller& caller);
     TimerRange timers(const Inode& inode) const noexcept;
     core::SteadyTime now() const { return deps_.clock.now(); }
     void refuse(const Caller& caller);
@@ -130,7 +138,9 @@ private:
     core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<nfs::AccessBits>> rights(nfs::CallContext context, InodeRef inode);
-    void remember_rights(Inode& inode, nfs::AccessBits granted);
+    void remember_rights(
+        Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted
+    );
     core::Task<core::Result<AttrReply>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
@@ -162,6 +172,9 @@ private:
     bool must_stay(const InodeRef& child) const noexcept;
 
     // Files (filesystem_files.cpp)
+    core::Task<core::Result<nfs::AccessBits>> open_rights(
+        nfs::CallContext context, InodeRef inode
+    );
     core::Task<core::Result<nfs::CreateReply>> create_call(
         nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
     );
@@ -191,6 +204,7 @@ private:
 
     Deps deps_;
     Options options_;
+    mapper::CredentialCache credentials_;
     core::SlotPool slots_;
     ExtentRecords extent_records_;
     CursorRecords cursor_records_;

@@ -147,7 +147,9 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     if (!found && id == kRootId) found = inodes_.find(id);  // its attributes are no secret
     if (!found) co_return found.error();
     const auto inode = *found;
-    const auto ctx = context(caller);
+    const auto named = context(caller);
+    if (!named) co_return named.error();
+    const auto ctx = *named;
     // mtime and ctime of unsent data are the server's to give.
     if (inode->file && inode->file->extents.has_unsent()) {
         co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
@@ -162,8 +164,11 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     co_return attr_reply(*inode);
 }
 
-void Filesystem::remember_rights(Inode& inode, nfs::AccessBits granted) {
+void Filesystem::remember_rights(
+    Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted
+) {
     if (!inode.attrs.has_attr()) return;
+    inode.access.whose = context.credential;
     inode.access.granted = granted;
     inode.access.ctime = inode.attrs.attr().ctime;
     inode.access.known = decltype(inode.access)::Known::yes;
@@ -174,7 +179,7 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
 ) {
     using Known = decltype(inode->access)::Known;
     if (inode->attrs.is_fresh(now()) && inode->access.known == Known::yes &&
-        inode->access.ctime == inode->attrs.attr().ctime) {
+        inode->access.whose == context.credential && inode->access.ctime == inode->attrs.attr().ctime) {
         ++counts_.access_hits;
         co_return inode->access.granted;
     }
@@ -183,16 +188,16 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
     const auto reply = co_await deps_.client.access(context, inode->handle, nfs::kAccessAll);
     if (!reply) co_return reply.error();
     if (reply->attr) learn(inode, *reply->attr, asked);
-    if (reply->attr || inode->attrs.is_fresh(now())) remember_rights(*inode, reply->granted);
+    if (reply->attr || inode->attrs.is_fresh(now())) remember_rights(*inode, context, reply->granted);
     co_return reply->granted;
 }
 
 core::Task<core::Result<void>> Filesystem::access(Caller caller, InodeId id, int mask) {
-    const auto found = enter(caller, id);
-    if (!found) co_return found.error();
-    const auto inode = *found;
-    if ((mask & W_OK) && options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto granted = co_await rights(context(caller), inode);
+    const auto purpose = (mask & W_OK) ? Purpose::change : Purpose::look;
+    const auto admitted = admit(caller, id, purpose);
+    if (!admitted) co_return admitted.error();
+    const auto inode = admitted->inode;
+    const auto granted = co_await rights(admitted->context, inode);
     if (!granted) co_return granted.error();
     nfs::AccessBits needed = 0;
     if (mask & R_OK) needed |= nfs::kAccessRead;
@@ -203,12 +208,11 @@ core::Task<core::Result<void>> Filesystem::access(Caller caller, InodeId id, int
 }
 
 core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeId id) {
-    const auto found = enter(caller, id);
-    if (!found) co_return found.error();
-    const auto inode = *found;
+    const auto admitted = admit(caller, id, Purpose::look);
+    if (!admitted) co_return admitted.error();
+    const auto inode = admitted->inode;
     const auto asked = inode->attrs.token();
-    const auto ctx = context(caller);
-    auto reply = co_await deps_.client.readlink(ctx, inode->handle);
+    auto reply = co_await deps_.client.readlink(admitted->context, inode->handle);
     if (!reply) co_return reply.error();
     if (reply->attr) learn(inode, *reply->attr, asked);
     co_return std::move(reply->target);
@@ -233,11 +237,10 @@ core::Task<core::Result<AttrReply>> Filesystem::change(
 core::Task<core::Result<AttrReply>> Filesystem::setattr(
     Caller caller, InodeId id, SetAttrRequest request
 ) {
-    const auto found = enter(caller, id);
-    if (!found) co_return found.error();
-    const auto inode = *found;
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    auto ctx = context(caller);
+    const auto admitted = admit(caller, id, Purpose::change);
+    if (!admitted) co_return admitted.error();
+    const auto inode = admitted->inode;
+    auto ctx = admitted->context;
     nfs::OpenRef ref{inode->handle};
     if (request.open) {
         if (const auto file = opens_.find(*request.open)) {

@@ -36,24 +36,13 @@ bool is_dot(const std::string& name) noexcept { return name == "." || name == ".
 }  // namespace
 
 core::Task<core::Result<OpenReply>> Filesystem::opendir(Caller caller, InodeId id) {
-    const auto found = enter(caller, id);
-    if (!found) co_return found.error();
-    const auto inode = *found;
-    const auto ctx = context(caller);
-    nfs::AccessBits granted = 0;
-    if (options_.close_to_open == CloseToOpen::off && inode->attrs.is_fresh(now())) {
-        const auto known = co_await rights(ctx, inode);
-        if (!known) co_return known.error();
-        granted = *known;
-    } else {
-        const auto asked = inode->attrs.token();
-        const auto reply = co_await deps_.client.open(ctx, inode->handle, nfs::kAccessAll);
-        if (!reply) co_return reply.error();
-        learn(inode, reply->attr, asked);
-        remember_rights(*inode, reply->granted);
-        granted = reply->granted;
-    }
-    if (!(granted & nfs::kAccessRead)) co_return core::Error(EACCES);
+    const auto admitted = admit(caller, id, Purpose::look);
+    if (!admitted) co_return admitted.error();
+    const auto inode = admitted->inode;
+    const auto ctx = admitted->context;
+    const auto granted = co_await open_rights(ctx, inode);
+    if (!granted) co_return granted.error();
+    if (!(*granted & nfs::kAccessRead)) co_return core::Error(EACCES);
     co_return add_open(ctx, inode, OpenKind::directory, 0);
 }
 

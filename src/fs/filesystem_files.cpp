@@ -2,6 +2,7 @@
 // Files: open to release, with close-to-open consistency: an open asks the server, a close waits for it.
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
+#include "fs/reader.hpp"
 
 #include <fcntl.h>
 
@@ -27,18 +28,14 @@ nfs::AccessBits needed_for(int flags) noexcept {
     return needed;
 }
 
+/// Bytes may have left as UNSTABLE already, with others: a durable write waits for their COMMIT then.
+Writer::Reach reach_of(nfs::Stability stability) noexcept {
+    return stability == nfs::Stability::unstable ? Writer::Reach::server : Writer::Reach::disk;
+}
+
 bool is_append(int flags) noexcept {
     return (flags & O_APPEND) && (flags & O_ACCMODE) != O_RDONLY;
 }
-
-/// One READ of a larger read; the parts are in flight together.
-struct Part {
-    std::uint64_t offset = 0;
-    std::uint32_t size = 0;
-    std::vector<core::Slice> pieces;
-    std::size_t got = 0;
-    std::optional<core::Error> error;
-};
 
 }  // namespace
 
@@ -67,28 +64,30 @@ core::Result<OpenReply> Filesystem::add_open(
     return reply;
 }
 
-core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, int flags) {
-    const auto found = enter(caller, id);
-    if (!found) co_return found.error();
-    const auto inode = *found;
-    const auto ctx = context(caller);
-    const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
-    if (writes && options_.writable == Writable::no) co_return core::Error(EROFS);
-    nfs::AccessBits granted = 0;
+core::Task<core::Result<nfs::AccessBits>> Filesystem::open_rights(
+    nfs::CallContext context, InodeRef inode
+) {
     if (options_.close_to_open == CloseToOpen::off && inode->attrs.is_fresh(now())) {
-        const auto known = co_await rights(ctx, inode);
-        if (!known) co_return known.error();
-        granted = *known;
-    } else {
-        const auto asked = inode->attrs.token();
-        const auto reply = co_await deps_.client.open(ctx, inode->handle, nfs::kAccessAll);
-        if (!reply) co_return reply.error();
-        learn(inode, reply->attr, asked);
-        remember_rights(*inode, reply->granted);
-        granted = reply->granted;
+        co_return co_await rights(std::move(context), std::move(inode));
     }
+    const auto asked = inode->attrs.token();
+    const auto reply = co_await deps_.client.open(context, inode->handle, nfs::kAccessAll);
+    if (!reply) co_return reply.error();
+    learn(inode, reply->attr, asked);
+    remember_rights(*inode, context, reply->granted);
+    co_return reply->granted;
+}
+
+core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, int flags) {
+    const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+    const auto admitted = admit(caller, id, writes ? Purpose::change : Purpose::look);
+    if (!admitted) co_return admitted.error();
+    const auto inode = admitted->inode;
+    const auto ctx = admitted->context;
+    const auto granted = co_await open_rights(ctx, inode);
+    if (!granted) co_return granted.error();
     const auto needed = needed_for(flags);
-    if ((granted & needed) != needed) co_return core::Error(EACCES);
+    if ((*granted & needed) != needed) co_return core::Error(EACCES);
     if (flags & O_TRUNC) {
         nfs::SetAttr empty;
         empty.size = 0;
@@ -143,11 +142,10 @@ core::Task<core::Result<nfs::CreateReply>> Filesystem::create_call(
 core::Task<core::Result<CreateReply>> Filesystem::create(
     Caller caller, InodeId parent_id, std::string name, mode_t mode, int flags
 ) {
-    const auto found = enter(caller, parent_id);
-    if (!found) co_return found.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto parent = *found;
-    const auto ctx = context(caller);
+    const auto admitted = admit(caller, parent_id, Purpose::change);
+    if (!admitted) co_return admitted.error();
+    const auto parent = admitted->inode;
+    const auto ctx = admitted->context;
     parent->attrs.begin_change();
     auto reply = co_await create_call(ctx, parent, name, mode, flags);
     finish_change(parent, reply ? reply->dir : nfs::Wcc{});
@@ -190,62 +188,23 @@ core::Task<core::Result<ReadData>> Filesystem::read(
     const auto file = opens_.find(open);
     if (!file) co_return core::Error(EBADF);
     const auto inode = file->inode;
-    if (inode->file && inode->file->extents.overlaps_unsent(offset, size)) {
-        co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
-    }
-    const auto limit = deps_.client.fs_info().read_max;
-    std::vector<Part> parts;
-    for (std::size_t done = 0; done < size;) {
-        const auto step = static_cast<std::uint32_t>(std::min<std::size_t>(limit, size - done));
-        parts.push_back({offset + done, step, {}, 0, std::nullopt});
-        done += step;
-    }
-    auto fetch_part = [](Filesystem& self, OpenFileRef from, Part& part) -> core::Task<void> {
-        const auto target = from->inode;
-        while (part.got < part.size) {
-            const auto asked = target->attrs.token();
-            auto reply = co_await self.deps_.client.read(
-                from->context,
-                from->ref,
-                part.offset + part.got,
-                part.size - static_cast<std::uint32_t>(part.got)
-            );
-            if (!reply) {
-                part.error = reply.error();
-                co_return;
-            }
-            if (reply->attr) self.learn(target, *reply->attr, asked);
-            part.got += reply->data.size();
-            const bool nothing = reply->data.empty();
-            if (!nothing) part.pieces.push_back(std::move(reply->data));
-            if (reply->end == nfs::ReadReply::End::yes || nothing) co_return;
+    std::vector<ExtentMap::Piece> held;
+    if (inode->file && !inode->file->extents.empty()) {
+        held = inode->file->extents.within(offset, size);
+        if (held.size() > Reader::kMaxPieces) {
+            co_await writer_.flush(inode, Writer::Reach::disk, nfs::Stability::unstable);
+            held.clear();
         }
-    };
-    if (parts.size() == 1) {
-        co_await fetch_part(*this, file, parts.front());
-    } else {
-        core::Event finished(deps_.reactor);
-        std::size_t waiting = parts.size();
-        auto run = [](core::Task<void> task, std::size_t& left, core::Event& done)
-            -> core::Task<void> {
-            co_await task;
-            if (--left == 0) done.notify_all();
-        };
-        for (auto& part : parts) {
-            core::spawn(run(fetch_part(*this, file, part), waiting, finished));
-        }
-        while (waiting > 0) co_await finished.wait();
     }
-    ReadData data;
-    for (auto& part : parts) {
-        if (part.error) {
-            if (data.pieces.empty()) co_return *part.error;
-            break;
-        }
-        for (auto& piece : part.pieces) data.pieces.push_back(std::move(piece));
-        if (part.got < part.size) break;
-    }
-    co_return data;
+    const auto asked = inode->attrs.token();
+    Reader reader(
+        {deps_.reactor,
+         deps_.client,
+         [this, inode, asked](const nfs::Attr& attr) { learn(inode, attr, asked); }},
+        file->context,
+        file->ref
+    );
+    co_return co_await reader.run(offset, size, std::move(held), inode->local_end());
 }
 
 core::Task<core::Result<std::size_t>> Filesystem::append(
@@ -259,9 +218,11 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     const auto fetched = co_await fetch(file->context, inode);
     if (!fetched) co_return fetched.error();
     const auto end = inode->attrs.attr().size;
-    const auto put = co_await writer_.put(inode, end, std::move(data), WriteOrigin::application);
+    const auto put = co_await writer_.put(
+        inode, {file->ref, file->context}, end, std::move(data), WriteOrigin::application
+    );
     if (!put) co_return put.error();
-    co_await writer_.flush(inode, Writer::Reach::server, stability);
+    co_await writer_.flush(inode, reach_of(stability), stability);
     if (const int code = inode->write_error.take(file->error_seen)) co_return core::Error(code);
     // A page of another open file that reached beyond the old end holds zeros there.
     if (inode->opens > 1) {
@@ -281,18 +242,18 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (size == 0) co_return size;
     if (offset > static_cast<std::uint64_t>(INT64_MAX) - size) co_return core::Error(EFBIG);
     auto& state = writer_.state_of(*inode);
-    state.open = file->ref;
-    state.credential = file->context.credential;
     const auto stability = stability_of(*file);
     if (is_append(file->flags) && origin == WriteOrigin::application) {
         co_return co_await append(file, std::move(data), stability);
     }
-    const auto put = co_await writer_.put(inode, offset, std::move(data), origin);
+    const auto put = co_await writer_.put(
+        inode, {file->ref, file->context}, offset, std::move(data), origin
+    );
     if (!put) co_return put.error();
     const bool through = state.mode == FileState::Mode::through;
     if (origin == WriteOrigin::application &&
         (stability != nfs::Stability::unstable || through)) {
-        co_await writer_.flush(inode, Writer::Reach::server, stability);
+        co_await writer_.flush(inode, reach_of(stability), stability);
         if (const int code = inode->write_error.take(file->error_seen)) {
             co_return core::Error(code);
         }

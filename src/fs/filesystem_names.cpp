@@ -27,10 +27,10 @@ nfs::SetAttr with_mode(mode_t mode) {
 core::Task<core::Result<Entry>> Filesystem::lookup(
     Caller caller, InodeId parent_id, std::string name
 ) {
-    const auto found = enter(caller, parent_id);
-    if (!found) co_return found.error();
-    const auto parent = *found;
-    const auto ctx = context(caller);
+    const auto admitted = admit(caller, parent_id, Purpose::look);
+    if (!admitted) co_return admitted.error();
+    const auto parent = admitted->inode;
+    const auto ctx = admitted->context;
     const auto asked = parent->attrs.token();
     ++counts_.lookup_misses;
     const auto reply = co_await deps_.client.lookup(ctx, parent->handle, name);
@@ -93,11 +93,10 @@ core::Task<core::Result<Entry>> Filesystem::finish_create(
 core::Task<core::Result<Entry>> Filesystem::mkdir(
     Caller caller, InodeId parent_id, std::string name, mode_t mode
 ) {
-    const auto found = enter(caller, parent_id);
-    if (!found) co_return found.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto parent = *found;
-    const auto ctx = context(caller);
+    const auto admitted = admit(caller, parent_id, Purpose::change);
+    if (!admitted) co_return admitted.error();
+    const auto parent = admitted->inode;
+    const auto ctx = admitted->context;
     parent->attrs.begin_change();
     auto reply = co_await deps_.client.mkdir(ctx, parent->handle, name, with_mode(mode));
     co_return co_await finish_create(ctx, parent, name, std::move(reply));
@@ -106,11 +105,10 @@ core::Task<core::Result<Entry>> Filesystem::mkdir(
 core::Task<core::Result<Entry>> Filesystem::symlink(
     Caller caller, InodeId parent_id, std::string name, std::string target
 ) {
-    const auto found = enter(caller, parent_id);
-    if (!found) co_return found.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto parent = *found;
-    const auto ctx = context(caller);
+    const auto admitted = admit(caller, parent_id, Purpose::change);
+    if (!admitted) co_return admitted.error();
+    const auto parent = admitted->inode;
+    const auto ctx = admitted->context;
     parent->attrs.begin_change();
     auto reply =
         co_await deps_.client.symlink(ctx, parent->handle, name, target, with_mode(0777));
@@ -120,11 +118,10 @@ core::Task<core::Result<Entry>> Filesystem::symlink(
 core::Task<core::Result<Entry>> Filesystem::mknod(
     Caller caller, InodeId parent_id, std::string name, mode_t mode, dev_t rdev
 ) {
-    const auto found = enter(caller, parent_id);
-    if (!found) co_return found.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto parent = *found;
-    const auto ctx = context(caller);
+    const auto admitted = admit(caller, parent_id, Purpose::change);
+    if (!admitted) co_return admitted.error();
+    const auto parent = admitted->inode;
+    const auto ctx = admitted->context;
     const auto attributes = with_mode(mode);
     nfs::FileType type;
     switch (mode & S_IFMT) {
@@ -153,14 +150,13 @@ core::Task<core::Result<Entry>> Filesystem::mknod(
 core::Task<core::Result<Entry>> Filesystem::link(
     Caller caller, InodeId id, InodeId parent_id, std::string name
 ) {
-    const auto found = enter(caller, id);
-    if (!found) co_return found.error();
+    const auto admitted = admit(caller, id, Purpose::change);
+    if (!admitted) co_return admitted.error();
     const auto found_parent = enter(caller, parent_id);
     if (!found_parent) co_return found_parent.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto inode = *found;
+    const auto inode = admitted->inode;
     const auto parent = *found_parent;
-    const auto ctx = context(caller);
+    const auto ctx = admitted->context;
     parent->attrs.begin_change();
     inode->attrs.begin_change();
     const auto reply = co_await deps_.client.link(ctx, inode->handle, parent->handle, name);
@@ -268,11 +264,10 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
 core::Task<core::Result<void>> Filesystem::unlink(
     Caller caller, InodeId parent_id, std::string name
 ) {
-    const auto found = enter(caller, parent_id);
-    if (!found) co_return found.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto parent = *found;
-    const auto ctx = context(caller);
+    const auto admitted = admit(caller, parent_id, Purpose::change);
+    if (!admitted) co_return admitted.error();
+    const auto parent = admitted->inode;
+    const auto ctx = admitted->context;
     const auto child = inodes_.child(*parent, name);
     if (must_stay(child)) {
         co_return co_await make_silly(ctx, parent, name, child);
@@ -292,11 +287,10 @@ core::Task<core::Result<void>> Filesystem::unlink(
 core::Task<core::Result<void>> Filesystem::rmdir(
     Caller caller, InodeId parent_id, std::string name
 ) {
-    const auto found = enter(caller, parent_id);
-    if (!found) co_return found.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
-    const auto parent = *found;
-    const auto ctx = context(caller);
+    const auto admitted = admit(caller, parent_id, Purpose::change);
+    if (!admitted) co_return admitted.error();
+    const auto parent = admitted->inode;
+    const auto ctx = admitted->context;
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.rmdir(ctx, parent->handle, name);
     finish_change(parent, reply ? *reply : nfs::Wcc{});
@@ -314,16 +308,15 @@ core::Task<core::Result<void>> Filesystem::rename(
     std::string to_name,
     RenameMode mode
 ) {
-    const auto found_from = enter(caller, from_id);
-    if (!found_from) co_return found_from.error();
+    const auto admitted = admit(caller, from_id, Purpose::change);
+    if (!admitted) co_return admitted.error();
     const auto found_to = enter(caller, to_id);
     if (!found_to) co_return found_to.error();
-    if (options_.writable == Writable::no) co_return core::Error(EROFS);
     // NFSv3 has neither; programs fall back on EINVAL (renameat2(2)).
     if (mode != RenameMode::replace) co_return core::Error(EINVAL);
-    const auto from = *found_from;
+    const auto from = admitted->inode;
     const auto to = *found_to;
-    const auto ctx = context(caller);
+    const auto ctx = admitted->context;
     const auto moved = inodes_.child(*from, from_name);
     const auto target = inodes_.child(*to, to_name);
     const bool hide_target = must_stay(target) && target != moved;

@@ -44,6 +44,12 @@ private:
     bool told_ = true;
 };
 
+/// In whose name, and through which open file, bytes go to the server.
+struct WriteContext {
+    nfs::OpenRef open;
+    nfs::CallContext call;
+};
+
 /// Write-behind of one regular file.
 struct FileState {
     FileState(core::Reactor& reactor, ExtentJournal journal, InodeId id)
@@ -56,9 +62,9 @@ struct FileState {
     enum class Commit : std::uint8_t { idle, under_way } commit = Commit::idle;
     /// After ENOSPC or EDQUOT writes wait for the server until one succeeds, to report early.
     enum class Mode : std::uint8_t { behind, through } mode = Mode::behind;
-    /// The open file through which the data came: its state id, and its credential.
-    nfs::OpenRef open;
-    mapper::CredentialRef credential;
+    /// The open files through which data came, by ExtentMap::Origin; equal ones are one.
+    std::vector<WriteContext> origins;
+    ExtentMap::Origin origin_of(const WriteContext& context);
     /// What extents.footprint() was when the budget was last settled.
     std::uint64_t charged = 0;
 };
@@ -89,6 +95,7 @@ struct Inode {
 
     struct {
         nfs::AccessBits granted = 0;
+        mapper::CredentialRef whose;
         nfs::Time ctime;  ///< the answer holds for this ctime
         enum class Known : std::uint8_t { no, yes } known = Known::no;
     } access;

@@ -12,6 +12,11 @@
 
 namespace uidnfs::fs {
 
+/// In whose name calls are made.
+enum class IdentityMode : std::uint8_t {
+    fixed,   ///< Options::credential, always
+    caller,  ///< the process behind the request; an open file's opener
+};
 enum class CloseToOpen : std::uint8_t { on, off };
 enum class LookupCache : std::uint8_t { all, positive, none };
 enum class Readdirplus : std::uint8_t { on, off };
@@ -28,7 +33,9 @@ struct AttrTimers {
 };
 
 struct Options {
-    mapper::CredentialRef credential;
+    mapper::CredentialRef credential;  ///< of the mount itself
+    IdentityMode identity = IdentityMode::fixed;
+    mapper::RootIdentity root_identity = mapper::RootIdentity::refused;  ///< for identity=caller
     mapper::Presenter presenter;
     mapper::Gate gate;
     AttrTimers timers;

@@ -31,6 +31,7 @@ struct Caller {
     mapper::ClientGid gid;
     std::uint32_t tid = 0;   ///< 0: the kernel itself, or not visible in our pid namespace
     std::uint32_t umask = 0;
+    std::vector<std::uint32_t> groups = {};  ///< supplementary; only filled for identity=caller
 };
 
 using Validity = std::chrono::milliseconds;

@@ -38,8 +38,6 @@ Writer::Writer(Deps deps, std::uint64_t budget)
 FileState& Writer::state_of(Inode& inode) {
     if (!inode.file) {
         inode.file = std::make_unique<FileState>(deps_.reactor, deps_.journal, inode.id);
-        inode.file->open.handle = inode.handle;
-        inode.file->credential = deps_.credential;
     }
     return *inode.file;
 }
@@ -51,7 +49,10 @@ void Writer::restore(const InodeRef& inode, std::uint32_t record) {
     if (!memory) return;
     const auto* data = deps_.journal.slot_base + found.data;
     auto& file = state_of(*inode);
-    file.extents.restore(record, core::Slice(*memory, data, found.length), deps_.clock.now());
+    const auto origin = file.origin_of({{inode->handle}, {deps_.credential}});
+    file.extents.restore(
+        record, core::Slice(*memory, data, found.length), origin, deps_.clock.now()
+    );
     settle(inode);
 }
 
@@ -63,7 +64,11 @@ core::Slice Writer::keep(core::Slice data) {
 }
 
 core::Task<core::Result<void>> Writer::put(
-    InodeRef inode, std::uint64_t offset, core::Slice data, WriteOrigin origin
+    InodeRef inode,
+    WriteContext context,
+    std::uint64_t offset,
+    core::Slice data,
+    WriteOrigin origin
 ) {
     const auto charge = static_cast<std::int64_t>(data.size() + ExtentMap::kExtentCost);
     if (origin == WriteOrigin::page_cache) {
@@ -73,7 +78,9 @@ core::Task<core::Result<void>> Writer::put(
         co_await budget_.acquire(charge);
     }
     auto& file = state_of(*inode);
-    const auto inserted = file.extents.insert(offset, keep(std::move(data)), deps_.clock.now());
+    const auto inserted = file.extents.insert(
+        offset, keep(std::move(data)), file.origin_of(context), deps_.clock.now()
+    );
     file.charged += static_cast<std::uint64_t>(charge);
     settle(inode);
     if (inserted == ExtentMap::Inserted::no_room) co_return core::Error(ENOMEM);
@@ -87,6 +94,7 @@ void Writer::settle(const InodeRef& inode) {
     if (now > file.charged) budget_.force_acquire(static_cast<std::int64_t>(now - file.charged));
     file.charged = now;
     if (file.extents.empty()) {
+        if (file.commit == FileState::Commit::idle) file.origins.clear();
         if (active_.erase(inode) == 0) return;
         deps_.inodes.drop_if_unused(inode);
         if (active_.empty()) {
@@ -119,10 +127,10 @@ core::Task<void> Writer::send(
     InodeRef inode, ExtentMap::Batch batch, nfs::Stability stability
 ) {
     auto& file = *inode->file;
-    const nfs::CallContext context{file.credential};
+    const auto as = file.origins[batch.origin];
     inode->attrs.begin_change();
     auto reply =
-        co_await deps_.client.write(context, file.open, batch.offset, batch.slices, stability);
+        co_await deps_.client.write(as.call, as.open, batch.offset, batch.slices, stability);
     if (reply && reply->count > 0) {
         const auto kept = reply->committed == nfs::Stability::unstable
                               ? ExtentMap::Kept::volatile_memory
@@ -175,9 +183,10 @@ core::Task<void> Writer::commit(InodeRef inode) {
     auto& file = *inode->file;
     file.commit = FileState::Commit::under_way;
     file.extents.begin_commit();
-    const nfs::CallContext context{file.credential};
+    // Whoever may write may commit, and a COMMIT covers everybody's bytes (RFC 1813 3.3.21).
+    const auto as = file.origins.back();
     const auto asked = inode->attrs.token();
-    auto reply = co_await deps_.client.commit(context, file.open, 0, 0);
+    auto reply = co_await deps_.client.commit(as.call, as.open, 0, 0);
     file.commit = FileState::Commit::idle;
     if (reply) {
         file.extents.committed(reply->verifier, deps_.clock.now());

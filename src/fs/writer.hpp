@@ -39,7 +39,11 @@ public:
 
     /// Takes the bytes; waits only while the budget is used up (page write-back never waits).
     core::Task<core::Result<void>> put(
-        InodeRef inode, std::uint64_t offset, core::Slice data, WriteOrigin origin
+        InodeRef inode,
+        WriteContext context,
+        std::uint64_t offset,
+        core::Slice data,
+        WriteOrigin origin
     );
     /// Starts what should be on its way by now.
     void kick(const InodeRef& inode, std::uint64_t offset);

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions to the table that option_table.hpp declares: by name, by resemblance, as text.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/option_table.hpp"
+#include "config/text.hpp"
+
+namespace uidnfs::config {
+namespace {
+
+bool is_pattern(std::string_view name) { return name.ends_with('*'); }
+
+bool matches(std::string_view pattern, std::string_view name) {
+    if (!is_pattern(pattern)) return pattern == name;
+    return name.starts_with(pattern.substr(0, pattern.size() - 1));
+}
+
+}  // namespace
+
+const OptionSpec* find_option(std::string_view name) {
+    for (const auto& option : option_table()) {
+        if (matches(option.name, name)) return &option;
+        if (std::find(option.aliases.begin(), option.aliases.end(), name) != option.aliases.end()) {
+            return &option;
+        }
+    }
+    return nullptr;
+}
+
+std::string_view nearest_option(std::string_view name) {
+    constexpr std::size_t kLongest = 64;  // longer words are not misspelled options
+    if (name.size() > kLongest) return {};
+    std::string_view nearest;
+    std::size_t least = (name.size() + 1) / 2;
+    for (const auto candidate : option_names()) {
+        const auto distance = edit_distance(name, candidate);
+        if (distance < least || (distance == least && nearest.empty() && distance <= 1)) {
+            least = distance;
+            nearest = candidate;
+        }
+    }
+    return nearest;
+}
+
+std::vector<std::string_view> option_names() {
+    std::vector<std::string_view> names;
+    for (const auto& option : option_table()) {
+        const bool is_refused = option.availability.state == Availability::State::never &&
+                                option.availability.value.empty();
+        if (is_refused || is_pattern(option.name)) continue;
+        names.push_back(option.name);
+        names.insert(names.end(), option.aliases.begin(), option.aliases.end());
+    }
+    return names;
+}
+
+std::string default_text(const OptionSpec& option) {
+    if (!option.default_words.empty()) return std::string(option.default_words);
+    const auto value = option.show(MountOptions{});
+    if (!value) return {};
+    return value->empty() ? std::string(option.name) : *value;
+}
+
+std::string synopsis(const OptionSpec& option, std::string_view name) {
+    if (option.value.kind == Kind::flag || option.value.kind == Kind::anything) {
+        return std::string(name);
+    }
+    if (option.value.kind != Kind::choice) {
+        return fmt::format("{}={}", name, option.value.placeholder);
+    }
+    std::string words;
+    const Choice* before = nullptr;
+    for (const auto& choice : option.value.choices) {
+        // A second word for the same thing is understood, not advertised.
+        if (before && before->number == choice.number) continue;
+        words += fmt::format("{}{}", words.empty() ? "" : "|", choice.word);
+        before = &choice;
+    }
+    return fmt::format("{}={}", name, words);
+}
+
+}  // namespace uidnfs::config

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nfs/mount.hpp"
+
+#include "core/log.hpp"
+#include "nfs/mount3.hpp"
+#include "nfs/mount_text.hpp"
+#include "nfs/portmap.hpp"
+#include "nfs/rpc/resolver.hpp"
+#include "nfs/rpc/transport.hpp"
+#include "nfs/v3/client.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+namespace uidnfs::nfs {
+namespace {
+
+using namespace std::chrono_literals;
+using Addresses = std::vector<rpc::Address>;
+
+core::SteadyTime clock_now() { return std::chrono::steady_clock::now(); }
+
+/// One mount_export(): what its steps have in common. Lives in that coroutine's frame.
+class Mounting {
+public:
+    Mounting(
+        core::Reactor& reactor,
+        const Target& target,
+        const MountParameters& parameters,
+        const mapper::CredentialRef& credential
+    )
+        : reactor_(reactor),
+          target_(target),
+          parameters_(parameters),
+          credential_(credential),
+          text_(target),
+          deadline_(clock_now() + final_patience().total()) {}
+
+    core::Task<core::Outcome<Addresses>> resolve(std::string host) const;
+    /// All the way over one address of the server.
+    core::Task<core::Outcome<MountedExport>> over(rpc::Address server, Addresses mount_hosts) const;
+
+private:
+    core::Task<core::Outcome<rpc::Endpoint>> find(
+        Service service, std::uint32_t program, rpc::Address host
+    ) const;
+    core::Task<core::Outcome<mount3::Export>> ask_mount_service(rpc::Endpoint service) const;
+    core::Task<core::Outcome<MountedExport>> use_nfs_service(
+        rpc::Endpoint service, rpc::Endpoint mount_service, mount3::Export answer
+    ) const;
+    core::Task<core::Outcome<MountedExport>> check(
+        std::unique_ptr<v3::Client3> client, rpc::Endpoint service
+    ) const;
+
+    rpc::Patience final_patience() const;
+    rpc::Patience remaining_patience() const;
+    rpc::TransportOptions options_for(const rpc::Endpoint& server) const;
+
+    core::Reactor& reactor_;
+    const Target& target_;
+    const MountParameters& parameters_;
+    const mapper::CredentialRef& credential_;
+    MountText text_;
+    core::SteadyTime deadline_;
+};
+
+rpc::Patience Mounting::final_patience() const {
+    const auto give_up = [this] {
+        switch (parameters_.recovery) {
+            case Recovery::hard: return rpc::GiveUp::never;
+            case Recovery::soft: return rpc::GiveUp::with_eio;
+            case Recovery::softerr: return rpc::GiveUp::with_etimedout;
+        }
+        return rpc::GiveUp::never;
+    }();
+    return {give_up, std::max(parameters_.timeo, 1u) * 100ms, parameters_.retrans};
+}
+
+/// Each step has what the steps before it have left.
+rpc::Patience Mounting::remaining_patience() const {
+    const auto left = std::max<core::SteadyDuration>(deadline_ - clock_now(), 1ms);
+    return {rpc::GiveUp::with_etimedout, left, 0};
+}
+
+rpc::TransportOptions Mounting::options_for(const rpc::Endpoint& server) const {
+    rpc::TransportOptions options;
+    options.server_name = target_.host;
+    options.connection.server = server;
+    options.connection.source = parameters_.source_port;
+    options.connection.patience = remaining_patience();
+    options.connection.persistence = rpc::ConnectionOptions::Persistence::once;
+    return options;
+}
+
+core::Task<core::Outcome<Addresses>> Mounting::resolve(std::string host) const {
+    auto resolving = rpc::resolve(reactor_, host, deadline_);
+    auto addresses = co_await resolving;
+    if (!addresses) co_return text_.unknown_host(host, addresses.error());
+    co_return std::move(*addresses);
+}
+
+core::Task<core::Outcome<rpc::Endpoint>> Mounting::find(
+    Service service, std::uint32_t program, rpc::Address host
+) const {
+    const rpc::Endpoint portmapper(host, portmap::kPort);
+    rpc::Transport transport(reactor_, options_for(portmapper));
+    auto asking = portmap::get_port(transport, *credential_, program, 3);
+    const auto port = co_await asking;
+    if (!port) co_return text_.unanswered(Service::portmapper, portmapper, port.error());
+    if (*port == 0) co_return text_.not_registered(service, portmapper);
+    co_return rpc::Endpoint(host, *port);
+}
+
+core::Task<core::Outcome<mount3::Export>> Mounting::ask_mount_service(rpc::Endpoint service) const {
+    rpc::Transport transport(reactor_, options_for(service));
+    auto asking = mount3::mount(transport, *credential_, target_.export_path);
+    auto answer = co_await asking;
+    if (!answer) co_return text_.unanswered(Service::mount, service, answer.error());
+    if (!mount3::allows_sys(*answer)) {
+        co_return text_.wrong_security(mount3::describe_flavours(answer->flavours));
+    }
+    co_return std::move(*answer);
+}
+
+core::Task<core::Outcome<MountedExport>> Mounting::use_nfs_service(
+    rpc::Endpoint service, rpc::Endpoint mount_service, mount3::Export answer
+) const {
+    auto options = options_for(service);
+    options.connections = std::clamp(parameters_.nconnect, 1u, 16u);
+    v3::Client3::Deps deps;
+    deps.transport = std::make_unique<rpc::Transport>(reactor_, options);
+    deps.root = answer.root;
+    deps.sizes = {parameters_.rsize, parameters_.wsize};
+    deps.notice = {target_.host, mount_service, target_.export_path, parameters_.source_port};
+    auto client = std::make_unique<v3::Client3>(std::move(deps));
+    auto* const borrowed = client.get();
+
+    auto checking = check(std::move(client), service);
+    auto mounted = co_await checking;
+    if (mounted) {
+        borrowed->transport().set_terms(
+            final_patience(), rpc::ConnectionOptions::Persistence::forever
+        );
+    }
+    co_return std::move(mounted);
+}
+
+core::Task<core::Outcome<MountedExport>> Mounting::check(
+    std::unique_ptr<v3::Client3> client, rpc::Endpoint service
+) const {
+    const CallContext context{credential_};
+    MountedExport mounted;
+    std::optional<core::Failure> failure;
+
+    auto pinging = client->null(context);
+    if (const auto pinged = co_await pinging; !pinged) {
+        failure = text_.unanswered(Service::nfs, service, pinged.error());
+    }
+    if (!failure) {
+        auto asking = client->fsinfo(context, client->root());
+        const auto info = co_await asking;
+        if (info) {
+            client->set_fs_info(*info);
+        } else {
+            failure = text_.unanswered(Service::nfs, service, info.error());
+        }
+    }
+    if (!failure) {
+        auto opening = client->open(context, client->root(), kAccessAll);
+        const auto root = co_await opening;
+        if (!root) {
+            failure = text_.unanswered(Service::nfs, service, root.error());
+        } else if (root->attr.type != FileType::directory) {
+            failure = text_.root_not_directory();
+        } else if (!(root->granted & (kAccessRead | kAccessLookup))) {
+            failure = text_.root_not_readable(*credential_, root->attr);
+        } else {
+            mounted.root_attr = root->attr;
+            mounted.root_access = root->granted;
+        }
+    }
+    if (failure) {
+        auto ending = client->shutdown(context);
+        co_await ending;
+        co_return std::move(*failure);
+    }
+    mounted.server_address = rpc::to_string(service);
+    mounted.client = std::move(client);
+    co_return std::move(mounted);
+}
+
+core::Task<core::Outcome<MountedExport>> Mounting::over(
+    rpc::Address server, Addresses mount_hosts
+) const {
+    std::optional<core::Failure> failure;
+    for (const auto& mount_host : mount_hosts) {
+        rpc::Endpoint mount_service(mount_host, parameters_.mount_port);
+        if (mount_service.port() == 0) {
+            auto finding = find(Service::mount, mount3::kProgram, mount_host);
+            const auto found = co_await finding;
+            if (!found) {
+                failure = found.error();
+                continue;
+            }
+            mount_service = *found;
+        }
+        rpc::Endpoint nfs_service(server, parameters_.port);
+        if (nfs_service.port() == 0) {
+            auto finding = find(Service::nfs, v3::kNfsProgram, server);
+            const auto found = co_await finding;
+            if (!found) co_return found.error();
+            nfs_service = *found;
+        }
+        auto asking = ask_mount_service(mount_service);
+        auto answer = co_await asking;
+        if (!answer) {
+            failure = answer.error();
+            continue;
+        }
+        auto using_it = use_nfs_service(nfs_service, mount_service, std::move(*answer));
+        auto mounted = co_await using_it;
+        co_return std::move(mounted);
+    }
+    co_return std::move(*failure);
+}
+
+/// Whether another address of the same server may do better.
+bool is_about_the_address(const core::Failure& failure) {
+    switch (failure.code) {
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+        case EADDRNOTAVAIL:
+        case EAFNOSUPPORT:
+        case ECONNRESET:
+        case ETIMEDOUT: return true;
+        default: return false;
+    }
+}
+
+}  // namespace
+
+std::string Target::display() const {
+    const bool is_v6 = host.find(':') != std::string::npos;
+    return is_v6 ? "[" + host + "]:" + export_path : host + ":" + export_path;
+}
+
+core::Task<core::Outcome<MountedExport>> mount_export(
+    core::Reactor& reactor,
+    Target target,
+    MountParameters parameters,
+    mapper::CredentialRef credential
+) {
+    if (target.export_path.size() > mount3::kMaxPathBytes) {
+        co_return MountText(target).path_too_long();
+    }
+    const Mounting mounting(reactor, target, parameters, credential);
+    auto resolving = mounting.resolve(target.host);
+    const auto servers = co_await resolving;
+    if (!servers) co_return servers.error();
+    Addresses mount_hosts;
+    if (!parameters.mount_host.empty()) {
+        auto resolving_mount_host = mounting.resolve(parameters.mount_host);
+        auto resolved = co_await resolving_mount_host;
+        if (!resolved) co_return resolved.error();
+        mount_hosts = std::move(*resolved);
+    }
+
+    std::optional<core::Failure> first_failure;
+    for (const auto& server : *servers) {
+        auto trying = mounting.over(
+            server, parameters.mount_host.empty() ? Addresses{server} : mount_hosts
+        );
+        auto mounted = co_await trying;
+        if (mounted) co_return std::move(*mounted);
+        const bool is_final = !is_about_the_address(mounted.error());
+        if (is_final || !first_failure) first_failure = mounted.error();
+        if (is_final) break;
+        core::log::debug("{}", mounted.error().user_text);
+    }
+    co_return std::move(*first_failure);
+}
+
+}  // namespace uidnfs::nfs

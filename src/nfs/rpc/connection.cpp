@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nfs/rpc/connection.hpp"
+
+#include "nfs/rpc/status.hpp"
+
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace uidnfs::nfs::rpc {
+namespace {
+
+/// After so much of one socket, others of the reactor have their turn.
+constexpr std::size_t kReceiveTurnBytes = 8u << 20;
+constexpr int kReceiveTurns = 64;
+/// Pieces handed to one sendmsg(2).
+constexpr std::size_t kSendPieces = 128;
+
+core::SteadyTime clock_now() { return std::chrono::steady_clock::now(); }
+
+std::uint32_t chance() {
+    std::uint32_t value = 0;
+    if (::getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value) value = 0;
+    return value;
+}
+
+}  // namespace
+
+Connection::Connection(std::shared_ptr<Shared> shared, const ConnectionOptions& options)
+    : shared_(std::move(shared)),
+      options_(options),
+      connector_(std::make_shared<Connector>(*shared_->reactor)),
+      socket_(shared_->reactor->io()),
+      reader_(shared_->blocks),
+      deadline_timer_(shared_->reactor->io()),
+      backoff_timer_(shared_->reactor->io()),
+      heard_at_(clock_now()) {}
+
+Connection::~Connection() = default;
+
+bool Connection::submit(Call& call) {
+    if (state_ == State::closed) {
+        call.result = closed_why_;
+        return false;
+    }
+    call.set_xid(shared_->next_xid++);
+    call.queued_at = clock_now();
+    calls_.push_back(call);
+    xids_.insert(call);
+    if (!unsent_) unsent_ = &call;
+    if (call.reply_bytes >= kBulkBytes) ++bulk_calls_;
+    load_bytes_ += call.payload_bytes + call.reply_bytes;
+
+    const auto& patience = options_.patience;
+    arm_timer(call.queued_at + patience.timeo);
+    if (state_ == State::down) connect_soon();
+    if (state_ == State::up && burst_ == Burst::no) {
+        // A call that comes alone goes at once; more of them gather until the loop comes round.
+        if (calls_.size() == 1 && call.send == Send::now && flush_ == Flush::idle) {
+            flush();
+        } else {
+            flush_soon();
+        }
+    }
+    return true;
+}
+
+void Connection::set_terms(
+    const Patience& patience, ConnectionOptions::Persistence persistence
+) {
+    options_.patience = patience;
+    options_.persistence = persistence;
+    if (!calls_.empty()) arm_timer(clock_now());
+}
+
+core::SteadyTime Connection::oldest_call() const noexcept {
+    auto oldest = core::SteadyTime::max();
+    for (const auto* call = calls_.front(); call; call = call->next) {
+        oldest = std::min(oldest, call->queued_at);
+    }
+    return oldest;
+}
+
+void Connection::close(core::Error why) {
+    if (state_ == State::closed) return;
+    state_ = State::closed;
+    closed_why_ = why;
+    connector_->cancel();
+    deadline_timer_.cancel();
+    backoff_timer_.cancel();
+    drop_socket();
+    if (std::exchange(hearing_, Hearing::fine) == Hearing::silent) shared_->health.forget();
+    while (auto* call = calls_.front()) finish(*call, why);
+    if (finished_.empty()) return;
+    boost::asio::post(shared_->reactor->io(), [self = shared_from_this()] {
+        self->resume_finished();
+    });
+}
+
+// ---- connecting ------------------------------------------------------------------------------------
+
+void Connection::connect_soon() {
+    const auto delay = backoff_.next(chance());
+    if (delay == core::SteadyDuration::zero()) return connect_now();
+    state_ = State::waiting;
+    backoff_timer_.expires_after(delay);
+    backoff_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+        if (!error && self->state_ == State::waiting) self->connect_now();
+    });
+}
+
+void Connection::connect_now() {
+    state_ = State::connecting;
+    ConnectRequest request;
+    request.server = options_.server;
+    request.source = options_.source;
+    request.preferred_port = local_port_;
+    request.timeout = options_.patience.connect_timeout();
+    request.user_timeout = options_.patience.total();
+    connector_->start(request, [self = shared_from_this()](core::Result<Connected> connected) {
+        if (connected) {
+            self->adopt(std::move(*connected));
+        } else {
+            self->lose(connected.error());
+        }
+        self->resume_finished();
+    });
+}
+
+void Connection::adopt(Connected connected) {
+    state_ = State::up;
+    ++generation_;
+    local_port_ = connected.local_port;
+    port_origin_ = connected.origin;
+    if (connections_made_++ > 0) ++shared_->traffic.reconnects;
+    tell_about_port();
+    boost::system::error_code error;
+    socket_.assign(connected.socket.get(), error);
+    if (error) return lose(socket_error(error.value()));
+    connected.socket.release();
+    reader_.reset();
+    rewind();
+    flush();
+    wait_readable();
+}
+
+void Connection::tell_about_port() {
+    if (shared_->port_notice == Shared::PortNotice::given) return;
+    const auto why = [this]() -> std::string_view {
+        switch (port_origin_) {
+            case PortOrigin::reserved:
+            case PortOrigin::any: return {};
+            case PortOrigin::not_permitted:
+                return "this process may not bind one (CAP_NET_BIND_SERVICE)";
+            case PortOrigin::exhausted: return "all ports from 512 to 1023 are taken";
+        }
+        return {};
+    }();
+    if (why.empty()) return;
+    shared_->port_notice = Shared::PortNotice::given;
+    core::log::warning(
+        "no reserved source port towards {}: {}; going on from port {}, which servers with the "
+        "export option \"secure\" refuse (noresvport avoids this line)",
+        to_string(options_.server),
+        why,
+        local_port_
+    );
+}
+
+void Connection::drop_socket() {
+    ++generation_;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    reader_.reset();
+    flush_ = Flush::idle;
+}
+
+void Connection::rewind() {
+    unsent_ = calls_.front();
+    for (auto* call = calls_.front(); call; call = call->next) call->sent = 0;
+}
+
+void Connection::lose(core::Error why) {
+    if (state_ == State::closed) return;
+    if (options_.persistence == ConnectionOptions::Persistence::once) return close(why);
+    core::log::debug(
+        "connection to {} lost ({}), {} calls wait",
+        to_string(options_.server),
+        core::to_string(why),
+        calls_.size()
+    );
+    drop_socket();
+    state_ = State::down;
+    // What was answered before it was wholly sent is answered, not sent again.
+    for (auto* call = calls_.front(); call;) {
+        auto* const next = call->next;
+        if (call->early_reply) take_reply(std::move(*call->early_reply), call->xid);
+        call = next;
+    }
+    rewind();
+    if (!calls_.empty()) connect_soon();
+}
+
+// ---- sending ---------------------------------------------------------------------------------------
+
+void Connection::flush_soon() {
+    if (flush_ != Flush::idle) return;
+    flush_ = Flush::posted;
+    boost::asio::post(shared_->reactor->io(), [self = shared_from_this(), mine = generation_] {
+        if (mine != self->generation_ || self->flush_ != Flush::posted) return;
+        self->flush_ = Flush::idle;
+        self->flush();
+        self->resume_finished();
+    });
+}
+
+void Connection::flush() {
+    if (state_ != State::up || flush_ == Flush::blocked) return;
+    while (unsent_) {
+        switch (send_some()) {
+            case Then::go_on: break;
+            case Then::wait: return wait_writable();
+            case Then::lost: return;
+        }
+    }
+}
+
+Connection::Then Connection::send_some() {
+    std::array<iovec, kSendPieces> pieces;
+    static constexpr std::array<std::byte, 3> kPadding{};
+    std::size_t count = 0;
+    std::size_t offered = 0;
+    auto skip = unsent_->sent;
+    const auto add = [&](const std::byte* data, std::size_t bytes) {
+        if (skip >= bytes) {
+            skip -= bytes;
+            return;
+        }
+        if (count == pieces.size()) return;
+        pieces[count++] = {const_cast<std::byte*>(data) + skip, bytes - skip};
+        offered += bytes - skip;
+        skip = 0;
+    };
+    for (const auto* call = unsent_; call && count < pieces.size(); call = call->next) {
+        add(call->head.data(), call->head_bytes);
+        for (const auto& slice : call->payload) {
+            if (count == pieces.size()) break;
+            add(slice.data(), slice.size());
+        }
+        add(kPadding.data(), call->padding_bytes);
+    }
+
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = count;
+    const auto sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+        const auto bytes = static_cast<std::size_t>(sent);
+        advance(bytes, clock_now());
+        return bytes < offered ? Then::wait : Then::go_on;
+    }
+    if (errno == EINTR) return Then::go_on;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return Then::wait;
+    const auto error = socket_error(errno);
+    boost::asio::post(
+        shared_->reactor->io(),
+        [self = shared_from_this(), mine = generation_, error] {
+            if (mine != self->generation_) return;
+            self->lose(error);
+            self->resume_finished();
+        }
+    );
+    return Then::lost;
+}
+
+void Connection::advance(std::size_t bytes, core::SteadyTime now) {
+    shared_->traffic.bytes_sent += bytes;
+    while (bytes > 0) {
+        auto& call = *unsent_;
+        const auto taken = std::min(bytes, call.record_bytes() - call.sent);
+        call.sent += taken;
+        call.sent_at = now;
+        bytes -= taken;
+        if (!call.is_sent()) return;
+        if (call.transmissions++ > 0) ++shared_->traffic.retransmits;
+        unsent_ = call.next;
+        if (call.early_reply) take_reply(std::move(*call.early_reply), call.xid);
+    }
+}
+
+void Connection::wait_writable() {
+    flush_ = Flush::blocked;
+    socket_.async_wait(
+        boost::asio::posix::stream_descriptor::wait_write,
+        [self = shared_from_this(), mine = generation_](const boost::system::error_code& error) {
+            if (error || mine != self->generation_) return;
+            self->flush_ = Flush::idle;
+            self->flush();
+            self->resume_finished();
+        }
+    );
+}
+
+// ---- receiving -------------------------------------------------------------------------------------
+
+void Connection::wait_readable() {
+    socket_.async_wait(
+        boost::asio::posix::stream_descriptor::wait_read,
+        [self = shared_from_this(), mine = generation_](const boost::system::error_code& error) {
+            if (!error && mine == self->generation_) self->on_readable();
+        }
+    );
+}
+
+void Connection::on_readable() {
+    const auto mine = generation_;
+    const auto now = clock_now();
+    const auto begun_at = shared_->traffic.bytes_received;
+    for (int turn = 0; turn < kReceiveTurns; ++turn) {
+        const auto then = receive_some(now);
+        // Not at the end of the turn: their readers ask for more while the rest arrives.
+        resume_finished();
+        if (mine != generation_ || then == Then::lost) return;
+        if (then == Then::wait) break;
+        if (shared_->traffic.bytes_received - begun_at >= kReceiveTurnBytes) break;
+    }
+    wait_readable();
+}
+
+Connection::Then Connection::receive_some(core::SteadyTime now) {
+    const auto expect =
+        bulk_calls_ > 0 ? RecordReader::Expect::bulk : RecordReader::Expect::small;
+    const auto space = reader_.space(expect);
+    std::size_t room = 0;
+    for (const auto& piece : space) room += piece.iov_len;
+
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(space.data());
+    message.msg_iovlen = space.size();
+    const auto received = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
+    if (received < 0) {
+        if (errno == EINTR) return Then::go_on;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return Then::wait;
+        lose(socket_error(errno));
+        return Then::lost;
+    }
+    if (received == 0) {
+        lose(socket_error(ECONNRESET));
+        return Then::lost;
+    }
+    const auto bytes = static_cast<std::size_t>(received);
+    shared_->traffic.bytes_received += bytes;
+    heard_at_ = now;
+    reader_.received(bytes);
+    if (const auto then = take_records(); then != Then::go_on) return then;
+    return bytes < room ? Then::wait : Then::go_on;
+}
+
+Connection::Then Connection::take_records() {
+    while (auto record = reader_.next()) {
+        const auto xid = reply_xid(record->bytes());
+        if (!xid) {
+            ++shared_->traffic.broken_streams;
+            core::log::warning(
+                "{} sent what is not an RPC reply; connecting again", to_string(options_.server)
+            );
+            lose(protocol_error());
+            return Then::lost;
+        }
+        take_reply(std::move(*record), *xid);
+    }
+    if (reader_.fault() == RecordReader::Fault::none) return Then::go_on;
+    ++shared_->traffic.broken_streams;
+    core::log::warning(
+        "{} sent a record that is no record of RPC ({}); connecting again",
+        to_string(options_.server),
+        reader_.fault() == RecordReader::Fault::record_too_long ? "too long" : "empty fragment"
+    );
+    lose(protocol_error());
+    return Then::lost;
+}
+
+void Connection::take_reply(core::Slice record, std::uint32_t xid) {
+    auto* const call = xids_.find(xid);
+    if (!call || (call->transmissions == 0 && call->sent == 0)) {
+        ++shared_->traffic.unknown_replies;
+        return;
+    }
+    if (call->is_partly_sent() && state_ == State::up) {
+        // The rest of it must still go out, or the stream is broken, and its payload is needed for it.
+        if (call->early_reply) {
+            ++shared_->traffic.unknown_replies;
+        } else {
+            call->early_reply = std::move(record);
+        }
+        return;
+    }
+    backoff_.succeeded();
+    if (std::exchange(hearing_, Hearing::fine) == Hearing::silent) shared_->health.answering();
+
+    const auto offset = results_offset(record.bytes());
+    if (!offset) return finish(*call, offset.error());
+    const auto transmission =
+        call->transmissions > 1 ? Transmission::repeated : Transmission::once;
+    finish(*call, Reply{record.sub(*offset, record.size() - *offset), transmission});
+}
+
+// ---- ending calls ----------------------------------------------------------------------------------
+
+void Connection::finish(Call& call, core::Result<Reply> result) {
+    if (unsent_ == &call) unsent_ = call.next;
+    xids_.erase(call);
+    calls_.remove(call);
+    if (call.reply_bytes >= kBulkBytes) --bulk_calls_;
+    load_bytes_ -= call.payload_bytes + call.reply_bytes;
+    call.result = std::move(result);
+    finished_.push_back(call.waiter);
+}
+
+void Connection::resume_finished() {
+    if (finished_.empty() || burst_ == Burst::yes) return;
+    burst_ = Burst::yes;
+    resuming_.swap(finished_);
+    for (const auto waiter : resuming_) waiter.resume();
+    resuming_.clear();
+    burst_ = Burst::no;
+    flush();
+}
+
+// ---- waiting too long ------------------------------------------------------------------------------
+
+Patience::Silence Connection::silence_of(const Call& call) const noexcept {
+    const bool is_under_way = state_ == State::up && call.sent > 0;
+    return {
+        call.queued_at,
+        call.sent_at,
+        heard_at_,
+        is_under_way ? Patience::Silence::Sent::yes : Patience::Silence::Sent::no
+    };
+}
+
+void Connection::arm_timer(core::SteadyTime when) {
+    if (when >= armed_for_) return;
+    armed_for_ = when;
+    deadline_timer_.expires_at(when);
+    deadline_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+        if (error || self->state_ == State::closed) return;
+        self->armed_for_ = core::SteadyTime::max();
+        self->on_timer();
+        self->resume_finished();
+    });
+}
+
+void Connection::note_silence() {
+    if (options_.persistence == ConnectionOptions::Persistence::once) return;
+    if (std::exchange(hearing_, Hearing::silent) == Hearing::fine) shared_->health.silent();
+}
+
+void Connection::on_timer() {
+    const auto now = clock_now();
+    const auto& patience = options_.patience;
+    auto next_look = core::SteadyTime::max();
+    enum class Stream { sound, torn, dead } stream = Stream::sound;
+    std::size_t given_up = 0;
+    auto* const last = calls_.empty() ? nullptr : calls_.back();
+    for (auto* call = calls_.front(); call;) {
+        auto* const next = call == last ? nullptr : call->next;
+        const auto silence = silence_of(*call);
+        switch (patience.judge(silence, now)) {
+            case Patience::Verdict::wait:
+                if (silence.sent == Patience::Silence::Sent::no) {
+                    const auto patient_until = std::max(call->queued_at, heard_at_) + patience.timeo;
+                    if (now >= patient_until) {
+                        note_silence();
+                    } else {
+                        next_look = std::min(next_look, patient_until);
+                    }
+                }
+                next_look = std::min(next_look, patience.next_judgement(silence));
+                break;
+            case Patience::Verdict::send_again:
+                if (call->is_sent()) {
+                    calls_.remove(*call);
+                    call->sent = 0;
+                    calls_.push_back(*call);
+                    if (!unsent_) unsent_ = call;
+                } else {
+                    call->sent_at = now;
+                }
+                next_look = std::min(next_look, now + patience.timeo);
+                break;
+            case Patience::Verdict::reconnect: stream = Stream::dead; break;
+            case Patience::Verdict::fail:
+                if (call->is_partly_sent() && stream == Stream::sound) stream = Stream::torn;
+                ++given_up;
+                finish(*call, core::Error(patience.give_up_errno()));
+                break;
+        }
+        call = next;
+    }
+    if (given_up > 0 && options_.persistence == ConnectionOptions::Persistence::forever) {
+        shared_->health.timed_out();
+    }
+    if (stream == Stream::dead) note_silence();
+    if (stream != Stream::sound) {
+        lose(socket_error(ETIMEDOUT));
+        next_look = std::min(next_look, now + patience.timeo);
+    }
+    flush();
+    if (!calls_.empty() && next_look != core::SteadyTime::max()) arm_timer(next_look);
+}
+
+}  // namespace uidnfs::nfs::rpc

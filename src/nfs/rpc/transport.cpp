@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nfs/rpc/transport.hpp"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace uidnfs::nfs::rpc {
+namespace {
+
+/// Anywhere, so that a restarted client is not taken for a retransmission of the one before.
+std::uint32_t first_xid() {
+    std::uint32_t value = 0;
+    if (::getrandom(&value, sizeof value, 0) != sizeof value) {
+        value = static_cast<std::uint32_t>(
+            std::chrono::system_clock::now().time_since_epoch().count()
+        );
+    }
+    return value;
+}
+
+}  // namespace
+
+Transport::Transport(core::Reactor& reactor, const TransportOptions& options)
+    : server_(options.connection.server),
+      shared_(std::make_shared<Shared>(reactor, options.server_name)),
+      budget_(reactor, kUnitsPerConnection * options.connections) {
+    shared_->next_xid = first_xid();
+    for (std::uint32_t i = 0; i < options.connections; ++i) {
+        connections_.push_back(std::make_shared<Connection>(shared_, options.connection));
+    }
+}
+
+Transport::~Transport() { close(core::Error(ECONNABORTED)); }
+
+Connection& Transport::pick(const Route& route) noexcept {
+    if (connections_.size() == 1) return *connections_.front();
+    if (route.kind == Route::Kind::pinned) return *connections_[route.key % connections_.size()];
+    const auto least = std::min_element(
+        connections_.begin(),
+        connections_.end(),
+        [](const auto& a, const auto& b) {
+            return std::pair(a->load_bytes(), a->unanswered()) <
+                   std::pair(b->load_bytes(), b->unanswered());
+        }
+    );
+    return **least;
+}
+
+void Transport::set_terms(
+    const Patience& patience, ConnectionOptions::Persistence persistence
+) {
+    for (const auto& connection : connections_) connection->set_terms(patience, persistence);
+}
+
+void Transport::close(core::Error why) {
+    is_closed_ = true;
+    for (const auto& connection : connections_) connection->close(why);
+    for (auto* pause : pauses_) pause->timer_.cancel();
+}
+
+void Transport::trim() noexcept {
+    shared_->blocks.trim();
+    shared_->calls.trim();
+}
+
+Transport::Pause::Pause(Transport& transport, core::SteadyDuration duration)
+    : transport_(&transport), timer_(transport.reactor().io()) {
+    timer_.expires_after(transport.is_closed_ ? core::SteadyDuration::zero() : duration);
+    transport_->pauses_.push_back(this);
+}
+
+Transport::Pause::~Pause() { std::erase(transport_->pauses_, this); }
+
+void Transport::Pause::await_suspend(std::coroutine_handle<> waiter) {
+    timer_.async_wait([waiter](const boost::system::error_code&) { waiter.resume(); });
+}
+
+}  // namespace uidnfs::nfs::rpc

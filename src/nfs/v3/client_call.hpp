@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Client3::call(): the one way of every NFSv3 call, for the files that hold the procedures.
+#pragma once
+
+#include "nfs/rpc/status.hpp"
+#include "nfs/v3/client.hpp"
+#include "nfs/v3/jukebox.hpp"
+#include "nfs/v3/status.hpp"
+
+#include <cerrno>
+#include <utility>
+
+namespace uidnfs::nfs::v3 {
+
+/// errno for a handle or name that cannot be sent, 0 for a good one. What has another size than
+/// version 3 allows never came from this server: stale.
+inline int refuse(const FileHandle& handle) noexcept {
+    return handle.empty() || handle.bytes().size() > kMaxHandleBytes ? ESTALE : 0;
+}
+inline int refuse(std::string_view name) noexcept {
+    if (name.size() > kMaxNameBytes) return ENAMETOOLONG;
+    const bool is_bad = name.empty() || name.find('/') != std::string_view::npos ||
+                        name.find('\0') != std::string_view::npos;
+    return is_bad ? EINVAL : 0;
+}
+inline int refuse(const FileHandle& handle, std::string_view name) noexcept {
+    const int code = refuse(handle);
+    return code ? code : refuse(name);
+}
+
+template <class T, class Encode, class Decode>
+core::Task<core::Result<T>> Client3::call(
+    const CallContext& context, Shape shape, Encode encode, Decode decode
+) {
+    if (shape.refused) co_return core::Error(shape.refused);
+    std::size_t payload_bytes = 0;
+    for (const auto& slice : shape.payload) payload_bytes += slice.size();
+    const auto units = rpc::Transport::units_of(payload_bytes + shape.reply_bytes);
+    const auto procedure = static_cast<std::uint32_t>(shape.procedure);
+
+    for (JukeboxDelay delay;;) {
+        const auto begun_at = std::chrono::steady_clock::now();
+        core::Result<T> result = core::Error();
+        {
+            auto admitted = transport_->admit(units);
+            co_await admitted;
+            const rpc::Transport::Admission admission(*transport_, units);
+            const auto call = transport_->new_call();
+            const auto room = call->begin(
+                {kNfsProgram, kNfsVersion, procedure}, *context.credential, shape.argument_bytes
+            );
+            call->end(encode(room), shape.payload);
+            call->reply_bytes = shape.reply_bytes;
+            call->send = shape.send;
+            auto exchange = transport_->exchange(*call, shape.route);
+            const auto reply = co_await exchange;
+            if (reply) {
+                result = decode(reply->results);
+                if (shape.transmission && reply->transmission == rpc::Transmission::repeated) {
+                    *shape.transmission = rpc::Transmission::repeated;
+                }
+            } else {
+                result = reply.error();
+            }
+        }
+        account(shape.procedure, begun_at, result.error());
+        if (result || !is_status(result.error(), Status::jukebox)) co_return result;
+        // A new xid each time: the server would take the old one for a retransmission and say the same.
+        rpc::Transport::Pause pause(*transport_, delay.next());
+        co_await pause;
+    }
+}
+
+}  // namespace uidnfs::nfs::v3

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Client3: the procedures that look up, make, move and remove names. Those that change a directory go over
+// one connection for it, so that a retransmission meets the request cache that knows the original.
+#include "nfs/v3/client.hpp"
+#include "nfs/v3/client_call.hpp"
+
+namespace uidnfs::nfs::v3 {
+
+core::Task<core::Result<LookupReply>> Client3::lookup(
+    const CallContext& context, const FileHandle& dir, std::string_view name
+) {
+    return call<LookupReply>(
+        context,
+        {Procedure::lookup, refuse(dir, name)},
+        [&dir, name](Buffer out) { return encode_handle_name(out, dir, name); },
+        [](const core::Slice& results) { return decode_lookup(results.bytes()); }
+    );
+}
+
+core::Task<core::Result<LookupReply>> Client3::look(
+    const CallContext& context, const FileHandle& dir, std::string_view name
+) {
+    auto looking = lookup(context, dir, name);
+    auto found = co_await looking;
+    if (!found || found->attr) co_return found;
+    auto asking = getattr(context, found->handle);
+    const auto attr = co_await asking;
+    if (!attr) co_return attr.error();
+    found->attr = *attr;
+    co_return found;
+}
+
+template <class Encode>
+core::Task<core::Result<CreateReply>> Client3::make(
+    const CallContext& context,
+    const FileHandle& dir,
+    std::string_view name,
+    Shape shape,
+    Expected expected,
+    Encode encode
+) {
+    auto transmission = rpc::Transmission::once;
+    shape.transmission = &transmission;
+    shape.route = pinned_to(dir);
+    auto making = call<CreateReply>(context, shape, encode, [](const core::Slice& results) {
+        return decode_create(results.bytes());
+    });
+    auto made = co_await making;
+    if (made || interpret(shape.procedure, transmission, made.error()) != Replay::look) {
+        co_return made;
+    }
+    auto looking = look(context, dir, name);
+    const auto found = co_await looking;
+    if (!found || !matches(expected, *found->attr)) co_return made;
+    co_return CreateReply{found->handle, found->attr, Wcc{std::nullopt, found->dir_attr}};
+}
+
+core::Task<core::Result<CreateReply>> Client3::create(
+    const CallContext& context,
+    const FileHandle& dir,
+    std::string_view name,
+    CreateHow how,
+    const SetAttr& attributes,
+    const Verifier& verifier
+) {
+    return make(
+        context,
+        dir,
+        name,
+        {Procedure::create, refuse(dir, name)},
+        {FileType::regular, attributes.size.value_or(0)},
+        [&dir, name, how, &attributes, &verifier](Buffer out) {
+            return encode_create(out, dir, name, how, attributes, verifier);
+        }
+    );
+}
+
+core::Task<core::Result<CreateReply>> Client3::mkdir(
+    const CallContext& context, const FileHandle& dir, std::string_view name, const SetAttr& attributes
+) {
+    return make(
+        context,
+        dir,
+        name,
+        {Procedure::mkdir, refuse(dir, name)},
+        {FileType::directory},
+        [&dir, name, &attributes](Buffer out) { return encode_mkdir(out, dir, name, attributes); }
+    );
+}
+
+core::Task<core::Result<CreateReply>> Client3::symlink(
+    const CallContext& context,
+    const FileHandle& dir,
+    std::string_view name,
+    std::string_view target,
+    const SetAttr& attributes
+) {
+    Shape shape{Procedure::symlink, refuse(dir, name)};
+    if (target.empty()) shape.refused = ENOENT;
+    if (target.size() > kMaxTargetBytes) shape.refused = ENAMETOOLONG;
+    shape.argument_bytes = kArgumentRoom + target.size() + 4;
+    return make(
+        context,
+        dir,
+        name,
+        shape,
+        {FileType::symlink, target.size()},
+        [&dir, name, target, &attributes](Buffer out) {
+            return encode_symlink(out, dir, name, target, attributes);
+        }
+    );
+}
+
+core::Task<core::Result<CreateReply>> Client3::mknod(
+    const CallContext& context,
+    const FileHandle& dir,
+    std::string_view name,
+    FileType type,
+    std::uint32_t rdev_major,
+    std::uint32_t rdev_minor,
+    const SetAttr& attributes
+) {
+    return make(
+        context,
+        dir,
+        name,
+        {Procedure::mknod, refuse(dir, name)},
+        {type},
+        [&dir, name, type, rdev_major, rdev_minor, &attributes](Buffer out) {
+            return encode_mknod(out, dir, name, type, {rdev_major, rdev_minor}, attributes);
+        }
+    );
+}
+
+core::Task<core::Result<Wcc>> Client3::unlink(
+    const CallContext& context, Procedure procedure, const FileHandle& dir, std::string_view name
+) {
+    auto transmission = rpc::Transmission::once;
+    Shape shape{procedure, refuse(dir, name), pinned_to(dir)};
+    shape.transmission = &transmission;
+    auto removing = call<Wcc>(
+        context,
+        shape,
+        [&dir, name](Buffer out) { return encode_handle_name(out, dir, name); },
+        [](const core::Slice& results) { return decode_wcc(results.bytes()); }
+    );
+    const auto removed = co_await removing;
+    if (!removed && interpret(procedure, transmission, removed.error()) == Replay::done) {
+        co_return Wcc{};
+    }
+    co_return removed;
+}
+
+core::Task<core::Result<Wcc>> Client3::remove(
+    const CallContext& context, const FileHandle& dir, std::string_view name
+) {
+    return unlink(context, Procedure::remove, dir, name);
+}
+
+core::Task<core::Result<Wcc>> Client3::rmdir(
+    const CallContext& context, const FileHandle& dir, std::string_view name
+) {
+    return unlink(context, Procedure::rmdir, dir, name);
+}
+
+core::Task<core::Result<RenameReply>> Client3::rename(
+    const CallContext& context,
+    const FileHandle& from_dir,
+    std::string_view from_name,
+    const FileHandle& to_dir,
+    std::string_view to_name
+) {
+    auto transmission = rpc::Transmission::once;
+    Shape shape{Procedure::rename, refuse(from_dir, from_name), pinned_to(from_dir)};
+    if (!shape.refused) shape.refused = refuse(to_dir, to_name);
+    shape.transmission = &transmission;
+    auto renaming = call<RenameReply>(
+        context,
+        shape,
+        [&from_dir, from_name, &to_dir, to_name](Buffer out) {
+            return encode_rename(out, from_dir, from_name, to_dir, to_name);
+        },
+        [](const core::Slice& results) { return decode_rename(results.bytes()); }
+    );
+    const auto renamed = co_await renaming;
+    if (renamed || interpret(shape.procedure, transmission, renamed.error()) != Replay::look) {
+        co_return renamed;
+    }
+    // The source is gone and the target is there: that is what the first execution left behind.
+    auto looking = lookup(context, to_dir, to_name);
+    const auto found = co_await looking;
+    if (!found) co_return renamed;
+    co_return RenameReply{};
+}
+
+core::Task<core::Result<LinkReply>> Client3::link(
+    const CallContext& context, const FileHandle& file, const FileHandle& dir, std::string_view name
+) {
+    auto transmission = rpc::Transmission::once;
+    Shape shape{Procedure::link, refuse(dir, name), pinned_to(dir)};
+    if (!shape.refused) shape.refused = refuse(file);
+    shape.transmission = &transmission;
+    auto linking = call<LinkReply>(
+        context,
+        shape,
+        [&file, &dir, name](Buffer out) { return encode_link(out, file, dir, name); },
+        [](const core::Slice& results) { return decode_link(results.bytes()); }
+    );
+    const auto linked = co_await linking;
+    if (linked || interpret(shape.procedure, transmission, linked.error()) != Replay::look) {
+        co_return linked;
+    }
+    auto asking = getattr(context, file);
+    const auto attr = co_await asking;
+    if (!attr) co_return linked;
+    auto looking = look(context, dir, name);
+    const auto found = co_await looking;
+    const Expected expected{attr->type, std::nullopt, attr->fileid};
+    if (!found || !matches(expected, *found->attr)) co_return linked;
+    co_return LinkReply{*attr, Wcc{std::nullopt, found->dir_attr}};
+}
+
+}  // namespace uidnfs::nfs::v3

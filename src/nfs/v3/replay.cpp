@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nfs/v3/replay.hpp"
+
+#include "nfs/v3/status.hpp"
+
+namespace uidnfs::nfs::v3 {
+
+Replay interpret(
+    Procedure procedure, rpc::Transmission transmission, const core::Error& error
+) noexcept {
+    if (transmission == rpc::Transmission::once) return Replay::as_answered;
+    const bool is_missing = is_status(error, Status::noent);
+    const bool exists = is_status(error, Status::exist);
+    switch (procedure) {
+        case Procedure::remove:
+        case Procedure::rmdir: return is_missing ? Replay::done : Replay::as_answered;
+        case Procedure::create:
+        case Procedure::mkdir:
+        case Procedure::symlink:
+        case Procedure::mknod:
+        case Procedure::link: return exists ? Replay::look : Replay::as_answered;
+        case Procedure::rename: return is_missing ? Replay::look : Replay::as_answered;
+        case Procedure::null:
+        case Procedure::getattr:
+        case Procedure::setattr:
+        case Procedure::lookup:
+        case Procedure::access:
+        case Procedure::readlink:
+        case Procedure::read:
+        case Procedure::write:
+        case Procedure::readdir:
+        case Procedure::readdirplus:
+        case Procedure::fsstat:
+        case Procedure::fsinfo:
+        case Procedure::pathconf:
+        case Procedure::commit: return Replay::as_answered;
+    }
+    return Replay::as_answered;
+}
+
+bool matches(const Expected& expected, const Attr& found) noexcept {
+    return found.type == expected.type && (!expected.size || *expected.size == found.size) &&
+           (!expected.fileid || *expected.fileid == found.fileid);
+}
+
+}  // namespace uidnfs::nfs::v3

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replay: what the answer to a call means that the server may have executed twice, because its first
+// answer was lost with a connection and its duplicate request cache did not know the second. Pure.
+#pragma once
+
+#include "core/error.hpp"
+#include "nfs/rpc/reply.hpp"
+#include "nfs/types.hpp"
+#include "nfs/v3/procedure.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace uidnfs::nfs::v3 {
+
+enum class Replay : std::uint8_t {
+    as_answered,  ///< the answer stands
+    done,         ///< the first execution did it: success
+    look,         ///< LOOKUP the name and ask matches()
+};
+
+/// REMOVE and RMDIR that find nothing have removed it before; MKDIR, SYMLINK, MKNOD, LINK and a guarded
+/// CREATE that find the name, and a RENAME that does not, may have been executed before. An exclusive
+/// CREATE needs no help: the server knows its verifier. An unchecked one cannot fail so.
+Replay interpret(
+    Procedure procedure, rpc::Transmission transmission, const core::Error& error
+) noexcept;
+
+/// What the call would have made.
+struct Expected {
+    FileType type = FileType::regular;
+    std::optional<std::uint64_t> size = std::nullopt;    ///< a new file's, a symlink's
+    std::optional<std::uint64_t> fileid = std::nullopt;  ///< LINK: the file that was linked
+};
+
+/// Whether what stands under the name now can be what the call made.
+bool matches(const Expected& expected, const Attr& found) noexcept;
+
+}  // namespace uidnfs::nfs::v3

@@ -13,6 +13,9 @@ namespace {
 /// `df` and its like must not hang on a silent server.
 constexpr auto kPatience = std::chrono::milliseconds(900);
 
+/// What the kernel's client shows at most (NFS3_MAXNAMLEN in its nfs3.h), whatever servers claim.
+constexpr std::uint32_t kNameMax = 255;
+
 std::uint64_t random_bits() {
     std::random_device device;
     return std::uint64_t{device()} << 32 | device();
@@ -140,7 +143,8 @@ core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, Inode
         if (!reply) co_return reply.error();
         co_return reply->stat;
     };
-    const auto answer = co_await within(deps_.reactor, kPatience, ask(*this, *ctx));
+    auto asking = ask(*this, *ctx);
+    const auto answer = co_await within(deps_.reactor, kPatience, std::move(asking));
     if (!answer || !*answer) {
         if (last_statfs_) co_return *last_statfs_;
         co_return answer ? answer->error() : core::Error(ETIMEDOUT);
@@ -155,7 +159,7 @@ core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, Inode
     out.f_files = stat.total_files;
     out.f_ffree = stat.free_files;
     out.f_favail = stat.available_files;
-    out.f_namemax = path_conf_ ? path_conf_->name_max : 255;
+    out.f_namemax = path_conf_ ? std::min(path_conf_->name_max, kNameMax) : kNameMax;
     last_statfs_ = out;
     co_return out;
 }

@@ -12,6 +12,7 @@
 #include "core/task.hpp"
 #include "fs/inode_table.hpp"
 #include "fs/open_table.hpp"
+#include "fs/operations.hpp"
 #include "fs/options.hpp"
 #include "fs/stamp.hpp"
 #include "fs/types.hpp"
@@ -27,7 +28,7 @@
 
 namespace uidnfs::fs {
 
-class Filesystem {
+class Filesystem final : public Operations {
 public:
     struct Deps {
         core::Reactor& reactor;
@@ -42,31 +43,35 @@ public:
 
     /// `root`: attributes of the export's root as the mount step saw them.
     Filesystem(Deps deps, Options options, const nfs::Attr& root);
-    ~Filesystem();
+    ~Filesystem() override;
 
     /// Where requests are read into; the payload of a large WRITE stays there.
-    core::SlotPool& slots() noexcept;
+    core::SlotPool& slots() noexcept override;
 
-    core::Task<core::Result<Entry>> lookup(Caller caller, InodeId parent, std::string name);
+    core::Task<core::Result<Entry>> lookup(
+        Caller caller, InodeId parent, std::string name
+    ) override;
     /// Undoes `count` lookups of an entry that was given to the kernel (or that it never got).
-    void forget(InodeId id, std::uint64_t count);
-    core::Task<core::Result<AttrReply>> getattr(Caller caller, InodeId id);
-    core::Task<core::Result<AttrReply>> setattr(Caller caller, InodeId id, SetAttrRequest request);
+    void forget(InodeId id, std::uint64_t count) override;
+    core::Task<core::Result<AttrReply>> getattr(Caller caller, InodeId id) override;
+    core::Task<core::Result<AttrReply>> setattr(
+        Caller caller, InodeId id, SetAttrRequest request
+    ) override;
     /// `mask`: R_OK, W_OK, X_OK of access(2); 0 asks for existence.
-    core::Task<core::Result<void>> access(Caller caller, InodeId id, int mask);
-    core::Task<core::Result<std::string>> readlink(Caller caller, InodeId id);
+    core::Task<core::Result<void>> access(Caller caller, InodeId id, int mask) override;
+    core::Task<core::Result<std::string>> readlink(Caller caller, InodeId id) override;
     /// `rdev` as in mknod(2); type in `mode`.
     core::Task<core::Result<Entry>> mknod(
         Caller caller, InodeId parent, std::string name, mode_t mode, dev_t rdev
-    );
+    ) override;
     core::Task<core::Result<Entry>> mkdir(
         Caller caller, InodeId parent, std::string name, mode_t mode
-    );
+    ) override;
     core::Task<core::Result<Entry>> symlink(
         Caller caller, InodeId parent, std::string name, std::string target
-    );
-    core::Task<core::Result<void>> unlink(Caller caller, InodeId parent, std::string name);
-    core::Task<core::Result<void>> rmdir(Caller caller, InodeId parent, std::string name);
+    ) override;
+    core::Task<core::Result<void>> unlink(Caller caller, InodeId parent, std::string name) override;
+    core::Task<core::Result<void>> rmdir(Caller caller, InodeId parent, std::string name) override;
     core::Task<core::Result<void>> rename(
         Caller caller,
         InodeId from_parent,
@@ -74,36 +79,38 @@ public:
         InodeId to_parent,
         std::string to_name,
         RenameMode mode
-    );
+    ) override;
     core::Task<core::Result<Entry>> link(
         Caller caller, InodeId id, InodeId new_parent, std::string new_name
-    );
+    ) override;
 
     /// `flags`: as in open(2), O_TRUNC included; FMODE_EXEC (0x20) marks an exec.
-    core::Task<core::Result<OpenReply>> open(Caller caller, InodeId id, int flags);
+    core::Task<core::Result<OpenReply>> open(Caller caller, InodeId id, int flags) override;
     core::Task<core::Result<CreateReply>> create(
         Caller caller, InodeId parent, std::string name, mode_t mode, int flags
-    );
-    core::Task<core::Result<ReadData>> read(OpenId open, std::uint64_t offset, std::size_t size);
+    ) override;
+    core::Task<core::Result<ReadData>> read(
+        OpenId open, std::uint64_t offset, std::size_t size
+    ) override;
     core::Task<core::Result<std::size_t>> write(
         OpenId open, std::uint64_t offset, core::Slice data, WriteOrigin origin
-    );
+    ) override;
     /// A descriptor was closed: everything written so far is on the server, or its error is told.
-    core::Task<core::Result<void>> flush(OpenId open);
-    core::Task<core::Result<void>> fsync(OpenId open);
+    core::Task<core::Result<void>> flush(OpenId open) override;
+    core::Task<core::Result<void>> fsync(OpenId open) override;
     /// The last descriptor is gone. Its own errors were told by flush().
-    core::Task<void> release(OpenId open);
+    core::Task<void> release(OpenId open) override;
 
-    core::Task<core::Result<OpenReply>> opendir(Caller caller, InodeId id);
+    core::Task<core::Result<OpenReply>> opendir(Caller caller, InodeId id) override;
     /// From `offset` (0 or some DirItem::next_offset) until the sink is full or the directory ends.
     /// Entries taken with Listing::plus count as lookups. The sink is called on the reactor's thread.
     core::Task<core::Result<void>> readdir(
         OpenId open, std::uint64_t offset, Listing listing, DirSink sink
-    );
-    core::Task<core::Result<void>> fsyncdir(OpenId open);
-    void releasedir(OpenId open);
+    ) override;
+    core::Task<core::Result<void>> fsyncdir(OpenId open) override;
+    void releasedir(OpenId open) override;
 
-    core::Task<core::Result<struct statvfs>> statfs(Caller caller, InodeId id);
+    core::Task<core::Result<struct statvfs>> statfs(Caller caller, InodeId id) override;
 
     FsStatus status() const;
     /// Brings everything written to the server's disk; what is not there at `deadline` is returned.

@@ -53,6 +53,9 @@ nfs::TimeChange to_change(const SetAttrRequest::TimeRequest& request) noexcept {
 }  // namespace
 
 void Filesystem::on_foreign_change(const InodeRef& inode) {
+    // The kernel believes its attributes for as long as it was told to; a reader that opens the file
+    // now must not stop at the old size.
+    if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
     if (!inode->is_regular() || !inode->pages) return;
     // Nobody has it open: the next open decides by the stamp, no need to bother the kernel.
     inode->pages.reset();
@@ -155,7 +158,8 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
         co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
     }
     if (id == kRootId && inode->attrs.has_attr()) {
-        const auto answer = co_await within(deps_.reactor, kPatience, refresh(ctx, inode));
+        auto asking = refresh(ctx, inode);
+        const auto answer = co_await within(deps_.reactor, kPatience, std::move(asking));
         if (answer && !*answer) co_return answer->error();
         co_return attr_reply(*inode);
     }

@@ -91,7 +91,8 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
     if (flags & O_TRUNC) {
         nfs::SetAttr empty;
         empty.size = 0;
-        const auto done = co_await cut(ctx, inode, nfs::OpenRef{inode->handle}, empty);
+        const nfs::OpenRef ref{inode->handle};
+        const auto done = co_await cut(ctx, inode, ref, empty);
         if (!done) co_return done.error();
     }
     co_return add_open(ctx, inode, OpenKind::file, flags);
@@ -218,9 +219,9 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     const auto fetched = co_await fetch(file->context, inode);
     if (!fetched) co_return fetched.error();
     const auto end = inode->attrs.attr().size;
-    const auto put = co_await writer_.put(
-        inode, {file->ref, file->context}, end, std::move(data), WriteOrigin::application
-    );
+    const WriteContext as{file->ref, file->context};
+    const auto put =
+        co_await writer_.put(inode, as, end, std::move(data), WriteOrigin::application);
     if (!put) co_return put.error();
     co_await writer_.flush(inode, reach_of(stability), stability);
     if (const int code = inode->write_error.take(file->error_seen)) co_return core::Error(code);
@@ -246,9 +247,8 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (is_append(file->flags) && origin == WriteOrigin::application) {
         co_return co_await append(file, std::move(data), stability);
     }
-    const auto put = co_await writer_.put(
-        inode, {file->ref, file->context}, offset, std::move(data), origin
-    );
+    const WriteContext as{file->ref, file->context};
+    const auto put = co_await writer_.put(inode, as, offset, std::move(data), origin);
     if (!put) co_return put.error();
     const bool through = state.mode == FileState::Mode::through;
     if (origin == WriteOrigin::application &&

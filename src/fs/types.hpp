@@ -140,6 +140,10 @@ public:
     /// Attributes and, from `offset` on, pages (`length` 0: to the end; offset < 0: attributes only).
     virtual void inode(InodeId id, std::int64_t offset, std::int64_t length) = 0;
     virtual void entry(InodeId parent, std::string_view name) = 0;
+    /// The kernel asks for the attributes again from now on, in time for the reply that is being made.
+    /// Unlike the others this takes neither page nor directory locks (fs/fuse/inode.c,
+    /// fuse_reverse_inval_inode with a negative offset), so it may be done at once.
+    virtual void attributes(InodeId id) { inode(id, -1, 0); }
 };
 
 }  // namespace uidnfs::fs

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuse/device.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <cerrno>
+#include <unistd.h>
+
+namespace uidnfs::fuse {
+namespace {
+
+// How much is taken at a time before the sockets get their turn.
+constexpr int kRequestsPerTurn = 32;
+constexpr std::size_t kBytesPerTurn = 4u << 20;
+
+/// One reference for as long as the request is dispatched.
+class Hold {
+public:
+    explicit Hold(core::Slot& slot) noexcept : slot_(slot) { slot_.retain(); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    ~Hold() { slot_.release(); }
+
+private:
+    core::Slot& slot_;
+};
+
+}  // namespace
+
+Device::Device(core::Reactor& reactor, core::SlotPool& slots, int fd, Handler& handler)
+    : reactor_(reactor),
+      slots_(slots),
+      descriptor_(reactor.io(), fd),
+      handler_(handler),
+      self_(std::make_shared<Device*>(this)) {
+    slots_.on_available([this] {
+        if (state_ != State::no_slot) return;
+        state_ = State::reading;
+        continue_soon();
+    });
+}
+
+Device::~Device() {
+    slots_.on_available({});
+    *self_ = nullptr;
+    descriptor_.release();
+}
+
+void Device::start() {
+    state_ = State::reading;
+    wait_readable();
+}
+
+void Device::wait_readable() {
+    descriptor_.async_wait(
+        boost::asio::posix::stream_descriptor::wait_read,
+        [self = self_](const boost::system::error_code& error) {
+            if (*self) (*self)->on_readable(error);
+        }
+    );
+}
+
+void Device::on_readable(const boost::system::error_code& error) {
+    if (error) {
+        // A descriptor that epoll does not take is not /dev/fuse.
+        state_ = State::stopped;
+        handler_.on_gone(error.value());
+    } else {
+        pump();
+    }
+}
+
+void Device::continue_soon() {
+    boost::asio::post(reactor_.io(), [self = self_] {
+        if (*self) (*self)->pump();
+    });
+}
+
+void Device::pump() {
+    std::size_t bytes = 0;
+    for (int i = 0; i < kRequestsPerTurn && bytes < kBytesPerTurn; ++i) {
+        if (state_ == State::stopped) return;
+        auto* slot = slots_.take();
+        if (!slot) {
+            state_ = State::no_slot;
+            return;
+        }
+        const Hold hold(*slot);
+        const auto got = ::read(descriptor_.native_handle(), slot->data(), slots_.bytes());
+        if (got > 0) {
+            bytes += static_cast<std::size_t>(got);
+            handler_.on_request(*slot, {slot->data(), static_cast<std::size_t>(got)});
+            continue;
+        }
+        const auto error = got == 0 ? ENODEV : errno;
+        if (error == EAGAIN) {
+            wait_readable();
+            return;
+        }
+        // ENOENT: the request was withdrawn while it was copied.
+        if (error == EINTR || error == ENOENT) continue;
+        state_ = State::stopped;
+        handler_.on_gone(error);
+        return;
+    }
+    continue_soon();
+}
+
+}  // namespace uidnfs::fuse

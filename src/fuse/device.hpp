@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Device: reads requests from /dev/fuse straight into slots of the arena. Owned by the Session;
+// reactor's thread only.
+#pragma once
+
+#include "core/reactor.hpp"
+#include "core/slots.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace uidnfs::fuse {
+
+class Device {
+public:
+    class Handler {
+    public:
+        /// One request as the kernel wrote it. Whoever wants the bytes later keeps a Slice of `slot`.
+        virtual void on_request(core::Slot& slot, std::span<std::byte> request) = 0;
+        /// Nothing comes any more: ENODEV after umount(2), ECONNABORTED, or what read(2) failed with.
+        virtual void on_gone(int error) = 0;
+
+    protected:
+        ~Handler() = default;
+    };
+
+    /// `fd`: non-blocking, closed by its owner after the Device is gone.
+    Device(core::Reactor& reactor, core::SlotPool& slots, int fd, Handler& handler);
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+    ~Device();
+
+    /// REQUIRES: the descriptor belongs to a mount (fsconfig(2) FSCONFIG_CMD_CREATE is done).
+    void start();
+    void stop() noexcept { state_ = State::stopped; }
+
+private:
+    void pump();
+    void wait_readable();
+    void on_readable(const boost::system::error_code& error);
+    void continue_soon();
+
+    core::Reactor& reactor_;
+    core::SlotPool& slots_;
+    boost::asio::posix::stream_descriptor descriptor_;
+    Handler& handler_;
+    enum class State : std::uint8_t { idle, reading, no_slot, stopped } state_ = State::idle;
+    std::shared_ptr<Device*> self_;  // what is queued on the reactor checks that we still live
+};
+
+}  // namespace uidnfs::fuse

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Glue: what a trampoline finds behind libfuse's user data. Owned by the Session; reactor's thread only.
+#pragma once
+
+#include "core/buffer.hpp"
+#include "core/slots.hpp"
+#include "fuse/caller_watch.hpp"
+#include "fuse/requests.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+namespace uidnfs::fuse {
+
+struct Glue {
+    fs::Operations& filesystem;
+    Requests requests;
+    CallerWatch watch;
+    std::shared_ptr<core::BufferPool> listing_blocks;
+
+    // The request being dispatched; trampolines read it before they return.
+    RequestInfo info = {};
+    core::Slot* slot = nullptr;
+    std::span<const std::byte> bytes = {};
+};
+
+}  // namespace uidnfs::fuse

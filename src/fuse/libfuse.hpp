@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one door to libfuse and to the kernel's protocol; only .cpp files of this room go through it.
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+
+#include <cstdint>
+
+namespace uidnfs::fuse {
+
+/// Newer than the 7.38 header of Debian 12 (linux/fuse.h of 6.6): MAP_SHARED on files opened direct.
+inline constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;
+
+/// Largest payload of a READ or WRITE: 256 pages, what libfuse 3.14 sizes its buffers for.
+inline constexpr std::uint32_t kMaxIo = 1u << 20;
+/// What libfuse leaves for the headers in front of it.
+inline constexpr std::uint32_t kMaxHeader = 4096;
+
+}  // namespace uidnfs::fuse

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// serve(): what all trampolines share, for their .cpp files only. Exceptions end here: libfuse is C.
+#pragma once
+
+#include "core/log.hpp"
+#include "core/task.hpp"
+#include "fuse/glue.hpp"
+#include "fuse/libfuse.hpp"
+#include "fuse/reply.hpp"
+
+#include <exception>
+#include <utility>
+
+namespace uidnfs::fuse {
+
+inline Glue& glue_of(fuse_req_t request) noexcept {
+    return *static_cast<Glue*>(fuse_req_userdata(request));
+}
+
+inline fs::Caller caller_of(fuse_req_t request) noexcept {
+    const auto& context = *fuse_req_ctx(request);
+    return {
+        mapper::ClientUid(context.uid),
+        mapper::ClientGid(context.gid),
+        static_cast<std::uint32_t>(context.pid),
+        static_cast<std::uint32_t>(context.umask),
+    };
+}
+
+template <class R>
+Reply<R> begin(Glue& glue, fuse_req_t request, int open_flags = 0) {
+    auto info = glue.info;
+    info.open_flags = open_flags;
+    glue.watch.wake();
+    return Reply<R>(glue.requests, request, info);
+}
+
+template <class R>
+core::Task<void> run(Reply<R> reply, core::Task<core::Result<R>> work) {
+    auto result = co_await work;
+    reply.answer(std::move(result));
+}
+
+/// For operations that cannot fail.
+inline core::Task<void> run(Reply<void> reply, core::Task<void> work) {
+    co_await work;
+    reply.answer({});
+}
+
+/// Calls `start` and leaves the rest to the coroutine. An exception in `start` is answered EIO, by the
+/// Reply that nobody took.
+template <class F>
+void guarded(F&& start) noexcept {
+    try {
+        start();
+    } catch (const std::exception& error) {
+        core::log::error("a request could not be started: {}", error.what());
+    }
+}
+
+/// `operation(filesystem, caller)` makes the task.
+template <class R, class F>
+void serve(fuse_req_t request, F&& operation, int open_flags = 0) noexcept {
+    auto& glue = glue_of(request);
+    guarded([&] {
+        auto reply = begin<R>(glue, request, open_flags);
+        auto work = operation(glue.filesystem, caller_of(request));
+        core::spawn(run(std::move(reply), std::move(work)));
+    });
+}
+
+/// Answers an error without asking the file system.
+inline void refuse(fuse_req_t request, int error) noexcept {
+    guarded([&] { begin<void>(glue_of(request), request).fail(core::Error(error)); });
+}
+
+}  // namespace uidnfs::fuse

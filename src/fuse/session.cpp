@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuse/session.hpp"
+
+#include "core/log.hpp"
+#include "fuse/device.hpp"
+#include "fuse/glue.hpp"
+#include "fuse/libfuse.hpp"
+#include "fuse/operations.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <utility>
+
+namespace uidnfs::fuse {
+namespace {
+
+/// Listings come in pieces of 32 KiB mostly; only what is touched costs memory.
+constexpr std::size_t kListingBlocksKept = 4;
+
+std::span<const std::byte> bytes_of(const iovec& vector) noexcept {
+    return {static_cast<const std::byte*>(vector.iov_base), vector.iov_len};
+}
+
+core::log::Level level_of(fuse_log_level level) noexcept {
+    switch (level) {
+        case FUSE_LOG_EMERG:
+        case FUSE_LOG_ALERT:
+        case FUSE_LOG_CRIT:
+        case FUSE_LOG_ERR: return core::log::Level::error;
+        case FUSE_LOG_WARNING: return core::log::Level::warning;
+        case FUSE_LOG_NOTICE:
+        case FUSE_LOG_INFO: return core::log::Level::info;
+        case FUSE_LOG_DEBUG: return core::log::Level::debug;
+    }
+    return core::log::Level::error;
+}
+
+__attribute__((format(printf, 2, 0)))
+void log_of_libfuse(fuse_log_level level, const char* format, std::va_list arguments) {
+    std::array<char, 512> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    std::string_view line(text.data());
+    while (line.ends_with('\n')) line.remove_suffix(1);
+    if (core::log::is_enabled(level_of(level))) core::log::write(level_of(level), line);
+}
+
+core::Failure failure(int code, std::string_view why, std::string_view remedy) {
+    return {code, fmt::format("cannot serve the mount: {}; {}", why, remedy)};
+}
+
+}  // namespace
+
+class Session::Impl final : public Glue, private Device::Handler {
+public:
+    Impl(Deps& deps, Options& options, Events& events)
+        : Glue{
+              deps.filesystem,
+              {deps.filesystem, deps.clock},
+              {deps.reactor, requests, deps.clock, std::move(deps.server), std::move(options.watch)},
+              std::make_shared<core::BufferPool>(kMaxIo, kListingBlocksKept)
+          },
+          reactor_(deps.reactor),
+          clock_(deps.clock),
+          readdirplus_(options.readdirplus),
+          events_(std::move(events)) {}
+
+    ~Impl() {
+        device_.reset();
+        requests.let_go();
+        if (session_) fuse_session_destroy(session_);  // closes the descriptor
+    }
+
+    std::optional<core::Failure> attach(core::Fd device);
+    void start() { device_->start(); }
+    const InitExchange& init() const noexcept { return init_; }
+    SessionStatus status() const;
+
+private:
+    void on_request(core::Slot& slot, std::span<std::byte> request) override;
+    void on_gone(int error) override;
+    ssize_t write(int fd, iovec* vectors, int count);
+    /// Writes the answer to INIT with what libfuse leaves out.
+    ssize_t write_init(int fd, iovec* vectors, int count);
+
+    static Impl& of(void* user_data) noexcept {
+        return static_cast<Impl&>(*static_cast<Glue*>(user_data));
+    }
+    static void configure_connection(void* user_data, fuse_conn_info* connection);
+    static ssize_t write_hook(int fd, iovec* vectors, int count, void* user_data);
+    static ssize_t read_hook(int fd, void* buffer, size_t size, void* user_data);
+
+    core::Reactor& reactor_;
+    const core::Clock& clock_;
+    fs::Readdirplus readdirplus_;
+    Events events_;
+    fuse_session* session_ = nullptr;
+    std::optional<Device> device_;
+    InitExchange init_;
+    std::uint32_t protocol_minor_ = 0;
+    SessionStatus::State state_ = SessionStatus::State::starting;
+};
+
+std::optional<core::Failure> Session::Impl::attach(core::Fd device) {
+    if (filesystem.slots().bytes() < kMaxIo + kMaxHeader) {
+        return failure(
+            EINVAL, "the slots for requests are too small", "this is a defect of uidnfs, report it"
+        );
+    }
+    const int flags = ::fcntl(device.get(), F_GETFL);
+    if (flags < 0 || ::fcntl(device.get(), F_SETFL, flags | O_NONBLOCK) < 0) {
+        return failure(
+            errno, "the FUSE device cannot be used", "pass a descriptor of /dev/fuse that is open"
+        );
+    }
+    fuse_set_log_func(log_of_libfuse);
+    auto table = operations();
+    table.init = &Impl::configure_connection;
+    std::array<char, 7> name{"uidnfs"};
+    std::array<char*, 2> arguments{name.data(), nullptr};
+    fuse_args parsed = FUSE_ARGS_INIT(1, arguments.data());
+    session_ = fuse_session_new(&parsed, &table, sizeof table, static_cast<Glue*>(this));
+    fuse_opt_free_args(&parsed);
+    fuse_custom_io io{};
+    io.writev = &Impl::write_hook;
+    io.read = &Impl::read_hook;
+    if (!session_ || fuse_session_custom_io(session_, &io, device.get()) != 0) {
+        return failure(ENOMEM, "libfuse could not start", "see the log for its reason");
+    }
+    const int fd = device.release();
+    try {
+        Device::Handler& handler = *this;
+        device_.emplace(reactor_, filesystem.slots(), fd, handler);
+    } catch (const std::exception& error) {
+        return failure(
+            EINVAL,
+            fmt::format("the FUSE device cannot be polled ({})", error.what()),
+            "pass a descriptor of /dev/fuse"
+        );
+    }
+    return std::nullopt;
+}
+
+void Session::Impl::configure_connection(void* user_data, fuse_conn_info* connection) {
+    auto& self = of(user_data);
+    self.protocol_minor_ = connection->proto_minor;
+    configure(*connection, self.readdirplus_, kMaxIo);
+}
+
+void Session::Impl::on_request(core::Slot& request_slot, std::span<std::byte> request) {
+    fuse_in_header header{};
+    if (request.size() < sizeof header) {
+        core::log::error("a request of {} bytes came from the kernel: ignored", request.size());
+        return;
+    }
+    std::memcpy(&header, request.data(), sizeof header);
+    requests.count(header.opcode);
+    if (header.opcode == FUSE_INTERRUPT) {
+        // Not libfuse's: its list of interrupts costs every request two locks. There is one reader, so
+        // the request itself was read before; INTERRUPT has no answer.
+        fuse_interrupt_in interrupt{};
+        if (request.size() < sizeof header + sizeof interrupt) return;
+        std::memcpy(&interrupt, request.data() + sizeof header, sizeof interrupt);
+        watch.interrupted(interrupt.unique);
+        return;
+    }
+    if (header.opcode == FUSE_INIT && init_.reply.empty()) {
+        init_.request.assign(request.begin(), request.end());
+    }
+    info = {header.unique, header.opcode, header.pid, 0, clock_.now()};
+    slot = &request_slot;
+    bytes = request;
+    fuse_buf buffer{};
+    buffer.mem = request.data();
+    buffer.size = request.size();
+    fuse_session_process_buf(session_, &buffer);
+    slot = nullptr;
+    bytes = {};
+    // At INIT only: the versions do not fit.
+    if (fuse_session_exited(session_) && state_ != SessionStatus::State::gone) on_gone(EPROTO);
+}
+
+void Session::Impl::on_gone(int error) {
+    state_ = SessionStatus::State::gone;
+    device_->stop();
+    core::log::debug("the kernel has ended the session ({})", strerrorname_np(error));
+    if (!events_.gone) return;
+    reactor_.post([gone = std::exchange(events_.gone, {}), error] { gone(core::Error(error)); });
+}
+
+ssize_t Session::Impl::read_hook(int, void*, size_t, void*) {
+    errno = EOPNOTSUPP;  // libfuse demands one; the Device reads
+    return -1;
+}
+
+ssize_t Session::Impl::write_hook(int fd, iovec* vectors, int count, void* user_data) {
+    return of(user_data).write(fd, vectors, count);
+}
+
+ssize_t Session::Impl::write(int fd, iovec* vectors, int count) {
+    const auto is_init = info.opcode == FUSE_INIT && count == 2 &&
+                         vectors[1].iov_len == sizeof(fuse_init_out);
+    const auto written = is_init && state_ == SessionStatus::State::starting
+                             ? write_init(fd, vectors, count)
+                             : ::writev(fd, vectors, count);
+    if (written >= 0) return written;
+    // ENOENT: the request is gone with its process or its mount. libfuse prints everything else to
+    // standard error; what matters goes to the log instead, and all of them mean "not delivered".
+    if (errno != ENOENT && state_ != SessionStatus::State::gone) {
+        core::log::error(
+            "the kernel did not take an answer: {}", core::to_string(core::Error(errno))
+        );
+    }
+    errno = ENOENT;
+    return -1;
+}
+
+ssize_t Session::Impl::write_init(int fd, iovec* vectors, int count) {
+    fuse_init_out reply;
+    std::memcpy(&reply, vectors[1].iov_base, sizeof reply);
+    complete(reply, offered_flags(init_.request));
+    vectors[1].iov_base = &reply;
+    const auto written = ::writev(fd, vectors, count);
+    if (written < 0) return written;
+    for (int i = 0; i < count; ++i) {
+        const auto part = bytes_of(vectors[i]);
+        init_.reply.insert(init_.reply.end(), part.begin(), part.end());
+    }
+    state_ = SessionStatus::State::serving;
+    if (events_.ready) reactor_.post(std::exchange(events_.ready, {}));
+    return written;
+}
+
+SessionStatus Session::Impl::status() const {
+    SessionStatus status;
+    status.state = state_;
+    status.protocol_minor = protocol_minor_;
+    status.callers = watch.callers();
+    status.free_slots = filesystem.slots().available();
+    requests.report(status);
+    return status;
+}
+
+Session::Session(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+Session::~Session() = default;
+
+core::Outcome<std::unique_ptr<Session>> Session::open(
+    core::Fd device, Deps deps, Options options, Events events
+) {
+    auto impl = std::make_unique<Impl>(deps, options, events);
+    if (auto failure = impl->attach(std::move(device))) return std::move(*failure);
+    return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+void Session::start() { impl_->start(); }
+const InitExchange& Session::init() const noexcept { return impl_->init(); }
+SessionStatus Session::status() const { return impl_->status(); }
+void Session::trim() noexcept { impl_->listing_blocks->trim(); }
+
+}  // namespace uidnfs::fuse

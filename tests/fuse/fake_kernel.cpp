@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuse/fake_kernel.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <stdexcept>
+
+namespace uidnfs::test {
+namespace {
+
+constexpr std::size_t kLargest = 2u << 20;
+
+}  // namespace
+
+FakeKernel::FakeKernel() {
+    std::signal(SIGPIPE, SIG_IGN);
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        throw std::runtime_error("socketpair");
+    }
+    kernel_.reset(ends[0]);
+    device_.reset(ends[1]);
+    ::fcntl(kernel_.get(), F_SETFL, O_NONBLOCK);
+}
+
+std::uint64_t FakeKernel::send(std::uint32_t opcode, std::uint64_t node, std::string_view body) {
+    return send(opcode, node, body, Asker{});
+}
+
+std::uint64_t FakeKernel::send(
+    std::uint32_t opcode, std::uint64_t node, std::string_view body, const Asker& asker
+) {
+    fuse_in_header header{};
+    header.len = static_cast<std::uint32_t>(sizeof header + body.size());
+    header.opcode = opcode;
+    header.unique = next_unique_;
+    header.nodeid = node;
+    header.uid = asker.uid;
+    header.gid = asker.gid;
+    header.pid = asker.tid;
+    next_unique_ += 2;  // as the kernel counts
+    const auto message = raw(header) + std::string(body);
+    if (::write(kernel_.get(), message.data(), message.size()) !=
+        static_cast<ssize_t>(message.size())) {
+        throw std::runtime_error("the request did not fit into the socket");
+    }
+    return header.unique;
+}
+
+void FakeKernel::interrupt(std::uint64_t unique) {
+    fuse_interrupt_in interrupt{};
+    interrupt.unique = unique;
+    send(FUSE_INTERRUPT, 0, raw(interrupt), {0, 0, 0});
+}
+
+std::optional<Answer> FakeKernel::receive() {
+    std::string message(kLargest, '\0');
+    const auto got = ::read(kernel_.get(), message.data(), message.size());
+    if (got < static_cast<ssize_t>(sizeof(fuse_out_header))) return std::nullopt;
+    message.resize(static_cast<std::size_t>(got));
+    fuse_out_header header{};
+    std::memcpy(&header, message.data(), sizeof header);
+    if (header.len != message.size()) throw std::runtime_error("an answer lies about its length");
+    return Answer{header.unique, -header.error, message.substr(sizeof header)};
+}
+
+}  // namespace uidnfs::test

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuse/notifier.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/fuse.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace uidnfs::fuse {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+
+class NotifierTest : public ::testing::Test {
+protected:
+    NotifierTest() {
+        std::signal(SIGPIPE, SIG_IGN);
+        int ends[2];
+        if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
+        kernel_.reset(ends[0]);
+        device_.reset(ends[1]);
+    }
+
+    core::Fd device() { return core::Fd(::dup(device_.get())); }
+    /// From now on the kernel keeps whoever notifies it.
+    void block() {
+        const std::array<char, 4096> rubbish{};
+        while (::send(device_.get(), rubbish.data(), rubbish.size(), MSG_DONTWAIT) > 0) ++rubbish_;
+    }
+    void unblock() {
+        std::array<char, 4096> rubbish;
+        for (; rubbish_ > 0; --rubbish_) {
+            ASSERT_GT(::read(kernel_.get(), rubbish.data(), rubbish.size()), 0);
+        }
+    }
+    void close_kernel() { kernel_.reset(); }
+    /// "inode 7 0+0" or "entry 1 name"; waits for it.
+    std::string next() {
+        std::array<char, 4096> message{};
+        const auto got = ::read(kernel_.get(), message.data(), message.size());
+        fuse_out_header header{};
+        std::memcpy(&header, message.data(), sizeof header);
+        EXPECT_EQ(header.len, static_cast<std::uint32_t>(got));
+        EXPECT_EQ(header.unique, 0u);
+        const auto* body = message.data() + sizeof header;
+        if (header.error == FUSE_NOTIFY_INVAL_INODE) {
+            fuse_notify_inval_inode_out out{};
+            std::memcpy(&out, body, sizeof out);
+            return "inode " + std::to_string(out.ino) + ' ' + std::to_string(out.off) + '+' +
+                   std::to_string(out.len);
+        }
+        EXPECT_EQ(header.error, FUSE_NOTIFY_INVAL_ENTRY);
+        fuse_notify_inval_entry_out out{};
+        std::memcpy(&out, body, sizeof out);
+        const std::string name(body + sizeof out);
+        EXPECT_EQ(name.size(), out.namelen);
+        return "entry " + std::to_string(out.parent) + ' ' + name;
+    }
+
+private:
+    core::Fd kernel_;
+    core::Fd device_;
+    int rubbish_ = 0;
+};
+
+void wait_for(const std::function<bool()>& done) {
+    for (int i = 0; i < 5000 && !done(); ++i) std::this_thread::sleep_for(1ms);
+    ASSERT_TRUE(done());
+}
+
+TEST_F(NotifierTest, TellsWhatToForget) {
+    Notifier notifier(device());
+    notifier.inode(7, 0, 0);
+    EXPECT_EQ(next(), "inode 7 0+0");
+    notifier.inode(8, 4096, 8192);
+    EXPECT_EQ(next(), "inode 8 4096+8192");
+    notifier.inode(9, -1, 0);
+    EXPECT_EQ(next(), "inode 9 -1+0");
+    notifier.entry(1, "name");
+    EXPECT_EQ(next(), "entry 1 name");
+    EXPECT_EQ(notifier.stop(10s), Notifier::Stopped::ended);
+    EXPECT_EQ(notifier.status().sent, 4u);
+}
+
+TEST_F(NotifierTest, WithoutNotificationsThereIsNothingToStop) {
+    Notifier notifier(device());
+    EXPECT_EQ(notifier.stop(0ms), Notifier::Stopped::ended);
+    notifier.inode(7, 0, 0);
+    EXPECT_EQ(notifier.status().queued, 0u);
+}
+
+TEST_F(NotifierTest, WhatWaitsForOneInodeBecomesOne) {
+    block();
+    Notifier notifier(device());
+    notifier.inode(1, 0, 0);
+    wait_for([&] { return notifier.status().queued == 0; });  // the thread is in the kernel with it
+    notifier.inode(7, -1, 0);
+    notifier.inode(7, 8192, 4096);
+    notifier.inode(7, 4096, 4096);
+    notifier.inode(8, 4096, 4096);
+    notifier.inode(8, 0, 0);
+    notifier.inode(9, -1, 0);
+    notifier.inode(9, -1, 0);
+    notifier.entry(1, "name");
+    notifier.entry(1, "name");
+    notifier.entry(2, "name");
+    EXPECT_EQ(notifier.status().merged, 5u);
+    unblock();
+    const std::vector<std::string> seen{next(), next(), next(), next(), next(), next()};
+    EXPECT_THAT(
+        seen,
+        ElementsAre(
+            "inode 1 0+0",
+            "inode 7 4096+8192",
+            "inode 8 0+0",
+            "inode 9 -1+0",
+            "entry 1 name",
+            "entry 2 name"
+        )
+    );
+    EXPECT_EQ(notifier.stop(10s), Notifier::Stopped::ended);
+}
+
+TEST_F(NotifierTest, AFullQueueGivesNamesUpBeforePages) {
+    block();
+    Notifier notifier(device(), 3);
+    notifier.inode(1, 0, 0);
+    wait_for([&] { return notifier.status().queued == 0; });
+    notifier.entry(1, "a");
+    notifier.entry(1, "b");
+    notifier.entry(1, "c");
+    notifier.entry(1, "d");
+    notifier.inode(2, 0, 0);
+    EXPECT_EQ(notifier.status().queued, 3u);
+    EXPECT_EQ(notifier.status().dropped, 2u);
+    unblock();
+    const std::vector<std::string> seen{next(), next(), next(), next()};
+    EXPECT_THAT(seen, ElementsAre("inode 1 0+0", "inode 2 0+0", "entry 1 c", "entry 1 d"));
+    notifier.stop(10s);
+}
+
+TEST_F(NotifierTest, AThreadThatTheKernelKeepsHoldsNobodyUp) {
+    block();
+    {
+        Notifier notifier(device());
+        notifier.inode(1, 0, 0);
+        wait_for([&] { return notifier.status().queued == 0; });
+        notifier.inode(2, 0, 0);
+        const auto start = std::chrono::steady_clock::now();
+        EXPECT_EQ(notifier.stop(20ms), Notifier::Stopped::stuck);
+        EXPECT_LT(std::chrono::steady_clock::now() - start, 5s);
+        EXPECT_EQ(notifier.status().queued, 0u);
+    }
+    unblock();
+    EXPECT_EQ(next(), "inode 1 0+0");  // it lived on and has now ended
+}
+
+TEST_F(NotifierTest, AMountThatIsGoneIsNoError) {
+    Notifier notifier(device());
+    close_kernel();
+    notifier.inode(1, 0, 0);
+    wait_for([&] { return notifier.status().queued == 0; });
+    EXPECT_EQ(notifier.stop(10s), Notifier::Stopped::ended);
+}
+
+}  // namespace
+}  // namespace uidnfs::fuse

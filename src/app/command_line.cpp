@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/text.hpp"
+#include "config/help.hpp"
+#include "config/option_table.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+constexpr std::string_view kOverview =
+    R"(uidnfs: an NFS share as the person or service that the application really is
+
+usage:
+  uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
+  uidnfs umount MOUNTPOINT [--lazy|--force] [--flush-deadline SECONDS]
+  uidnfs status [MOUNTPOINT] [--json]
+  uidnfs COMMAND --help
+  uidnfs --help | --version
+
+commands:
+  mount    mounts a share; returns when it can be used
+  umount   brings everything written to the server, then unmounts
+  status   says how mounts are: identity, server, caches, operations, bytes not yet committed
+
+example:
+  uidnfs mount nas1:/exports/a /mnt -o uid=1001,gid=1001
+
+exit status: 0 done, 1 refused or failed, 2 wrong usage
+)";
+
+constexpr std::string_view kMountUsage =
+    R"(usage: uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
+                    [--foreground] [--ready-fd N]
+
+Mounts an NFS share; each call carries the identity uid=, gid=, and every file is shown as the
+application user's (app_uid=, app_gid=). Returns when the mount can be used, or prints one error and
+leaves nothing behind.
+
+SOURCE is server:/export, [IPv6]:/export or nfs://server[:port]/export[?option=value&...].
+MOUNTPOINT is a directory, or /dev/fd/N: an open /dev/fuse that somebody else has mounted.
+
+  --foreground                stay in the foreground; end with SIGINT or SIGTERM
+  --ready-fd N                write "READY=1" and a line feed to descriptor N once mounted
+  -o OPTION[,OPTION...]       options as below; each can also be written as --OPTION[=VALUE]
+
+)";
+
+constexpr std::string_view kUmountUsage =
+    R"(usage: uidnfs umount MOUNTPOINT [--lazy|--force] [--flush-deadline SECONDS]
+
+Brings everything written to the server, then unmounts. Fails and changes nothing when the mount is
+in use, or when the server does not take all bytes within the flush deadline.
+
+  --lazy                      detach at once; bytes not yet written follow in the background
+  --force                     give up on a server that does not answer, and say what was lost
+  --flush-deadline SECONDS    how long to wait for the server (default: flush_deadline= of the
+                              mount; with --force: 0)
+)";
+
+constexpr std::string_view kStatusUsage = R"(usage: uidnfs status [MOUNTPOINT] [--json]
+
+Says how one mount is, or all of them. Exit status 1 if any is not healthy.
+
+  --json                      one JSON object per mount and line
+)";
+
+constexpr std::string_view kCommands = "mount, umount, status";
+
+UsageError misuse(std::string why, std::string_view command) {
+    return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
+}
+
+/// Runs CLI11 over `arguments`: help first, then what does not fit.
+std::optional<Command> parse_flags(
+    CLI::App& app,
+    std::vector<std::string> arguments,
+    std::string_view command,
+    std::string_view usage
+) {
+    app.set_help_flag();
+    bool help = false;
+    app.add_flag("-h,--help", help);
+    if (std::any_of(arguments.begin(), arguments.end(), [](const std::string& argument) {
+            return argument == "--help" || argument == "-h";
+        })) {
+        std::string text(usage);
+        if (command == "mount") text += config::render_option_help();
+        return ShowText{std::move(text)};
+    }
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants it
+    try {
+        app.parse(std::move(arguments));
+    } catch (const CLI::ParseError& error) {
+        return misuse(printable(error.what()), command);
+    }
+    return std::nullopt;
+}
+
+/// Takes -o and --OPTION[=VALUE] out of the line, in order, since a later option wins.
+class MountLine {
+public:
+    explicit MountLine(const std::vector<std::string>& arguments) {
+        for (std::size_t i = 0; i < arguments.size(); ++i) {
+            const auto& argument = arguments[i];
+            if (argument == "--") {
+                rest_.insert(
+                    rest_.end(), arguments.begin() + static_cast<long>(i), arguments.end()
+                );
+                return;
+            }
+            if (argument == "-o" || argument == "--options") {
+                if (++i == arguments.size()) {
+                    problem_ = argument + " needs options";
+                    return;
+                }
+                add(arguments[i]);
+            } else if (argument.starts_with("-o")) {
+                add(argument.substr(2));
+            } else if (is_own(argument)) {
+                rest_.push_back(argument);
+            } else if (auto option = config::split_flag(argument)) {
+                // "--uid 1001" as well as "--uid=1001".
+                const bool has_next =
+                    i + 1 < arguments.size() && !arguments[i + 1].starts_with('-');
+                if (!option->value && has_next && takes_value(option->name)) {
+                    option->value = arguments[++i];
+                }
+                options_.push_back(std::move(*option));
+            } else {
+                rest_.push_back(argument);
+            }
+        }
+    }
+
+    std::vector<config::RawOption> take_options() { return std::move(options_); }
+    const std::vector<std::string>& rest() const noexcept { return rest_; }
+    const std::string& problem() const noexcept { return problem_; }
+
+private:
+    static bool is_own(std::string_view argument) {
+        const auto name = argument.substr(0, argument.find('='));
+        return name == "--foreground" || name == "--ready-fd" || name == "--help";
+    }
+
+    static bool takes_value(std::string_view name) {
+        const auto* option = config::find_option(name);
+        return option && option->value.kind != config::Kind::flag &&
+               option->value.kind != config::Kind::anything;
+    }
+
+    void add(std::string_view text) {
+        for (auto& option : config::split_option_string(text, "-o")) {
+            options_.push_back(std::move(option));
+        }
+    }
+
+    std::vector<config::RawOption> options_;
+    std::vector<std::string> rest_;
+    std::string problem_;
+};
+
+Command parse_mount(const std::vector<std::string>& arguments) {
+    MountLine line(arguments);
+    if (!line.problem().empty()) return misuse(line.problem(), "mount");
+    MountArguments result;
+    bool foreground = false;
+    int ready_fd = -1;
+    CLI::App app;
+    app.add_option("SOURCE", result.source)->required();
+    app.add_option("MOUNTPOINT", result.mountpoint)->required();
+    app.add_flag("--foreground", foreground);
+    auto* ready = app.add_option("--ready-fd", ready_fd)->check(CLI::NonNegativeNumber);
+    if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;
+    if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "mount");
+    result.options = line.take_options();
+    result.stay = foreground ? Stay::foreground : Stay::background;
+    if (ready->count() > 0) result.ready_fd = ready_fd;
+    return result;
+}
+
+Command parse_umount(const std::vector<std::string>& arguments) {
+    UmountArguments result;
+    bool lazy = false;
+    bool force = false;
+    std::uint32_t seconds = 0;
+    CLI::App app;
+    app.add_option("MOUNTPOINT", result.mountpoint)->required();
+    auto* lazy_flag = app.add_flag("-l,--lazy", lazy);
+    app.add_flag("-f,--force", force)->excludes(lazy_flag);
+    auto* deadline = app.add_option("--flush-deadline", seconds)->check(CLI::Range(0u, 86'400u));
+    if (auto other = parse_flags(app, arguments, "umount", kUmountUsage)) return *other;
+    if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "umount");
+    using How = UmountArguments::How;
+    result.how = lazy ? How::lazy : force ? How::force : How::orderly;
+    if (deadline->count() > 0) result.flush_deadline_seconds = seconds;
+    return result;
+}
+
+Command parse_status(const std::vector<std::string>& arguments) {
+    StatusArguments result;
+    std::string mountpoint;
+    bool json = false;
+    CLI::App app;
+    app.add_option("MOUNTPOINT", mountpoint);
+    app.add_flag("--json", json);
+    if (auto other = parse_flags(app, arguments, "status", kStatusUsage)) return *other;
+    if (!mountpoint.empty()) result.mountpoint = std::move(mountpoint);
+    result.format = json ? StatusArguments::Format::json : StatusArguments::Format::human;
+    return result;
+}
+
+}  // namespace
+
+Command parse_command_line(const std::vector<std::string>& arguments) {
+    if (arguments.empty()) {
+        return UsageError{
+            fmt::format("uidnfs: a command is missing ({}); see uidnfs --help", kCommands)};
+    }
+    const auto& name = arguments.front();
+    const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+    if (name == "mount") return parse_mount(rest);
+    if (name == "umount" || name == "unmount") return parse_umount(rest);
+    if (name == "status") return parse_status(rest);
+    if (name == "keeper") return KeeperRole{};
+    if (name == "worker") return WorkerRole{};
+    if (name == "--help" || name == "-h" || name == "help") {
+        return ShowText{std::string(kOverview)};
+    }
+    if (name == "--version" || name == "-V") return ShowText{"uidnfs " UIDNFS_VERSION "\n"};
+    return UsageError{fmt::format(
+        "uidnfs: unknown command {}; commands are {}; see uidnfs --help", printable(name), kCommands
+    )};
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line as values. Pure: it prints nothing and looks at nothing but its arguments.
+// Options of a mount are left as they were written; the option table (config) reads them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "app/spec.hpp"
+#include "config/mount_options.hpp"
+
+namespace uidnfs::app {
+
+/// Exit status of every command.
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+struct MountArguments {
+    std::string source;
+    std::string mountpoint;
+    std::vector<config::RawOption> options;  ///< of -o and --OPTION, in the order of the line
+    Stay stay = Stay::background;
+    std::optional<int> ready_fd;
+};
+
+struct UmountArguments {
+    enum class How : std::uint8_t { orderly, lazy, force };
+    std::string mountpoint;
+    How how = How::orderly;
+    std::optional<std::uint32_t> flush_deadline_seconds;
+};
+
+struct StatusArguments {
+    enum class Format : std::uint8_t { human, json };
+    std::optional<std::string> mountpoint;
+    Format format = Format::human;
+};
+
+/// --help and --version: what was asked for, for standard output.
+struct ShowText {
+    std::string text;
+};
+
+/// For standard error, with kExitUsage.
+struct UsageError {
+    std::string text;
+};
+
+/// Roles that only this program itself starts (spawn.hpp).
+struct KeeperRole {};
+struct WorkerRole {};
+
+using Command = std::variant<
+    MountArguments,
+    UmountArguments,
+    StatusArguments,
+    ShowText,
+    UsageError,
+    KeeperRole,
+    WorkerRole>;
+
+/// `arguments` without the program's name.
+Command parse_command_line(const std::vector<std::string>& arguments);
+
+}  // namespace uidnfs::app

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands: each runs to its end in the calling thread and returns the exit status.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/command_line.hpp"
+#include "app/console.hpp"
+
+namespace uidnfs::app {
+
+/// The whole program. `arguments` are argv; the first chooses mount(8)'s helper roles.
+int run_program(const std::vector<std::string>& arguments, Console& console);
+
+int run_mount(const MountArguments& arguments, Console& console);
+int run_umount(const UmountArguments& arguments, Console& console);
+int run_status(const StatusArguments& arguments, Console& console);
+
+}  // namespace uidnfs::app

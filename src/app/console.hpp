@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Console: where a command writes to. The whole program is a function of it, so that help, errors
+// and exit codes are under test.
+#pragma once
+
+#include <string_view>
+
+namespace uidnfs::app {
+
+class Console {
+public:
+    virtual ~Console() = default;
+    /// Standard output, as it is.
+    virtual void print(std::string_view text) = 0;
+    /// One message on standard error; a line feed is added.
+    virtual void complain(std::string_view text) = 0;
+};
+
+}  // namespace uidnfs::app

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program as mount(8)'s helper: called as mount.uidnfs or umount.uidnfs (also with "fuse."
+// before the type) it takes the flags and gives the exit codes of that manual page. Pure but for
+// run_helper().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "app/command_line.hpp"
+#include "app/console.hpp"
+
+namespace uidnfs::app {
+
+enum class Helper : std::uint8_t { mount, umount };
+
+/// From argv[0], with or without directories; nothing for the program under its own name.
+std::optional<Helper> helper_role(std::string_view program);
+
+struct HelperMount {
+    MountArguments arguments;
+    /// -f: everything is checked, nothing is mounted.
+    enum class Doing : std::uint8_t { really, fake } doing = Doing::really;
+};
+
+using HelperCommand = std::variant<HelperMount, UmountArguments, UsageError>;
+
+/// SPEC DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE], or DIR [-flnrv] [-N NAMESPACE] [-t
+/// TYPE].
+HelperCommand parse_helper_line(Helper helper, const std::vector<std::string>& arguments);
+
+/// Exit codes of mount(8): 0, 1 wrong invocation, 32 failed.
+int run_helper(Helper helper, const std::vector<std::string>& arguments, Console& console);
+
+}  // namespace uidnfs::app

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeper: one small process per mount. It holds /dev/fuse and the arena, starts the worker,
+// attaches the mount when the worker is ready, answers the control socket and ends the mount in
+// order. It reads neither what comes from the kernel nor what comes from the network. One thread,
+// one poll(2) loop.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/channel.hpp"
+#include "app/control.hpp"
+#include "app/spawn.hpp"
+#include "app/spec.hpp"
+#include "app/starter.hpp"
+#include "config/mount_options.hpp"
+#include "core/arena.hpp"
+#include "core/clock.hpp"
+#include "core/error.hpp"
+#include "core/fd.hpp"
+
+namespace uidnfs::app {
+
+class Keeper {
+public:
+    struct Descriptors {
+        core::Fd fuse;
+        core::Fd mount;      ///< detached; none: somebody else mounted the device
+        core::Fd directory;  ///< what it will be attached to
+    };
+
+    Keeper(MountSpec spec, config::MountRequest request, Descriptors descriptors, Starter& starter);
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+    ~Keeper();
+
+    /// Until the mount has ended. Returns the exit status.
+    int run();
+
+private:
+    /// What a worker may take beyond the deadline it was given, before it counts as hanging.
+    static constexpr std::chrono::milliseconds kGrace{2000};
+
+    enum class Phase : std::uint8_t {
+        starting,  ///< the worker connects; nothing is attached
+        serving,
+        draining,  ///< told to end: the worker brings to the server what it has
+        ending,    ///< unmounted, or told to: the worker brings away the rest and exits
+        over,
+    };
+    /// A caller of the control socket.
+    struct Client {
+        enum class Wants : std::uint8_t { unknown, status, drain, finish, stop };
+        Channel channel;
+        Wants wants = Wants::unknown;
+        std::uint64_t id = 0;  ///< of the question to the worker
+        core::SteadyTime deadline;
+    };
+
+    core::Outcome<void> start();
+    void wait_for_events();
+    void check_time(core::SteadyTime now);
+
+    void on_signal();
+    void on_starter();
+    void on_worker_messages();
+    void on_worker_message(const Message& message);
+    void on_worker_end(const std::string& how);
+
+    core::Outcome<void> attach(std::uint64_t read_bytes);
+    void open_control(std::uint32_t minor);
+    void fail_start(core::Failure failure);
+    void begin_stop(core::SteadyDuration limit);
+    void unmount_after_drain(const std::vector<std::string>& lost);
+    void begin_ending(core::SteadyDuration limit);
+    void give_up(const std::string& why);
+    void finish();
+    enum class Detach : std::uint8_t { if_unused, lazily };
+    void unmount(Detach how);
+    void release_device();
+    void note_lost(const std::vector<std::string>& lost);
+
+    void accept_client();
+    void on_client(Client& client);
+    void answer_status(Client& client);
+    void answer_end(Client& client);
+    void answer(Client& client, const Message& message);
+    bool ask_worker(Client& client, Message question);
+
+    core::SteadyDuration flush_deadline() const;
+    bool tell_worker(const Message& message);
+
+    MountSpec spec_;
+    config::MountRequest request_;
+    Descriptors descriptors_;
+    Starter* starter_;
+    Phase phase_ = Phase::starting;
+    core::SteadyTime deadline_ = core::SteadyTime::max();
+    std::optional<core::Arena> arena_;
+    std::optional<Child> worker_;
+    Channel worker_channel_{core::Fd()};
+    std::optional<ControlSocket> control_;
+    core::Fd signals_;
+    int signals_seen_ = 0;
+    std::optional<std::uint32_t> minor_;  ///< of the mount that we attached, and may unmount
+    std::vector<Client> clients_;
+    std::uint64_t next_id_ = 1;
+    enum class Ended : std::uint8_t { no, yes } ended_ = Ended::no;  ///< the worker said so
+    std::vector<std::string> lost_;
+    int exit_status_ = 0;
+};
+
+/// The hidden command "keeper": reads its spec from the channel that spawn_self() left.
+int run_keeper();
+
+}  // namespace uidnfs::app

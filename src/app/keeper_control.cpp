@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket's side of the keeper: every caller gets an answer in time, whatever the worker
+// does.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "app/keeper.hpp"
+#include "app/status_report.hpp"
+#include "core/log.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// A caller that connects and says nothing.
+constexpr milliseconds kSilentCaller{2000};
+/// Of the second that `status` has in all.
+constexpr milliseconds kStatusLimit{500};
+/// Until the kernel must have told the worker that the last mount is gone.
+constexpr milliseconds kUnmountNews{2000};
+constexpr std::size_t kMaxClients = 32;
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+Message error(std::string text) { return Message("error").add("text", std::move(text)); }
+
+milliseconds limit_of(const Message& request, core::SteadyDuration otherwise) {
+    const auto asked = request.number("milliseconds");
+    if (!asked) return std::chrono::duration_cast<milliseconds>(otherwise);
+    return milliseconds(std::min<std::uint64_t>(*asked, 86'400'000));
+}
+
+}  // namespace
+
+void Keeper::accept_client() {
+    while (auto channel = control_->accept()) {
+        if (clients_.size() >= kMaxClients) continue;  // closed: nobody needs that many
+        clients_.push_back({std::move(*channel), Client::Wants::unknown, 0, now() + kSilentCaller});
+    }
+}
+
+void Keeper::on_client(Client& client) {
+    if (client.wants != Client::Wants::unknown) {
+        client.channel.close();  // hung up; what it started goes on
+        return;
+    }
+    const auto received = client.channel.receive();
+    if (!received) {
+        if (received.error().code() != EAGAIN) client.channel.close();
+        return;
+    }
+    const auto& request = received->message;
+    const auto& verb = request.verb();
+    if (verb == "status") {
+        client.wants = Client::Wants::status;
+        client.deadline = now() + kStatusLimit;
+        if (!ask_worker(client, Message("status"))) answer_status(client);
+    } else if (verb == "drain") {
+        const auto limit = limit_of(request, flush_deadline());
+        client.wants = Client::Wants::drain;
+        client.deadline = now() + limit + kGrace;
+        Message question("drain");
+        question.add("milliseconds", static_cast<std::uint64_t>(limit.count()));
+        if (!ask_worker(client, std::move(question))) answer_end(client);
+    } else if (verb == "finish") {
+        client.wants = Client::Wants::finish;
+        client.deadline = now() + kUnmountNews;
+    } else if (verb == "stop") {
+        client.wants = Client::Wants::stop;
+        client.deadline = core::SteadyTime::max();
+        if (phase_ == Phase::serving) begin_stop(limit_of(request, flush_deadline()));
+    } else if (verb == "log_level") {
+        core::log::Level level{};
+        if (core::log::parse_level(request.text("level"), level)) {
+            core::log::set_level(level);
+            tell_worker(Message("log_level").add("level", std::string(request.text("level"))));
+            answer(client, Message("ok"));
+        } else {
+            answer(client, error("unknown level; use trace, debug, info, warning, error or off"));
+        }
+    } else {
+        answer(client, error(fmt::format("this keeper does not know the request {}", verb)));
+    }
+}
+
+bool Keeper::ask_worker(Client& client, Message question) {
+    client.id = next_id_++;
+    question.add("id", client.id);
+    return tell_worker(question);
+}
+
+/// Without the worker: it is late, or gone.
+void Keeper::answer_status(Client& client) {
+    auto status = describe_mount(spec_, request_);
+    if (worker_) status["worker_pid"] = worker_->pid();
+    if (phase_ == Phase::ending) {
+        set_health(status, {State::degraded, "unmounted; it is being ended"});
+    } else {
+        set_health(status, {State::stale, "the worker process does not answer"});
+    }
+    answer(client, Message("ok").add("json", boost::json::serialize(status)));
+}
+
+/// Time is up for this caller, or the mount has ended.
+void Keeper::answer_end(Client& client) {
+    switch (client.wants) {
+        case Client::Wants::unknown: client.channel.close(); return;
+        case Client::Wants::status: answer_status(client); return;
+        case Client::Wants::drain:
+            if (phase_ == Phase::over) break;
+            answer(client, error("the worker process does not answer"));
+            return;
+        case Client::Wants::finish:
+            if (phase_ == Phase::serving) {
+                answer(client, Message("serving"));
+                return;
+            }
+            client.deadline = core::SteadyTime::max();
+            if (phase_ != Phase::over) return;
+            break;
+        case Client::Wants::stop: break;
+    }
+    Message reply(lost_.empty() ? "ok" : "lost");
+    for (const auto& range : lost_) reply.add("lost", range);
+    answer(client, reply);
+}
+
+void Keeper::answer(Client& client, const Message& message) {
+    static_cast<void>(client.channel.send(message));
+    client.channel.close();
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a mount ends: in order, with its bytes on the server; or, where server or worker do not
+// answer in time, detached, with the loss told. Nothing here waits for either of them.
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "app/keeper.hpp"
+#include "app/mountinfo.hpp"
+#include "app/text.hpp"
+#include "core/log.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+using std::chrono::milliseconds;
+namespace log = core::log;
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+std::uint64_t in_milliseconds(core::SteadyDuration duration) {
+    const auto count = std::chrono::duration_cast<milliseconds>(duration).count();
+    return static_cast<std::uint64_t>(std::max<milliseconds::rep>(count, 0));
+}
+
+}  // namespace
+
+void Keeper::begin_stop(core::SteadyDuration limit) {
+    log::info("stopping: bytes not yet written have {} ms", in_milliseconds(limit));
+    notify_service_manager("STOPPING=1");
+    phase_ = Phase::draining;
+    deadline_ = now() + limit + kGrace;
+    tell_worker(Message("drain").add("id", 0).add("milliseconds", in_milliseconds(limit)));
+}
+
+void Keeper::unmount_after_drain(const std::vector<std::string>& lost) {
+    unmount(lost.empty() ? Detach::if_unused : Detach::lazily);
+    // The ranges come again with "ended", unless the server took them meanwhile.
+    begin_ending(lost.empty() ? flush_deadline() : milliseconds(0));
+}
+
+void Keeper::begin_ending(core::SteadyDuration limit) {
+    phase_ = Phase::ending;
+    deadline_ = now() + limit + kGrace;
+    tell_worker(Message("stop").add("milliseconds", in_milliseconds(limit)));
+}
+
+void Keeper::give_up(const std::string& why) {
+    log::error("{}; the mount is detached", why);
+    if (ended_ == Ended::no) note_lost({"bytes not yet committed, if there were any: " + why});
+    if (worker_) worker_->kill();
+    // First the device: without a server for it, unmounting cannot wait for one.
+    release_device();
+    unmount(Detach::lazily);
+    finish();
+}
+
+void Keeper::finish() {
+    phase_ = Phase::over;
+    exit_status_ = lost_.empty() ? 0 : 1;
+    control_.reset();
+    for (auto& client : clients_) answer_end(client);
+    log::info("ended, exit status {}", exit_status_);
+}
+
+void Keeper::unmount(Detach how) {
+    if (!minor_) return;
+    const auto mounts = read_mountinfo();
+    if (!mounts) return;
+    auto ours = find_by_minor(*mounts, *minor_);
+    std::reverse(ours.begin(), ours.end());
+    for (const auto& entry : ours) {
+        const auto* top = find_by_path(*mounts, entry.mountpoint);
+        if (top && top->id != entry.id) {
+            log::warning("{} stays: something else is mounted over it", entry.mountpoint);
+            continue;
+        }
+        const char* path = entry.mountpoint.c_str();
+        if (how == Detach::if_unused && ::umount2(path, UMOUNT_NOFOLLOW) == 0) continue;
+        if (how == Detach::if_unused && errno == EBUSY) {
+            log::warning("{} is in use and was detached", entry.mountpoint);
+        }
+        if (::umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH) != 0 && errno != EINVAL) {
+            log::error("{} cannot be unmounted: {}", entry.mountpoint, describe_errno(errno));
+        }
+    }
+}
+
+void Keeper::release_device() { descriptors_.fuse.reset(); }
+
+void Keeper::note_lost(const std::vector<std::string>& lost) {
+    for (const auto& range : lost) {
+        log::error("lost: {}", range);
+        lost_.push_back(range);
+    }
+}
+
+}  // namespace uidnfs::app

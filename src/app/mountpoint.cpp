@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/mountpoint.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <memory>
+
+#include "app/fuse_mount.hpp"
+#include "app/text.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+core::Result<std::string> path_of(int fd) {
+    std::array<char, PATH_MAX> path;
+    const auto link = "/proc/self/fd/" + std::to_string(fd);
+    const auto size = ::readlink(link.c_str(), path.data(), path.size());
+    if (size < 0) return core::Error(errno);
+    return std::string(path.data(), static_cast<std::size_t>(size));
+}
+
+core::Failure explain(int code, const std::string& source, const std::string& path) {
+    const auto what = cannot_mount(source, path);
+    switch (code) {
+        case ENOENT:
+            return {code, what + "the mount point does not exist; create the directory first"};
+        case ENOTDIR:
+            return {code, what + "the mount point is not a directory; choose a directory"};
+        default:
+            return {
+                code,
+                what + fmt::format(
+                           "the mount point cannot be opened ({}); choose another directory",
+                           describe_errno(code)
+                       )};
+    }
+}
+
+}  // namespace
+
+core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::string& source) {
+    core::Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) return explain(errno, source, path);
+    const auto id = descriptor_fact(directory.get(), "mnt_id:");
+    const auto canonical = path_of(directory.get());
+    const auto mounts = read_mountinfo();
+    if (!id || !canonical || !mounts) {
+        return core::Failure{
+            EIO,
+            cannot_mount(source, path) +
+                "/proc does not tell what is mounted; mount /proc in this container"};
+    }
+    const auto* below = find_by_id(*mounts, *id);
+    if (below && is_ours(*below) && below->mountpoint == *canonical) {
+        return core::Failure{
+            EBUSY,
+            cannot_mount(source, path) +
+                fmt::format(
+                    "{} is mounted there already; unmount it first (uidnfs umount {})",
+                    printable(below->source),
+                    path
+                )};
+    }
+    return Mountpoint{std::move(directory), *canonical};
+}
+
+std::optional<int> inherited_device(const std::string& mountpoint) {
+    constexpr std::string_view kPrefix = "/dev/fd/";
+    if (!mountpoint.starts_with(kPrefix)) return std::nullopt;
+    const auto* first = mountpoint.data() + kPrefix.size();
+    const auto* last = mountpoint.data() + mountpoint.size();
+    int fd = -1;
+    const auto [stop, error] = std::from_chars(first, last, fd);
+    if (error != std::errc() || stop != last || fd < 0) return std::nullopt;
+    return fd;
+}
+
+core::Result<std::string> canonical_mountpoint(const std::string& path) {
+    const core::Fd directory(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (directory) return path_of(directory.get());
+    // The walk can end at a mount that is broken; its parent is not.
+    auto trimmed = path;
+    while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
+    const auto slash = trimmed.rfind('/');
+    const auto parent = slash == std::string::npos ? "."
+                        : slash == 0               ? "/"
+                                                   : trimmed.substr(0, slash);
+    const std::unique_ptr<char, decltype(&::free)> real(
+        ::realpath(parent.c_str(), nullptr), &::free
+    );
+    if (!real) return core::Error(errno);
+    std::string result = real.get();
+    if (result != "/") result += '/';
+    return result + (slash == std::string::npos ? trimmed : trimmed.substr(slash + 1));
+}
+
+}  // namespace uidnfs::app

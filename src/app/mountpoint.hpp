@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mountpoint: the directory that will be mounted on, held by an O_PATH descriptor, so that nothing
+// can take its place between the check and the mount. Never touches a file system that is mounted
+// there.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "app/mountinfo.hpp"
+#include "core/error.hpp"
+#include "core/fd.hpp"
+
+namespace uidnfs::app {
+
+struct Mountpoint {
+    core::Fd directory;  ///< O_PATH
+    std::string path;    ///< absolute, without symbolic links
+};
+
+/// Refused: missing, not a directory, a mount of ours already. `source` is for the message.
+core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::string& source);
+
+/// N of "/dev/fd/N": an open /dev/fuse that somebody else has mounted.
+std::optional<int> inherited_device(const std::string& mountpoint);
+
+/// Absolute path as mountinfo has it; the last component is not looked at unless it is a link,
+/// since a mount may lie on it. Errors: errno of open(2) or of realpath(3) on the parent.
+core::Result<std::string> canonical_mountpoint(const std::string& path);
+
+}  // namespace uidnfs::app

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/process.hpp"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "app/spawn.hpp"
+#include "core/log.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+/// Free memory goes back soon: most mounts are idle most of the time.
+constexpr int kTrimThreshold = 128 * 1024;
+constexpr int kMmapThreshold = 256 * 1024;
+
+core::Result<void> check(long result) {
+    if (result < 0) return core::Error(errno);
+    return {};
+}
+
+/// Permitted and effective are `mask`, nothing is inheritable.
+core::Result<void> set_capabilities(std::uint32_t mask) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+    data[0].permitted = mask;
+    data[0].effective = mask;
+    return check(::syscall(SYS_capset, &header, data.data()));
+}
+
+/// What no program started from here could get back. Older kernels know fewer: EINVAL ends the
+/// list.
+void empty_bounding_set() {
+    for (unsigned long capability = 0; capability < 64; ++capability) {
+        if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return;
+    }
+}
+
+core::Result<void> become(const ServiceUser& user, std::uint32_t capabilities) {
+    if (capabilities != 0) {
+        if (auto kept = check(::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)); !kept) return kept;
+    }
+    empty_bounding_set();
+    if (auto done = check(::setgroups(0, nullptr)); !done) return done;
+    if (auto done = check(::setresgid(user.gid, user.gid, user.gid)); !done) return done;
+    if (auto done = check(::setresuid(user.uid, user.uid, user.uid)); !done) return done;
+    return set_capabilities(capabilities);
+}
+
+}  // namespace
+
+core::Result<void> begin_role(const char* role) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    if (::getsockopt(kChannelDescriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+        type != SOCK_SEQPACKET) {
+        return core::Error(EBADF);
+    }
+    // The kernel would show "exe", the name that was executed.
+    ::prctl(PR_SET_NAME, fmt::format("uidnfs-{}", role).c_str(), 0, 0, 0);
+    if (::chdir("/") != 0) return core::Error(errno);
+    ::umask(077);
+    ::signal(SIGPIPE, SIG_IGN);
+    ::mallopt(M_ARENA_MAX, 1);
+    ::mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
+    ::mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
+    return {};
+}
+
+core::Outcome<void> configure_log(const MountSpec& spec, const config::MountRequest& request) {
+    core::log::Options options;
+    options.level = request.options.log_level;
+    options.prefix = fmt::format("{} on {}: ", request.source.display(), spec.mountpoint);
+    options.file = request.options.log_file;
+    if (!options.file.empty()) {
+        options.destination = core::log::Destination::file;
+    } else if (spec.stay == Stay::background) {
+        options.destination = core::log::Destination::system;
+    }
+    return core::log::configure(options);
+}
+
+core::Result<void> give_up_privileges(const MountSpec& spec, ReservedPort port) {
+    if (auto done = check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)); !done) return done;
+    const rlimit no_core{0, 0};
+    if (auto done = check(::setrlimit(RLIMIT_CORE, &no_core)); !done) return done;
+    if (spec.worker_user) {
+        const std::uint32_t capabilities =
+            port == ReservedPort::wanted ? 1u << CAP_NET_BIND_SERVICE : 0;
+        if (auto done = become(*spec.worker_user, capabilities); !done) return done;
+    }
+    return check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/spawn.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace uidnfs::app {
+namespace {
+
+constexpr const char* kSelf = "/proc/self/exe";
+
+class FileActions {
+public:
+    FileActions() { ::posix_spawn_file_actions_init(&actions_); }
+    FileActions(const FileActions&) = delete;
+    FileActions& operator=(const FileActions&) = delete;
+    ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
+    posix_spawn_file_actions_t* get() noexcept { return &actions_; }
+
+private:
+    posix_spawn_file_actions_t actions_;
+};
+
+class Attributes {
+public:
+    Attributes() {
+        ::posix_spawnattr_init(&attributes_);
+        sigset_t none;
+        sigset_t all;
+        ::sigemptyset(&none);
+        ::sigfillset(&all);
+        ::posix_spawnattr_setsigmask(&attributes_, &none);
+        ::posix_spawnattr_setsigdefault(&attributes_, &all);
+        ::posix_spawnattr_setflags(
+            &attributes_, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+        );
+    }
+    Attributes(const Attributes&) = delete;
+    Attributes& operator=(const Attributes&) = delete;
+    ~Attributes() { ::posix_spawnattr_destroy(&attributes_); }
+    const posix_spawnattr_t* get() const noexcept { return &attributes_; }
+
+private:
+    posix_spawnattr_t attributes_;
+};
+
+// <sys/pidfd.h> of glibc 2.36 declares these for C only.
+int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+void send_kill(int pidfd) { ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0); }
+
+std::string describe_end(const siginfo_t& info) {
+    if (info.si_code == CLD_EXITED) return fmt::format("exit status {}", info.si_status);
+    return fmt::format("killed by signal {} ({})", info.si_status, ::strsignal(info.si_status));
+}
+
+}  // namespace
+
+std::optional<std::string> Child::try_reap() {
+    if (end_) return end_;
+    siginfo_t info{};
+    if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) != 0) {
+        if (errno == ECHILD) end_ = "unknown end";
+        return end_;
+    }
+    if (info.si_pid != 0) end_ = describe_end(info);
+    return end_;
+}
+
+void Child::kill() {
+    if (try_reap()) return;
+    send_kill(pidfd_.get());
+    pollfd wait{pidfd_.get(), POLLIN, 0};
+    while (::poll(&wait, 1, 1000) < 0 && errno == EINTR) {
+    }
+    try_reap();
+}
+
+core::Result<Child> spawn_self(
+    const std::vector<std::string>& arguments, int channel, Output output
+) {
+    FileActions files;
+    ::posix_spawn_file_actions_addopen(files.get(), 0, "/dev/null", O_RDONLY, 0);
+    if (output == Output::none) {
+        ::posix_spawn_file_actions_addopen(files.get(), 2, "/dev/null", O_WRONLY, 0);
+    }
+    ::posix_spawn_file_actions_adddup2(files.get(), 2, 1);
+    ::posix_spawn_file_actions_adddup2(files.get(), channel, kChannelDescriptor);
+    ::posix_spawn_file_actions_addclosefrom_np(files.get(), kChannelDescriptor + 1);
+    const Attributes attributes;
+
+    std::vector<char*> argv;
+    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    // The log asks for it: whether standard error is the journal.
+    std::vector<std::string> settings;
+    if (const char* journal = std::getenv("JOURNAL_STREAM"); journal && output != Output::none) {
+        settings.push_back(std::string("JOURNAL_STREAM=") + journal);
+    }
+    std::vector<char*> environment;
+    for (auto& setting : settings) environment.push_back(setting.data());
+    environment.push_back(nullptr);
+
+    pid_t pid = -1;
+    const int error =
+        ::posix_spawn(&pid, kSelf, files.get(), attributes.get(), argv.data(), environment.data());
+    if (error != 0) return core::Error(error);
+    core::Fd pidfd(open_pidfd(pid));
+    if (!pidfd) {
+        const int reason = errno;
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, nullptr, 0);
+        return core::Error(reason);
+    }
+    return Child(pid, std::move(pidfd));
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starts this program again in another role, by posix_spawn(3) of /proc/self/exe: nothing of ours
+// runs between fork and exec. The new process has an empty environment, a session of its own,
+// default signals, /dev/null as standard input, and one descriptor beyond the standard ones: its
+// channel.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/fd.hpp"
+
+namespace uidnfs::app {
+
+/// The descriptor on which a spawned process finds its channel.
+inline constexpr int kChannelDescriptor = 3;
+
+enum class Output : std::uint8_t {
+    none,            ///< /dev/null
+    standard_error,  ///< both standard output and standard error go where ours goes
+};
+
+class Child {
+public:
+    Child(pid_t pid, core::Fd pidfd) noexcept : pid_(pid), pidfd_(std::move(pidfd)) {}
+
+    pid_t pid() const noexcept { return pid_; }
+    /// Readable once it has ended.
+    int pidfd() const noexcept { return pidfd_.get(); }
+
+    /// "killed by signal 11 (Segmentation fault)", "exit status 1"; nothing while it runs. Reaps.
+    std::optional<std::string> try_reap();
+    /// SIGKILL, and reaps it if it ends within a second (a thread of it may be stuck in the
+    /// kernel).
+    void kill();
+
+private:
+    pid_t pid_;
+    core::Fd pidfd_;
+    std::optional<std::string> end_;
+};
+
+/// `arguments` are what ps(1) shows, the program's name first. Errors: errno of posix_spawn(3).
+core::Result<Child> spawn_self(
+    const std::vector<std::string>& arguments, int channel, Output output
+);
+
+}  // namespace uidnfs::app

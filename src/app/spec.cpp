@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/spec.hpp"
+
+#include <cerrno>
+
+namespace uidnfs::app {
+namespace {
+
+constexpr std::uint64_t kVersion = 1;
+constexpr std::string_view kVerb = "spec";
+
+std::string write_option(const config::RawOption& option) {
+    return option.value ? option.name + '=' + *option.value : option.name;
+}
+
+config::RawOption read_option(std::string_view text) {
+    const auto equals = text.find('=');
+    if (equals == std::string_view::npos) return {std::string(text), std::nullopt, "the mount"};
+    return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)), "the mount"};
+}
+
+std::optional<std::uint32_t> small_number(const Message& message, std::string_view name) {
+    const auto value = message.number(name);
+    if (!value || *value > 0xffff'ffff) return std::nullopt;
+    return static_cast<std::uint32_t>(*value);
+}
+
+}  // namespace
+
+Message MountSpec::encode() const {
+    Message message{std::string(kVerb)};
+    message.add("version", kVersion).add("source", source).add("mountpoint", mountpoint);
+    message.add("stay", stay == Stay::foreground ? "foreground" : "background");
+    message.add("since", since).add("keeper_pid", keeper_pid);
+    if (worker_user) {
+        message.add("worker_uid", worker_user->uid).add("worker_gid", worker_user->gid);
+    }
+    for (const auto& option : options) message.add("option", write_option(option));
+    return message;
+}
+
+core::Result<MountSpec> MountSpec::decode(const Message& message) {
+    if (message.verb() != kVerb || message.number("version") != kVersion) {
+        return core::Error(EPROTO);
+    }
+    MountSpec spec;
+    spec.source = message.text("source");
+    spec.mountpoint = message.text("mountpoint");
+    spec.since = message.text("since");
+    if (spec.source.empty() || spec.mountpoint.empty()) return core::Error(EPROTO);
+    spec.keeper_pid = small_number(message, "keeper_pid").value_or(0);
+    const auto stay = message.text("stay");
+    if (stay != "foreground" && stay != "background") return core::Error(EPROTO);
+    spec.stay = stay == "foreground" ? Stay::foreground : Stay::background;
+    if (!message.text("worker_uid").empty()) {
+        const auto uid = small_number(message, "worker_uid");
+        const auto gid = small_number(message, "worker_gid");
+        if (!uid || !gid) return core::Error(EPROTO);
+        spec.worker_user = ServiceUser{*uid, *gid};
+    }
+    for (const auto& option : message.all("option")) spec.options.push_back(read_option(option));
+    return spec;
+}
+
+}  // namespace uidnfs::app

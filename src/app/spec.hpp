@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// MountSpec: what a keeper and a worker must know of one mount. It travels as a Message, with
+// options as they were written: each process reads them through the one table again, so an older
+// keeper and a newer worker agree on names and not on layouts. Never holds a password. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/message.hpp"
+#include "config/mount_options.hpp"
+#include "core/error.hpp"
+
+namespace uidnfs::app {
+
+/// Where the processes of a mount live and log.
+enum class Stay : std::uint8_t { foreground, background };
+
+/// Who a worker becomes before it talks to a server.
+struct ServiceUser {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    friend bool operator==(const ServiceUser&, const ServiceUser&) = default;
+};
+
+struct MountSpec {
+    std::string source;  ///< as it was written: "server:/export" or a URL
+    std::vector<config::RawOption> options;
+    std::string mountpoint;  ///< absolute, without symbolic links; or "/dev/fd/N"
+    Stay stay = Stay::background;
+    std::optional<ServiceUser> worker_user;  ///< none: started without privileges, stays who it is
+    std::string since;                       ///< RFC 3339
+    std::uint32_t keeper_pid = 0;            ///< 0: not yet known
+
+    Message encode() const;
+    /// EPROTO when it is not a spec of a version that is known.
+    static core::Result<MountSpec> decode(const Message& message);
+};
+
+}  // namespace uidnfs::app

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starter: whoever started a mount and waits for the word: the same process with --foreground, else
+// the launcher at the other end of a channel. Told exactly once. Used by the keeper's thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "app/channel.hpp"
+#include "app/console.hpp"
+#include "core/error.hpp"
+
+namespace uidnfs::app {
+
+class Starter {
+public:
+    virtual ~Starter() = default;
+    virtual void mounted() = 0;
+    virtual void failed(const core::Failure& failure) = 0;
+    /// Readable when the starter is gone; -1: it cannot be.
+    virtual int fd() const noexcept = 0;
+    /// After fd() was readable.
+    virtual bool is_gone() = 0;
+};
+
+/// --foreground: the words go to the console, the service manager and --ready-fd.
+class ConsoleStarter final : public Starter {
+public:
+    ConsoleStarter(Console& console, std::optional<int> ready_fd) noexcept
+        : console_(&console), ready_fd_(ready_fd) {}
+
+    void mounted() override;
+    void failed(const core::Failure& failure) override { console_->complain(failure.user_text); }
+    int fd() const noexcept override { return -1; }
+    bool is_gone() override { return false; }
+
+private:
+    Console* console_;
+    std::optional<int> ready_fd_;
+};
+
+/// A launcher that exits when it is told.
+class ChannelStarter final : public Starter {
+public:
+    explicit ChannelStarter(Channel channel) noexcept : channel_(std::move(channel)) {}
+
+    void mounted() override;
+    void failed(const core::Failure& failure) override;
+    int fd() const noexcept override { return channel_.fd(); }
+    bool is_gone() override;
+
+private:
+    Channel channel_;
+};
+
+/// What ChannelStarter said: nothing for "mounted", else the failure.
+std::optional<core::Failure> read_verdict(const Message& message);
+
+/// sd_notify(3): to the service manager if there is one; `state` as "READY=1".
+void notify_service_manager(const std::string& state);
+/// Writes "READY=1\n".
+void write_ready(int fd);
+
+}  // namespace uidnfs::app

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/status_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/text.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+namespace json = boost::json;
+
+/// Shorter waits are the server's daily life.
+constexpr std::uint64_t kSlowCallMs = 5000;
+constexpr std::uint64_t kLeastTimeoMs = 1000;
+
+double seconds(std::uint64_t milliseconds) { return static_cast<double>(milliseconds) / 1e3; }
+double seconds_of_us(std::uint64_t microseconds) { return static_cast<double>(microseconds) / 1e6; }
+
+json::value or_null(const std::optional<std::uint32_t>& id) {
+    return id ? json::value(*id) : json::value(nullptr);
+}
+
+/// One counter of the operations and calls: what happened how often, and how long it took.
+json::object latency(
+    std::uint64_t count, std::uint64_t errors, std::uint64_t total_us, std::uint64_t max_us
+) {
+    return {
+        {"count", count},
+        {"errors", errors},
+        {"total_seconds", seconds_of_us(total_us)},
+        {"max_seconds", seconds_of_us(max_us)},
+    };
+}
+
+}  // namespace
+
+std::string_view to_string(State state) noexcept {
+    switch (state) {
+        case State::healthy: return "healthy";
+        case State::degraded: return "degraded";
+        case State::stale: return "stale";
+        case State::failed: return "failed";
+    }
+    return "failed";
+}
+
+Health judge(const nfs::ClientStatus& client, std::uint32_t timeo) {
+    const auto oldest = client.oldest_call_age_ms;
+    const auto patience = std::max(std::uint64_t{timeo} * 100, kLeastTimeoMs);
+    // One call that takes long while others are answered is slow, not silent.
+    if (oldest >= patience && client.last_reply_age_ms >= patience) {
+        return {
+            State::stale,
+            fmt::format(
+                "server {} has not answered for {:.0f} s", client.server_address, seconds(oldest)
+            )};
+    }
+    if (client.link == nfs::ClientStatus::Link::down) {
+        return {State::degraded, fmt::format("no connection to {}", client.server_address)};
+    }
+    if (oldest >= kSlowCallMs) {
+        return {
+            State::degraded,
+            fmt::format(
+                "server {} is slow: a call waits for {:.0f} s",
+                client.server_address,
+                seconds(oldest)
+            )};
+    }
+    return {};
+}
+
+json::object describe_unknown(std::string_view mountpoint, std::string_view source) {
+    return {
+        {"mountpoint", mountpoint},
+        {"source", source},
+        {"state", "failed"},
+        {"reason", ""},
+        {"uid", nullptr},
+        {"gid", nullptr},
+        {"gids", nullptr},
+        {"identity_source", nullptr},
+        {"app_uid", nullptr},
+        {"app_gid", nullptr},
+        {"worker_pid", nullptr},
+        {"keeper_pid", nullptr},
+        {"version", nullptr},
+        {"since", nullptr},
+        {"server_address", nullptr},
+        {"local_ports", nullptr},
+        {"oldest_call_age", nullptr},
+        {"last_reply_age", nullptr},
+        {"locks", nullptr},
+        {"takeover", nullptr},
+        {"options", nullptr},
+        {"operations", nullptr},
+        {"calls", nullptr},
+        {"cache", nullptr},
+        {"bytes_not_committed", nullptr},
+    };
+}
+
+json::object describe_mount(const MountSpec& spec, const config::MountRequest& request) {
+    auto status = describe_unknown(spec.mountpoint, request.source.display());
+    const auto& options = request.options;
+    const bool fixed = options.identity == config::IdentityMode::fixed;
+    status["uid"] = or_null(options.uid);
+    status["gid"] = or_null(options.gid);
+    status["gids"] = json::array(options.gids.begin(), options.gids.end());
+    status["identity_source"] = fixed ? "declared" : "caller";
+    status["app_uid"] = options.app_uid;
+    status["app_gid"] = options.app_gid;
+    if (spec.keeper_pid != 0) status["keeper_pid"] = spec.keeper_pid;
+    status["version"] = UIDNFS_VERSION;
+    status["since"] = spec.since;
+    status["locks"] = "local";
+    status["takeover"] = "none";
+    json::object effective;
+    for (const auto& [name, value] : request.effective) effective[name] = value;
+    status["options"] = std::move(effective);
+    return status;
+}
+
+void set_health(json::object& status, const Health& health) {
+    status["state"] = to_string(health.state);
+    status["reason"] = health.reason;
+}
+
+void add_client(json::object& status, const nfs::ClientStatus& client) {
+    status["server_address"] = client.server_address;
+    status["local_ports"] = json::array(client.local_ports.begin(), client.local_ports.end());
+    status["oldest_call_age"] = seconds(client.oldest_call_age_ms);
+    status["last_reply_age"] = seconds(client.last_reply_age_ms);
+    json::object procedures;
+    for (const auto& procedure : client.procedures) {
+        procedures[procedure.name] =
+            latency(procedure.calls, procedure.errors, procedure.total_us, procedure.max_us);
+    }
+    status["calls"] = json::object{
+        {"in_flight", client.calls_in_flight},
+        {"reconnects", client.reconnects},
+        {"retransmits", client.retransmits},
+        {"bytes_sent", client.bytes_sent},
+        {"bytes_received", client.bytes_received},
+        {"procedures", std::move(procedures)},
+    };
+}
+
+void add_filesystem(json::object& status, const fs::FsStatus& filesystem) {
+    status["bytes_not_committed"] = filesystem.bytes_not_committed;
+    status["cache"] = json::object{
+        {"inodes", filesystem.inodes},
+        {"open_files", filesystem.open_files},
+        {"attribute_hits", filesystem.attribute_hits},
+        {"attribute_misses", filesystem.attribute_misses},
+        {"lookup_hits", filesystem.lookup_hits},
+        {"lookup_misses", filesystem.lookup_misses},
+        {"access_hits", filesystem.access_hits},
+        {"access_misses", filesystem.access_misses},
+        {"write_behind_budget", filesystem.write_behind_budget},
+        {"write_errors", filesystem.write_errors},
+        {"refused_callers", filesystem.refused_callers},
+    };
+}
+
+void add_session(json::object& status, const fuse::SessionStatus& session) {
+    json::object operations;
+    for (const auto& operation : session.operations) {
+        operations[operation.name] =
+            latency(operation.requests, operation.errors, operation.total_us, operation.max_us);
+    }
+    status["operations"] = std::move(operations);
+}
+
+bool is_healthy(const json::object& status) {
+    const auto* state = status.if_contains("state");
+    return state && state->is_string() && state->get_string() == "healthy";
+}
+
+}  // namespace uidnfs::app

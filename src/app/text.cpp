@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/text.hpp"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "core/fd.hpp"
+
+namespace uidnfs::app {
+
+core::Result<std::string> read_whole(const std::string& path) {
+    constexpr std::size_t kLimit = std::size_t{16} << 20;
+    const core::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return core::Error(errno);
+    std::string text;
+    std::array<char, 16384> block;
+    for (;;) {
+        const auto size = ::read(file.get(), block.data(), block.size());
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0) return core::Error(errno);
+        if (size == 0) return text;
+        if (text.size() + static_cast<std::size_t>(size) > kLimit) return core::Error(EFBIG);
+        text.append(block.data(), static_cast<std::size_t>(size));
+    }
+}
+
+std::string printable(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte == 0x7f) {
+            out += fmt::format("\\x{:02x}", byte);
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
+std::string describe_errno(int code) { return std::generic_category().message(code); }
+
+std::string utc_time(std::chrono::system_clock::time_point when) {
+    const auto seconds = std::chrono::system_clock::to_time_t(when);
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+    static constexpr std::array kUnits{"KiB", "MiB", "GiB", "TiB"};
+    if (bytes < 1024) return fmt::format("{} bytes", bytes);
+    auto value = static_cast<double>(bytes) / 1024;
+    std::size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+    return fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// `uidnfs umount`: asks the keeper to bring everything to the server, unmounts here, and hears how
+// it ended. Finds the mount through mountinfo; the mount itself is never touched.
+#include <fmt/format.h>
+#include <sys/mount.h>
+
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "app/commands.hpp"
+#include "app/control.hpp"
+#include "app/mountinfo.hpp"
+#include "app/mountpoint.hpp"
+#include "app/text.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+using How = UmountArguments::How;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// For the keeper's own bookkeeping, beyond the deadline that it was given.
+constexpr seconds kMargin{5};
+/// Where the mount's own deadline counts, which is not known here.
+constexpr seconds kLongest{86'400};
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+class Umount {
+public:
+    Umount(const UmountArguments& arguments, Console& console)
+        : arguments_(arguments), console_(console) {}
+
+    int run() {
+        if (!find()) return kExitFailed;
+        switch (arguments_.how) {
+            case How::orderly: return orderly();
+            case How::lazy: return unmount(MNT_DETACH) ? kExitDone : kExitFailed;
+            case How::force: return force();
+        }
+        return kExitFailed;
+    }
+
+private:
+    bool find() {
+        const auto path = canonical_mountpoint(arguments_.mountpoint);
+        if (!path) return fail(describe_errno(path.error().code()) + "; check the path");
+        const auto mounts = read_mountinfo();
+        if (!mounts) return fail("/proc does not tell what is mounted; mount /proc here");
+        const auto* entry = find_by_path(*mounts, *path);
+        if (!entry) return fail("it is not a mount point; see uidnfs status");
+        if (!is_ours(*entry)) {
+            return fail(fmt::format(
+                "it is a mount of type {}, not of uidnfs; use umount(8)", printable(entry->type)
+            ));
+        }
+        entry_ = *entry;
+        return true;
+    }
+
+    int orderly() {
+        // How long it may take is the mount's own affair; whether anybody answers is not.
+        if (!keeper_lives()) return kExitFailed;
+        Message request("drain");
+        auto limit = kLongest + kMargin;
+        if (arguments_.flush_deadline_seconds) {
+            const seconds deadline(*arguments_.flush_deadline_seconds);
+            request.add("milliseconds", static_cast<std::uint64_t>(milliseconds(deadline).count()));
+            limit = deadline + kMargin;
+        }
+        auto reply = ask_keeper(entry_.minor, request, now() + limit);
+        // Without a keeper the worker brings the rest away once it is unmounted.
+        const bool has_keeper = reply.has_value();
+        if (has_keeper && reply->verb() == "lost") {
+            fail(
+                "the server did not take all bytes in time, it stays mounted; wait for the server, "
+                "or use --force to give them up"
+            );
+            tell_lost(*reply, "not yet written");
+            return kExitFailed;
+        }
+        if (has_keeper && reply->verb() == "error") {
+            fail(fmt::format(
+                "{}; use --force to give up what it did not write", printable(reply->text("text"))
+            ));
+            return kExitFailed;
+        }
+        if (!unmount(0)) return kExitFailed;
+        if (!has_keeper || is_bound_elsewhere()) return kExitDone;
+        // "serving": it goes on in another mount namespace.
+        reply = ask_keeper(entry_.minor, Message("finish"), now() + limit);
+        if (reply && reply->verb() == "lost") {
+            tell_lost(*reply, "lost");
+            return kExitFailed;
+        }
+        return kExitDone;
+    }
+
+    bool keeper_lives() {
+        const auto reply = ask_keeper(entry_.minor, Message("status"), now() + seconds(1));
+        if (reply) return true;
+        switch (reply.error().code()) {
+            case EACCES:
+            case EPERM: return fail("only root may unmount it; run as root");
+            case ETIMEDOUT:
+            case EAGAIN:
+                return fail("its keeper does not answer; use --force, or --lazy to detach it");
+            default: return true;  // there is none
+        }
+    }
+
+    int force() {
+        const milliseconds deadline = seconds(arguments_.flush_deadline_seconds.value_or(0));
+        Message request("stop");
+        request.add("milliseconds", static_cast<std::uint64_t>(deadline.count()));
+        const auto reply = ask_keeper(entry_.minor, request, now() + deadline + kMargin + kMargin);
+        int status = kExitDone;
+        if (!reply) {
+            console_.complain(fmt::format(
+                "{}: its keeper does not answer; what was not yet written may be lost",
+                printable(entry_.mountpoint)
+            ));
+            status = kExitFailed;
+        } else if (reply->verb() == "lost") {
+            tell_lost(*reply, "lost");
+            status = kExitFailed;
+        }
+        // The keeper may live in another mount namespace.
+        if (is_still_mounted() && !unmount(MNT_DETACH)) status = kExitFailed;
+        return status;
+    }
+
+    bool unmount(int flags) {
+        if (::umount2(entry_.mountpoint.c_str(), UMOUNT_NOFOLLOW | flags) == 0) return true;
+        if (errno == EBUSY) {
+            return fail(
+                "it is busy; end the programs that use it (fuser -vm shows them), or use --lazy to "
+                "detach it now"
+            );
+        }
+        if (errno == EPERM) return fail("only root may unmount it; run as root");
+        return fail(describe_errno(errno));
+    }
+
+    bool is_still_mounted() const {
+        const auto mounts = read_mountinfo();
+        const auto* top = mounts ? find_by_path(*mounts, entry_.mountpoint) : nullptr;
+        return top && top->id == entry_.id;
+    }
+
+    bool is_bound_elsewhere() const {
+        const auto mounts = read_mountinfo();
+        return mounts && !find_by_minor(*mounts, entry_.minor).empty();
+    }
+
+    bool fail(const std::string& why) {
+        console_.complain(
+            fmt::format("cannot unmount {}: {}", printable(arguments_.mountpoint), why)
+        );
+        return false;
+    }
+
+    void tell_lost(const Message& reply, std::string_view what) {
+        for (const auto& range : reply.all("lost")) {
+            console_.complain(fmt::format("{}: {}", what, printable(range)));
+        }
+    }
+
+    const UmountArguments& arguments_;
+    Console& console_;
+    MountEntry entry_;
+};
+
+}  // namespace
+
+int run_umount(const UmountArguments& arguments, Console& console) {
+    return Umount(arguments, console).run();
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/worker.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "app/convert.hpp"
+#include "app/fuse_mount.hpp"
+#include "app/process.hpp"
+#include "app/spawn.hpp"
+#include "app/text.hpp"
+#include "app/worker_mount.hpp"
+#include "core/log.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+namespace log = core::log;
+
+/// A mount with nothing to do for this long gives its memory back.
+constexpr seconds kIdle{10};
+/// More would not fit into one message; the log has them all.
+constexpr std::size_t kMaxLostTold = 200;
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+std::string describe_lost(const fs::LostRange& range) {
+    return fmt::format(
+        "{} (fileid {}): {} at offset {}",
+        range.name.empty() ? "a file without a name" : printable(range.name),
+        range.fileid,
+        human_bytes(range.length),
+        range.offset
+    );
+}
+
+void add_lost(Message& message, const std::vector<fs::LostRange>& lost) {
+    const auto told = std::min(lost.size(), kMaxLostTold);
+    for (std::size_t i = 0; i < told; ++i) message.add("lost", describe_lost(lost[i]));
+    if (told < lost.size()) {
+        message.add("lost", fmt::format("and {} more, see the log", lost.size() - told));
+    }
+}
+
+core::Fd duplicate(int fd) { return core::Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
+}  // namespace
+
+Worker::Worker(
+    MountSpec spec, config::MountRequest request, Descriptors descriptors, Channel keeper
+)
+    : spec_(std::move(spec)),
+      request_(std::move(request)),
+      descriptors_(std::move(descriptors)),
+      keeper_(std::move(keeper)),
+      keeper_watch_(reactor_.io()),
+      signals_(reactor_.io(), SIGTERM, SIGINT, SIGHUP),
+      life_(Life::connecting) {}
+
+void Worker::run() {
+    keeper_watch_.assign(duplicate(keeper_.fd()).release());
+    watch_keeper();
+    watch_signals();
+    core::spawn(begin());
+    reactor_.run();
+    ::_exit(kExitRoleFailed);  // not reached: finish() and fail() end the process
+}
+
+core::Task<void> Worker::begin() {
+    auto options = filesystem_options_of(request_.options, machine_name());
+    if (!options) fail(options.error());
+    auto mounting = nfs::mount_export(
+        reactor_, target_of(request_.source), parameters_of(request_.options), options->credential
+    );
+    auto exported = co_await mounting;
+    if (!exported) fail(exported.error());
+    if (auto built = build(std::move(*exported), std::move(*options)); !built) fail(built.error());
+    // INIT waits on the device since the mount was made; `ready` follows from it.
+    mount_->session->start();
+}
+
+core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options options) {
+    const auto what = cannot_mount(request_.source.display(), spec_.mountpoint);
+    auto arena =
+        core::Arena::attach(std::move(descriptors_.arena), fs::Filesystem::arena_regions());
+    if (!arena) {
+        return core::Failure{
+            arena.error().code(),
+            what + fmt::format(
+                       "its memory cannot be mapped ({})", describe_errno(arena.error().code())
+                   )};
+    }
+    auto notifications = duplicate(descriptors_.fuse.get());
+    const auto readdirplus = options.readdirplus;
+    mount_ = std::make_unique<Mount>(
+        std::move(exported),
+        std::move(options),
+        std::move(*arena),
+        std::move(notifications),
+        reactor_,
+        clock_
+    );
+    const auto server_state = [this] {
+        const auto status = mount_->client->status();
+        const bool silent = status.oldest_call_age_ms > 1000 && status.last_reply_age_ms > 1000;
+        return silent ? fuse::Server::silent : fuse::Server::answering;
+    };
+    fuse::Session::Events events{
+        [this] { report_ready(); },
+        [this](core::Error error) { on_gone(error); },
+    };
+    fuse::Session::Options session_options;
+    session_options.readdirplus = readdirplus;
+    auto session = fuse::Session::open(
+        std::move(descriptors_.fuse),
+        {reactor_, mount_->filesystem, clock_, server_state},
+        std::move(session_options),
+        std::move(events)
+    );
+    if (!session) return session.error();
+    mount_->session = std::move(*session);
+    return {};
+}
+
+void Worker::fail(const core::Failure& failure) {
+    Message message("failed");
+    message.add("code", static_cast<std::uint64_t>(failure.code)).add("text", failure.user_text);
+    message.add("details", failure.operator_text);
+    tell_keeper(message);
+    ::_exit(kExitRoleFailed);
+}
+
+void Worker::report_ready() {
+    if (life_ != Life::connecting) return;
+    life_ = Life::ready;
+    tell_keeper(Message("ready").add("read_bytes", mount_->client->fs_info().read_max));
+    core::spawn(trim_when_idle());
+}
+
+void Worker::watch_keeper() {
+    keeper_watch_.async_wait(
+        boost::asio::posix::stream_descriptor::wait_read,
+        [this](const boost::system::error_code& error) {
+            if (error) return;
+            on_keeper_readable();
+            if (keeper_.is_open()) watch_keeper();
+        }
+    );
+}
+
+void Worker::on_keeper_readable() {
+    for (;;) {
+        const auto received = keeper_.receive();
+        if (received) {
+            on_message(received->message);
+        } else if (received.error().code() == EAGAIN) {
+            return;
+        } else if (received.error().code() != EPROTO) {
+            on_keeper_gone();
+            return;
+        }
+    }
+}
+
+void Worker::on_message(const Message& message) {
+    const auto id = message.number("id").value_or(0);
+    const auto deadline = now() + milliseconds(message.number("milliseconds").value_or(0));
+    if (message.verb() == "attached") {
+        if (life_ == Life::ready) life_ = Life::attached;
+    } else if (message.verb() == "status" && mount_) {
+        core::spawn(answer_status(id));
+    } else if (message.verb() == "drain" && mount_) {
+        core::spawn(drain(id, deadline));
+    } else if (message.verb() == "stop") {
+        if (!mount_) ::_exit(0);
+        core::spawn(finish(deadline));
+    } else if (message.verb() == "log_level") {
+        log::Level level{};
+        if (log::parse_level(message.text("level"), level)) log::set_level(level);
+    }
+}
+
+void Worker::on_keeper_gone() {
+    keeper_.close();
+    // Nobody attached the mount: nobody will, and nobody waits for it.
+    if (life_ == Life::connecting || life_ == Life::ready) ::_exit(kExitRoleFailed);
+    log::warning("the keeper process is gone; the mount goes on without it (takeover: none)");
+}
+
+void Worker::watch_signals() {
+    signals_.async_wait([this](const boost::system::error_code& error, int number) {
+        if (error) return;
+        if (keeper_.is_open()) {
+            // A service manager signals the whole group; the keeper says when it is time.
+            log::debug("signal {} is left to the keeper", number);
+        } else if (mount_) {
+            core::spawn(finish(flush_deadline()));
+        }
+        watch_signals();
+    });
+}
+
+void Worker::on_gone(core::Error error) {
+    if (life_ == Life::connecting || life_ == Life::ready) {
+        fail(
+            {error.code(),
+             cannot_mount(request_.source.display(), spec_.mountpoint) +
+                 fmt::format(
+                     "the kernel ended the session ({}); mount with max_read=1048576",
+                     describe_errno(error.code())
+                 )}
+        );
+    }
+    if (error.code() != ENODEV) log::error("the kernel ended the session: {}", to_string(error));
+    tell_keeper(Message("unmounted"));
+    core::spawn(finish(flush_deadline()));
+}
+
+core::Task<void> Worker::drain(std::uint64_t id, core::SteadyTime deadline) {
+    auto draining = mount_->filesystem.drain(deadline);
+    const auto lost = co_await draining;
+    Message message("drained");
+    message.add("id", id);
+    add_lost(message, lost);
+    tell_keeper(message);
+}
+
+core::Task<void> Worker::finish(core::SteadyTime deadline) {
+    if (life_ == Life::finishing) co_return;
+    life_ = Life::finishing;
+    // Nothing new comes in: what is acknowledged from here on could be lost. What waits is not
+    // answered; the kernel ends it when the last descriptor of the device is closed.
+    mount_->session.reset();
+    auto draining = mount_->filesystem.drain(deadline);
+    const auto lost = co_await draining;
+    for (const auto& range : lost) log::error("not written: {}", describe_lost(range));
+    auto leaving = mount_->client->shutdown(mount_->context);
+    co_await leaving;
+    Message message("ended");
+    add_lost(message, lost);
+    tell_keeper(message);
+    log::debug("the worker ends");
+    ::_exit(lost.empty() ? 0 : 1);
+}
+
+core::Task<void> Worker::trim_when_idle() {
+    std::uint64_t served = 0;
+    enum class Memory { used, trimmed } memory = Memory::used;
+    for (;;) {
+        auto pause = reactor_.sleep_for(kIdle);
+        co_await pause;
+        if (!mount_->session) co_return;
+        const auto client = mount_->client->status();
+        const auto traffic = client.bytes_sent + client.bytes_received;
+        if (traffic != served) {
+            served = traffic;
+            memory = Memory::used;
+        } else if (memory == Memory::used && client.calls_in_flight == 0) {
+            memory = Memory::trimmed;
+            mount_->filesystem.trim();
+            mount_->client->trim();
+            mount_->session->trim();
+            ::malloc_trim(0);
+        }
+    }
+}
+
+void Worker::tell_keeper(const Message& message) {
+    if (keeper_.is_open()) static_cast<void>(keeper_.send(message));
+}
+
+core::SteadyTime Worker::flush_deadline() const {
+    return now() + seconds(request_.options.flush_deadline);
+}
+
+int run_worker() {
+    if (!begin_role("worker")) return kRoleMisused;
+    Channel keeper{core::Fd(kChannelDescriptor)};
+    auto received = keeper.receive_until(now() + seconds(5));
+    if (!received || received->descriptors.size() != 2) return kRoleMisused;
+    auto spec = MountSpec::decode(received->message);
+    if (!spec) return kRoleMisused;
+    const auto refuse = [&](const core::Failure& failure) {
+        Message message("failed");
+        message.add("code", static_cast<std::uint64_t>(failure.code));
+        message.add("text", failure.user_text);
+        static_cast<void>(keeper.send(message));
+        return kExitRoleFailed;
+    };
+    auto request = config::parse_mount_request(spec->source, spec->options);
+    if (!request) return refuse(request.error());
+    // Before the rights go: the file may be root's.
+    if (auto logging = configure_log(*spec, *request); !logging) return refuse(logging.error());
+    const bool wants_port = request->options.reserved_port == config::Switch::on;
+    const auto done =
+        give_up_privileges(*spec, wants_port ? ReservedPort::wanted : ReservedPort::unneeded);
+    if (!done) {
+        return refuse(
+            {done.error().code(),
+             cannot_mount(request->source.display(), spec->mountpoint) +
+                 fmt::format(
+                     "the worker process cannot give up its privileges ({}); allow it to change "
+                     "its user",
+                     describe_errno(done.error().code())
+                 )}
+        );
+    }
+    auto& fds = received->descriptors;
+    Worker worker(
+        std::move(*spec),
+        std::move(*request),
+        {std::move(fds[0]), std::move(fds[1])},
+        std::move(keeper)
+    );
+    worker.run();
+}
+
+}  // namespace uidnfs::app

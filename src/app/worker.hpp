@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Worker: the process that does the work of one mount: FUSE on one side, NFS on the other, one
+// reactor thread. It talks to its keeper over a channel and holds no right but that of a reserved
+// source port. Without its keeper it goes on serving; it ends when the mount has, or when it is
+// told to.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/channel.hpp"
+#include "app/spec.hpp"
+#include "config/mount_options.hpp"
+#include "core/arena.hpp"
+#include "core/clock.hpp"
+#include "core/error.hpp"
+#include "core/fd.hpp"
+#include "core/reactor.hpp"
+#include "core/task.hpp"
+#include "fs/filesystem.hpp"
+#include "fuse/notifier.hpp"
+#include "fuse/session.hpp"
+#include "nfs/mount.hpp"
+
+namespace uidnfs::app {
+
+class Worker {
+public:
+    struct Descriptors {
+        core::Fd fuse;
+        core::Fd arena;
+    };
+
+    Worker(MountSpec spec, config::MountRequest request, Descriptors descriptors, Channel keeper);
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    /// Ends the process, with the exit status: what still waits is given up with it.
+    [[noreturn]] void run();
+
+private:
+    /// What `run` builds once the server has answered.
+    struct Mount;
+
+    core::Task<void> begin();
+    core::Outcome<void> build(nfs::MountedExport exported, fs::Options options);
+    [[noreturn]] void fail(const core::Failure& failure);
+    void report_ready();
+
+    void watch_keeper();
+    void on_keeper_readable();
+    void on_message(const Message& message);
+    void on_keeper_gone();
+    void watch_signals();
+    void on_gone(core::Error error);
+
+    core::Task<void> drain(std::uint64_t id, core::SteadyTime deadline);
+    core::Task<void> finish(core::SteadyTime deadline);
+    core::Task<void> trim_when_idle();
+
+    core::Task<void> answer_status(std::uint64_t id);
+    core::Task<void> probe();
+    std::string status_json() const;
+
+    void tell_keeper(const Message& message);
+    core::SteadyTime flush_deadline() const;
+
+    MountSpec spec_;
+    config::MountRequest request_;
+    Descriptors descriptors_;
+    Channel keeper_;
+    core::SteadyClock clock_;
+    core::Reactor reactor_;
+    boost::asio::posix::stream_descriptor keeper_watch_;
+    boost::asio::signal_set signals_;
+    std::unique_ptr<Mount> mount_;
+    enum class Life : std::uint8_t { connecting, ready, attached, finishing } life_;
+    /// A call of our own, to know whether the server answers when nobody else asks it.
+    enum class Probe : std::uint8_t { none, running } probe_ = Probe::none;
+};
+
+/// The hidden command "worker": reads its spec from the channel that spawn_self() left. Returns
+/// only when it cannot start.
+int run_worker();
+
+}  // namespace uidnfs::app

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Worker::Mount: what a worker builds for its mount, in the order in which the parts stand on each
+// other. For worker*.cpp only.
+#pragma once
+
+#include "app/worker.hpp"
+
+namespace uidnfs::app {
+
+struct Worker::Mount {
+    std::unique_ptr<nfs::Client> client;
+    nfs::CallContext context;
+    core::Arena arena;
+    fuse::Notifier notifier;
+    fs::Filesystem filesystem;
+    std::unique_ptr<fuse::Session> session;
+
+    Mount(
+        nfs::MountedExport exported,
+        fs::Options options,
+        core::Arena memory,
+        core::Fd notifications,
+        core::Reactor& reactor,
+        const core::Clock& clock
+    )
+        : client(std::move(exported.client)),
+          context{options.credential},
+          arena(std::move(memory)),
+          notifier(std::move(notifications)),
+          filesystem(
+              {reactor, *client, arena, clock, notifier}, std::move(options), exported.root_attr
+          ) {}
+};
+
+}  // namespace uidnfs::app

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "app/mountinfo.hpp"
+#include "core/fd.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+using testing::ElementsAre;
+using testing::Field;
+
+constexpr const char* kText =
+    "22 28 0:21 / /proc rw,nosuid shared:5 - proc proc rw\n"
+    "28 0 254:1 / / rw,relatime - ext4 /dev/vda rw\n"
+    "90 28 0:77 / /mnt/a rw,nosuid,nodev shared:9 master:3 - fuse.uidnfs nas1:/exports/a "
+    "rw,user_id=0\n"
+    "91 28 0:78 / /mnt/with\\040space\\011tab rw - fuse.uidnfs nas1:/x\\040y rw\n"
+    "92 28 0:79 / /mnt/a rw - tmpfs none rw\n"
+    "93 28 0:77 /sub /srv/part rw - fuse.uidnfs nas1:/exports/a rw\n"
+    "94 28 0:80 / /other rw - fuse.sshfs host: rw\n";
+
+class Mountinfo : public testing::Test {
+protected:
+    std::vector<MountEntry> mounts_ = parse_mountinfo(kText);
+};
+
+TEST_F(Mountinfo, ReadsEveryLine) {
+    ASSERT_EQ(mounts_.size(), 7u);
+    const auto& entry = mounts_[2];
+    EXPECT_EQ(entry.id, 90u);
+    EXPECT_EQ(entry.major, 0u);
+    EXPECT_EQ(entry.minor, 77u);
+    EXPECT_EQ(entry.root, "/");
+    EXPECT_EQ(entry.mountpoint, "/mnt/a");
+    EXPECT_EQ(entry.type, "fuse.uidnfs");
+    EXPECT_EQ(entry.source, "nas1:/exports/a");
+}
+
+TEST_F(Mountinfo, UndoesOctalEscapes) {
+    EXPECT_EQ(mounts_[3].mountpoint, "/mnt/with space\ttab");
+    EXPECT_EQ(mounts_[3].source, "nas1:/x y");
+}
+
+TEST_F(Mountinfo, FindsWhatLiesOnTop) {
+    const auto* entry = find_by_path(mounts_, "/mnt/a");
+    ASSERT_NE(entry, nullptr);
+    EXPECT_EQ(entry->type, "tmpfs");
+    EXPECT_EQ(find_by_path(mounts_, "/mnt"), nullptr);
+}
+
+TEST_F(Mountinfo, FindsAllPlacesOfOneMount) {
+    EXPECT_THAT(
+        find_by_minor(mounts_, 77),
+        ElementsAre(
+            Field(&MountEntry::mountpoint, "/mnt/a"), Field(&MountEntry::mountpoint, "/srv/part")
+        )
+    );
+    EXPECT_TRUE(find_by_minor(mounts_, 79).empty()) << "a tmpfs is not ours";
+    EXPECT_TRUE(find_by_minor(mounts_, 80).empty()) << "another FUSE file system is not ours";
+}
+
+TEST_F(Mountinfo, FindsById) {
+    ASSERT_NE(find_by_id(mounts_, 93), nullptr);
+    EXPECT_EQ(find_by_id(mounts_, 93)->root, "/sub");
+    EXPECT_EQ(find_by_id(mounts_, 1), nullptr);
+}
+
+TEST(MountinfoText, LeavesOutWhatItDoesNotUnderstand) {
+    for (const auto* line :
+         {"",
+          "\n",
+          "words",
+          "1 2 3",
+          "1 2 0:x / /a rw - t s",
+          "1 2 0:1 / /a rw",
+          "1 2 01 / /a rw - t s",
+          "x 2 0:1 / /a rw - t s",
+          "1 2 0:1 / /a rw shared:1"}) {
+        EXPECT_TRUE(parse_mountinfo(line).empty()) << line;
+    }
+    const auto cut = parse_mountinfo("junk\n5 1 0:9 / /a rw - t s rw");
+    ASSERT_EQ(cut.size(), 1u);
+    EXPECT_EQ(cut[0].source, "s");
+}
+
+TEST(MountinfoText, KeepsBackslashesThatAreNoEscapes) {
+    const auto mounts = parse_mountinfo("5 1 0:9 / /a\\9\\04 rw - t s rw\n");
+    ASSERT_EQ(mounts.size(), 1u);
+    EXPECT_EQ(mounts[0].mountpoint, "/a\\9\\04");
+}
+
+TEST(MountinfoHere, KnowsTheMountOfADescriptor) {
+    const core::Fd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const auto id = descriptor_fact(proc.get(), "mnt_id:");
+    const auto mounts = read_mountinfo();
+    ASSERT_TRUE(id);
+    ASSERT_TRUE(mounts);
+    const auto* entry = find_by_id(*mounts, *id);
+    ASSERT_NE(entry, nullptr);
+    EXPECT_EQ(entry->type, "proc");
+    EXPECT_EQ(descriptor_fact(-1, "mnt_id:").error().code(), ENOENT);
+    EXPECT_EQ(descriptor_fact(proc.get(), "fuse_connection:").error().code(), EPROTO);
+}
+
+}  // namespace
+}  // namespace uidnfs::app

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "app/spec.hpp"
+
+namespace uidnfs::app {
+namespace {
+
+MountSpec full_spec() {
+    MountSpec spec;
+    spec.source = "nas1:/exports/a";
+    spec.mountpoint = "/mnt/a\nb";
+    spec.options = {
+        {"uid", "1001", "-o"},
+        {"ro", std::nullopt, "-o"},
+        {"context", "a:b,c=d", "-o"},
+        {"x", "", "--x"}};
+    spec.stay = Stay::foreground;
+    spec.worker_user = ServiceUser{65534, 65533};
+    spec.since = "2026-01-31T12:00:00Z";
+    spec.keeper_pid = 4711;
+    return spec;
+}
+
+TEST(MountSpec, ComesBackAsItWasSent) {
+    const auto spec = full_spec();
+    const auto again = MountSpec::decode(spec.encode());
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->source, spec.source);
+    EXPECT_EQ(again->mountpoint, spec.mountpoint);
+    EXPECT_EQ(again->stay, spec.stay);
+    EXPECT_EQ(again->worker_user, spec.worker_user);
+    EXPECT_EQ(again->since, spec.since);
+    EXPECT_EQ(again->keeper_pid, spec.keeper_pid);
+    ASSERT_EQ(again->options.size(), spec.options.size());
+    for (std::size_t i = 0; i < spec.options.size(); ++i) {
+        EXPECT_EQ(again->options[i].name, spec.options[i].name);
+        EXPECT_EQ(again->options[i].value, spec.options[i].value);
+    }
+}
+
+TEST(MountSpec, NamesNoUserWhenThereIsNoneToBecome) {
+    auto spec = full_spec();
+    spec.worker_user.reset();
+    const auto again = MountSpec::decode(spec.encode());
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->worker_user, std::nullopt);
+}
+
+TEST(MountSpec, RefusesOtherVersionsAndMessages) {
+    Message other("spec");
+    other.add("version", 2).add("source", "a:/b").add("mountpoint", "/m").add("stay", "background");
+    EXPECT_EQ(MountSpec::decode(other).error().code(), EPROTO);
+    EXPECT_EQ(MountSpec::decode(Message("status")).error().code(), EPROTO);
+}
+
+TEST(MountSpec, RefusesWhatIsIncomplete) {
+    const auto refused = [](const Message& message) { return !MountSpec::decode(message); };
+    const auto base = [] { return Message("spec").add("version", 1); };
+    EXPECT_TRUE(refused(base().add("source", "a:/b").add("stay", "background")));
+    EXPECT_TRUE(refused(base().add("mountpoint", "/m").add("stay", "background")));
+    auto whole = base().add("source", "a:/b").add("mountpoint", "/m");
+    EXPECT_TRUE(refused(whole));
+    EXPECT_TRUE(refused(Message(whole).add("stay", "somewhere")));
+    EXPECT_FALSE(refused(Message(whole).add("stay", "background")));
+    whole.add("stay", "background").add("worker_uid", "1");
+    EXPECT_TRUE(refused(whole)) << "a user without a group";
+    EXPECT_TRUE(refused(Message(whole).add("worker_gid", "4294967296")));
+}
+
+}  // namespace
+}  // namespace uidnfs::app

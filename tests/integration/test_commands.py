@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mount, umount, status, help and version as a user or a script calls them."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import rpc_proxy
+import suite
+import uidnfs_command
+
+STATUS_FIELDS = """
+mountpoint source state reason uid gid gids identity_source app_uid app_gid worker_pid keeper_pid
+version since server_address local_ports oldest_call_age last_reply_age locks takeover options
+operations cache bytes_not_committed
+""".split()
+
+
+class Words(suite.IntegrationTest):
+    """What can be asked without a mount."""
+
+    def test_version(self):
+        done = self.uidnfs.run("--version")
+        self.assertEqual(0, done.returncode)
+        self.assertRegex(done.stdout, r"^uidnfs \d+\.\d+\.\d+\b")
+
+    def test_help_names_every_command(self):
+        done = self.uidnfs.run("--help")
+        self.assertEqual(0, done.returncode)
+        for command in ("mount", "umount", "status"):
+            self.assertRegex(done.stdout, rf"\b{command}\b")
+
+    def test_help_of_each_command(self):
+        for command, word in (("mount", "MOUNTPOINT"), ("umount", "--lazy"), ("status", "--json")):
+            with self.subTest(command):
+                done = self.uidnfs.run(command, "--help")
+                self.assertEqual((0, ""), (done.returncode, done.stderr))
+                self.assertIn(word, done.stdout)
+
+    def test_help_of_mount_names_the_options(self):
+        text = self.uidnfs.run("mount", "--help").stdout
+        for option in ("uid", "gid", "gids", "app_uid", "access", "timeo", "rsize", "acregmin"):
+            self.assertRegex(text, rf"\b{option}\b")
+
+    def test_wrong_usage_exits_2(self):
+        for words in ((), ("frobnicate",), ("mount",), ("mount", "nas1:/exports/a"), ("umount",),
+                      ("status", "--xml")):
+            with self.subTest(words):
+                done = self.uidnfs.run(*words)
+                self.assertEqual(2, done.returncode, done.stderr)
+                self.assertNotEqual("", done.stderr)
+                self.assertEqual("", done.stdout)
+
+
+class Mounting(suite.IntegrationTest):
+    """Ways to say the same thing, and what is true after exit 0."""
+
+    def mount_by(self, *words):
+        mountpoint = suite.lab().new_mountpoint()
+        exported = suite.lab().export("a")
+        mount = uidnfs_command.Mount(self.uidnfs, None, mountpoint, None, exported.path)
+        self.addCleanup(self.uidnfs.check_nothing_left)
+        self.addCleanup(self.uidnfs.run, "umount", mountpoint)
+        done = self.uidnfs.run("mount", *[word.replace("MP", str(mountpoint)) for word in words])
+        self.assertEqual((0, "", ""), (done.returncode, done.stdout, done.stderr))
+        return mount
+
+    def check_works(self, mount):
+        app = self.actor(2000)
+        app.write_file(mount / "works", b"yes")
+        self.assert_owner(os.stat(mount.on_server("works")), 1001, 1001)
+        app.unlink(mount / "works")
+        app.stop()
+
+    def test_with_a_name_and_dash_o(self):
+        self.check_works(self.mount_by("nas1:/exports/a", "MP", "-o", "uid=1001,gid=1001"))
+
+    def test_with_flags(self):
+        self.check_works(self.mount_by("nas1:/exports/a", "MP", "--uid=1001", "--gid", "1001"))
+
+    def test_with_options_before_and_several_dash_o(self):
+        self.check_works(self.mount_by("-o", "uid=1001", "-o", "gid=1001", "nas1:/exports/a", "MP"))
+
+    def test_with_a_url(self):
+        self.check_works(
+            self.mount_by("nfs://nas1:2049/exports/a?uid=1001&gid=1001&mountport=20048", "MP"))
+
+    def test_mount_works_the_moment_the_command_returns(self):
+        mount = self.mount()
+        self.assertTrue(self.actor(2000).stat(str(mount.path)))
+        self.assertTrue(os.path.ismount(mount.path))
+
+    def test_keeper_and_worker_are_two_processes_and_not_of_this_session(self):
+        status = self.mount().status()
+        self.assertEqual(sorted([status["keeper_pid"], status["worker_pid"]]),
+                         self.uidnfs.processes())
+        self.assertNotEqual(os.getsid(0), os.getsid(status["keeper_pid"]))
+
+    def test_worker_has_no_capabilities_and_no_way_to_get_any(self):
+        status = self.mount().status()
+        lines = pathlib.Path(f"/proc/{status['worker_pid']}/status").read_text(encoding="ascii")
+        effective = int(re.search(r"CapEff:\s*(\w+)", lines).group(1), 16)
+        net_bind_service = 1 << 10
+        self.assertEqual(0, effective & ~net_bind_service)
+        self.assertRegex(lines, r"NoNewPrivs:\s*1")
+
+    def test_idle_mount_is_small(self):
+        mount = self.mount()
+        self.actor(2000).listdir(str(mount.path))
+        status = mount.status()
+        sizes = [resident_kib(status[pid]) for pid in ("keeper_pid", "worker_pid")]
+        self.assertLess(sum(sizes), 16 * 1024, f"keeper and worker: {sizes} KiB")
+
+
+def resident_kib(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmRSS:\s*(\d+) kB", text).group(1))
+
+
+class Foreground(suite.IntegrationTest):
+    """--foreground, --ready-fd and signals."""
+
+    def start(self, *flags, **popen):
+        self.point = suite.lab().new_mountpoint()
+        process = self.uidnfs.start(
+            "mount", "nas1:/exports/a", self.point, "-o", "uid=1001,gid=1001", "--foreground",
+            *flags, stderr=subprocess.PIPE, **popen)
+        self.addCleanup(suite.clear_away, self.uidnfs)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def wait_for_mount(self):
+        uidnfs_command.wait_until(self.uidnfs.mounts, 10, "mounting")
+
+    def test_sigterm_and_sigint_flush_unmount_and_exit_0(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number):
+                process = self.start()
+                self.wait_for_mount()
+                self.assertIsNone(process.poll())
+                app = self.actor(2000)
+                app.run("""
+fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+os.write(fd, b"unsaved" * 100000)
+state["fd"] = fd
+""", path=str(self.point / f"sig-{number}"))
+                process.send_signal(number)
+                self.assertEqual(0, process.wait(20), process.stderr.read())
+                size = os.stat(suite.lab().export("a").path / f"sig-{number}").st_size
+                self.assertEqual(700000, size)
+                app.stop()
+                self.uidnfs.check_nothing_left()
+
+    def test_ready_fd_speaks_when_the_mount_works(self):
+        read_end, write_end = os.pipe()
+        process = self.start("--ready-fd", str(write_end), pass_fds=(write_end,))
+        os.close(write_end)
+        with os.fdopen(read_end, "rb") as ready:
+            self.assertNotEqual(b"", ready.readline())
+            self.assertEqual(1, len(self.uidnfs.mounts()))
+        process.terminate()
+        self.assertEqual(0, process.wait(20))
+
+    def test_failure_is_said_and_leaves_nothing(self):
+        point = suite.lab().new_mountpoint()
+        done = self.uidnfs.run("mount", "nas1:/exports/absent", point, "-o", "uid=1001,gid=1001",
+                               "--foreground")
+        self.assertEqual(1, done.returncode)
+        self.uidnfs.check_nothing_left()
+
+
+class Umount(suite.IntegrationTest):
+    """Ways to end a mount; none of them loses anything in silence."""
+
+    def test_plain(self):
+        mount = self.mount()
+        self.actor(2000).write_file(mount / "kept-plain", b"kept")
+        done = mount.umount()
+        self.assertEqual((0, "", ""), (done.returncode, done.stdout, done.stderr))
+        self.uidnfs.check_nothing_left()
+        self.assertEqual(4, os.stat(mount.on_server("kept-plain")).st_size)
+        self.assertEqual([], os.listdir(mount.path))
+
+    def test_busy_is_refused_and_changes_nothing(self):
+        mount = self.mount()
+        app = self.actor(2000)
+        app.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)", path=mount / "busy")
+        done = mount.umount()
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"(?i)cannot unmount .*busy.*--lazy")
+        self.assertTrue(mount.is_mounted())
+        app.run("os.write(state['fd'], b'goes on'); os.close(state['fd'])")
+        self.assertEqual(0, mount.umount().returncode)
+
+    def test_lazy_detaches_at_once_and_the_open_file_is_finished(self):
+        mount = self.mount()
+        app = self.actor(2000)
+        app.run("""
+state["fd"] = os.open(path, os.O_CREAT | os.O_RDWR)
+os.write(state["fd"], b"first ")
+""", path=mount / "lazy")
+        self.assertEqual(0, mount.umount("--lazy").returncode)
+        self.assertFalse(mount.is_mounted())
+        app.run("os.write(state['fd'], b'second'); os.close(state['fd'])")
+        uidnfs_command.wait_until(
+            lambda: os.stat(mount.on_server("lazy")).st_size == 12, 10, "the last write")
+        self.uidnfs.check_nothing_left(10)
+
+    def test_sigterm_to_the_keeper_of_a_mount_in_the_background(self):
+        mount = self.mount()
+        app = self.actor(2000)
+        app.write_file(mount / "term", b"x" * 100000)
+        os.kill(mount.status()["keeper_pid"], signal.SIGTERM)
+        uidnfs_command.wait_until(lambda: not mount.is_mounted(), 10, "unmounting")
+        self.uidnfs.check_nothing_left()
+        self.assertEqual(100000, os.stat(mount.on_server("term")).st_size)
+
+    def test_plain_umount_of_the_system_loses_nothing(self):
+        mount = self.mount()
+        self.actor(2000).write_file(mount / "system", b"y" * 100000)
+        subprocess.run(["umount", mount.path], check=True)
+        self.uidnfs.check_nothing_left(10)
+        self.assertEqual(100000, os.stat(mount.on_server("system")).st_size)
+
+    def test_what_is_not_ours(self):
+        point = suite.lab().new_mountpoint()
+        done = self.uidnfs.run("umount", point)
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, rf"cannot unmount {point}: .*not .*mount")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", point], check=True)
+        self.addCleanup(subprocess.run, ["umount", point], check=True)
+        done = self.uidnfs.run("umount", point)
+        self.assertEqual(1, done.returncode)
+        self.assertTrue(os.path.ismount(point))
+
+    def test_mount_again_after_umount(self):
+        mount = self.mount()
+        for _ in range(3):
+            self.assertEqual(0, mount.umount().returncode)
+            mount.mount()
+        self.assertTrue(mount.is_mounted())
+
+
+class Status(suite.IntegrationTest):
+    """What operators and scripts are told."""
+
+    def test_nothing_mounted(self):
+        self.assertEqual((0, []), self.uidnfs.status())
+
+    def test_json_has_every_promised_field(self):
+        mount = self.mount(gids=(7, 8))
+        code, found = self.uidnfs.status(mount.path)
+        self.assertEqual((0, 1), (code, len(found)))
+        status = found[0]
+        self.assertEqual(set(), set(STATUS_FIELDS) - set(status))
+        expected = {"mountpoint": str(mount.path), "source": mount.source, "state": "healthy",
+                    "uid": 1001, "gid": 1001, "gids": [7, 8], "app_uid": 2000, "app_gid": 2000,
+                    "locks": "local", "bytes_not_committed": 0}
+        self.assertEqual(expected, {key: status[key] for key in expected})
+
+    def test_of_all_mounts(self):
+        mounts = [self.mount(), self.mount("shared", uid=1002, gid=1002)]
+        code, found = self.uidnfs.status()
+        self.assertEqual(0, code)
+        self.assertEqual({(str(mounts[0].path), 1001), (str(mounts[1].path), 1002)},
+                         {(status["mountpoint"], status["uid"]) for status in found})
+
+    def test_text_names_source_identity_and_state(self):
+        mount = self.mount()
+        done = self.uidnfs.run("status", mount.path)
+        self.assertEqual(0, done.returncode)
+        for word in (mount.source, str(mount.path), "healthy", "1001", "2000"):
+            self.assertIn(word, done.stdout)
+
+    def test_operations_are_counted(self):
+        mount = self.mount()
+        before = mount.status()["operations"]
+        self.actor(2000).mkdir(mount / "counted")
+        self.assertNotEqual(before, mount.status()["operations"])
+
+    def test_bytes_not_committed_are_told(self):
+        mount = self.mount()
+        app = self.actor(2000)
+        rule = mount.host.rule(rpc_proxy.named("NFS3 WRITE", "NFS3 COMMIT"), rpc_proxy.Delay(3.0))
+        app.run("""
+state["fd"] = os.open(path, os.O_CREAT | os.O_WRONLY)
+os.write(state["fd"], bytes(100000))
+""", path=mount / "uncommitted")
+        self.assertEqual(100000, mount.status()["bytes_not_committed"])
+        rule.remove()
+        app.run("os.fsync(state['fd']); os.close(state['fd'])")
+        self.assertEqual(0, mount.status()["bytes_not_committed"])
+
+    def test_silent_server_shows_and_does_not_delay_the_answer(self):
+        mount = self.mount(options="timeo=10,retrans=1")
+        app = self.actor(2000)
+        mount.host.black_hole()
+        app.start("mkdir", mount / "waiting")
+        time.sleep(4.0)
+        begin = time.monotonic()
+        code, found = self.uidnfs.status(mount.path)
+        self.assertLess(time.monotonic() - begin, 1.0)
+        self.assertEqual(1, code)
+        self.assertIn(found[0]["state"], ("degraded", "stale"))
+        self.assertGreater(found[0]["oldest_call_age"], 2.0)
+        mount.host.pass_on()
+        app.finish(30)
+        uidnfs_command.wait_until(
+            lambda: mount.status()["state"] == "healthy", 10, "being healthy again")
+
+    def test_path_that_is_no_mount(self):
+        done = self.uidnfs.run("status", suite.lab().new_mountpoint())
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"not .*mount")

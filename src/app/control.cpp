@@ -76,21 +76,27 @@ std::optional<Channel> ControlSocket::accept() const {
     return Channel(std::move(caller));
 }
 
-core::Result<Message> ask_keeper(
-    std::uint32_t minor, const Message& request, core::SteadyTime deadline
-) {
+core::Result<Channel> send_to_keeper(std::uint32_t minor, const Message& request) {
     core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     if (!socket) return core::Error(errno);
     // A keeper that is stopped accepts nobody; connect(2) must not wait for it for ever.
-    const timeval limit{1, 0};
+    const timeval limit{0, 500'000};
     ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     const auto address = address_of(control_path(minor));
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         return core::Error(errno);
     }
-    const Channel channel(std::move(socket));
+    Channel channel(std::move(socket));
     if (const auto sent = channel.send(request); !sent) return sent.error();
-    auto received = channel.receive_until(deadline);
+    return channel;
+}
+
+core::Result<Message> ask_keeper(
+    std::uint32_t minor, const Message& request, core::SteadyTime deadline
+) {
+    const auto channel = send_to_keeper(minor, request);
+    if (!channel) return channel.error();
+    auto received = channel->receive_until(deadline);
     if (!received) return received.error();
     return std::move(received->message);
 }

@@ -47,6 +47,10 @@ private:
     std::string path_;
 };
 
+/// Asks the keeper of a mount; the answer comes on the channel. Errors as ask_keeper(), but
+/// ETIMEDOUT.
+core::Result<Channel> send_to_keeper(std::uint32_t minor, const Message& request);
+
 /// Asks the keeper of a mount. ENOENT, ECONNREFUSED: there is none; EACCES: only root may;
 /// ETIMEDOUT: it did not answer until `deadline`; EPIPE: it ended without an answer.
 core::Result<Message> ask_keeper(

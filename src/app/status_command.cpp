@@ -18,12 +18,14 @@
 namespace uidnfs::app {
 namespace {
 
-constexpr std::chrono::milliseconds kLimit{900};
+/// For all mounts together; the keeper itself waits 500 ms for its worker.
+constexpr std::chrono::milliseconds kLimit{750};
 
 std::string why_no_answer(int code) {
     switch (code) {
         case ENOENT:
-        case ECONNREFUSED: return "its keeper process is gone";
+        case ECONNREFUSED:
+        case EPIPE: return "its keeper process is gone";
         case EACCES:
         case EPERM: return "only root may ask it";
         case ETIMEDOUT:
@@ -32,15 +34,27 @@ std::string why_no_answer(int code) {
     }
 }
 
-boost::json::object ask(const MountEntry& entry) {
+/// A mount that was asked.
+struct Question {
+    MountEntry entry;
+    core::Result<Channel> channel;
+};
+
+core::Result<Message> answer_to(const Question& question, core::SteadyTime deadline) {
+    if (!question.channel) return question.channel.error();
+    auto received = question.channel->receive_until(deadline);
+    if (!received) return received.error();
+    return std::move(received->message);
+}
+
+boost::json::object status_from(const Question& question, core::SteadyTime deadline) {
+    const auto& entry = question.entry;
     auto unknown = describe_unknown(entry.mountpoint, entry.source);
-    const auto deadline = std::chrono::steady_clock::now() + kLimit;
-    const auto reply = ask_keeper(entry.minor, Message("status"), deadline);
+    const auto reply = answer_to(question, deadline);
     if (!reply) {
-        const bool silent = reply.error().code() == ETIMEDOUT || reply.error().code() == EAGAIN;
-        set_health(
-            unknown, {silent ? State::stale : State::failed, why_no_answer(reply.error().code())}
-        );
+        const int code = reply.error().code();
+        const bool is_gone = code == ENOENT || code == ECONNREFUSED || code == EPIPE;
+        set_health(unknown, {is_gone ? State::failed : State::stale, why_no_answer(code)});
         return unknown;
     }
     boost::system::error_code error;
@@ -105,8 +119,14 @@ int run_status(const StatusArguments& arguments, Console& console) {
     int exit_status = kExitDone;
     const bool human = arguments.format == StatusArguments::Format::human;
     if (chosen.empty() && human) console.print("no mounts of uidnfs\n");
-    for (const auto& entry : chosen) {
-        const auto status = ask(entry);
+    std::vector<Question> questions;
+    for (auto& entry : chosen) {
+        auto channel = send_to_keeper(entry.minor, Message("status"));
+        questions.push_back({std::move(entry), std::move(channel)});
+    }
+    const auto deadline = std::chrono::steady_clock::now() + kLimit;
+    for (const auto& question : questions) {
+        const auto status = status_from(question, deadline);
         if (!is_healthy(status)) exit_status = kExitFailed;
         console.print(human ? render_status(status) : boost::json::serialize(status) + '\n');
     }

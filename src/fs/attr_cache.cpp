@@ -69,8 +69,7 @@ Change AttrCache::end_change(
     if (wcc.before) {
         remember(unexplained_, *wcc.before);
     } else if (wcc.after && attr_ && !same_content(*attr_, *wcc.after)) {
-        // The server does not say what was there before: nothing proves that only we were.
-        remember(unexplained_, Stamp{~std::uint64_t{0}, {}, {}});
+        before_ = Before::missing;
     }
     if (wcc.after) {
         remember(produced_, stamp_of(*wcc.after));
@@ -96,7 +95,9 @@ Change AttrCache::verdict() {
     );
     produced_.clear();
     unexplained_.clear();
-    return explained ? Change::own : Change::foreign;
+    const auto before = std::exchange(before_, Before::known);
+    if (!explained) return Change::foreign;
+    return before == Before::known ? Change::own : Change::unknown;
 }
 
 }  // namespace uidnfs::fs

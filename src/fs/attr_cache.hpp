@@ -20,7 +20,12 @@ struct TimerRange {
 };
 
 /// What a reply told about the content.
-enum class Change : std::uint8_t { none, own, foreign };
+enum class Change : std::uint8_t {
+    none,
+    own,
+    unknown,  ///< ours, but the server does not say what was there before
+    foreign,
+};
 
 class AttrCache {
 public:
@@ -73,6 +78,7 @@ private:
     std::uint32_t changing_ = 0;
     std::vector<Stamp> produced_;     ///< stamps that own calls left behind, newest last
     std::vector<Stamp> unexplained_;  ///< stamps that nobody has owned up to yet
+    enum class Before : std::uint8_t { known, missing } before_ = Before::known;
 };
 
 }  // namespace uidnfs::fs

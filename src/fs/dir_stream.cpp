@@ -12,7 +12,12 @@ constexpr std::uint64_t kTableBit = std::uint64_t{1} << 62;
 }  // namespace
 
 DirStream::DirStream(CursorRecords& records, std::uint64_t open)
-    : records_(records), record_(records.insert({open, 0, {}})), open_(open) {}
+    : DirStream(records, open, records.insert({open, 0, {}})) {}
+
+DirStream::DirStream(CursorRecords& records, std::uint64_t open, CursorRecords::Index record)
+    : records_(records), record_(record), open_(open) {
+    if (record_ != CursorRecords::kNone) verifier_ = records_[record_].verifier;
+}
 
 DirStream::~DirStream() {
     if (record_ != CursorRecords::kNone) records_.erase(record_);

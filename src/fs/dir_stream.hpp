@@ -17,6 +17,8 @@ namespace uidnfs::fs {
 class DirStream {
 public:
     DirStream(CursorRecords& records, std::uint64_t open);
+    /// Goes on with the cursor of a worker that died.
+    DirStream(CursorRecords& records, std::uint64_t open, CursorRecords::Index record);
     DirStream(const DirStream&) = delete;
     DirStream& operator=(const DirStream&) = delete;
     ~DirStream();

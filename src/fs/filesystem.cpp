@@ -65,10 +65,41 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
 Filesystem::~Filesystem() = default;
 
 void Filesystem::restore() {
+    restore_opens();
+    for (SillyRecords::Index i = 0; i < silly_records_.high_water(); ++i) {
+        if (!silly_records_.is_valid(i)) continue;
+        const auto inode = inodes_.find(silly_records_[i].inode);
+        const auto parent = inodes_.find(silly_records_[i].parent);
+        if (!inode || !parent) continue;
+        inode->silly = i;
+        ++parent->opens;
+    }
     // What a worker that died had acknowledged and not yet committed goes to the server again.
     for (ExtentRecords::Index i = 0; i < extent_records_.high_water(); ++i) {
         if (!extent_records_.is_valid(i)) continue;
         if (const auto inode = inodes_.find(extent_records_[i].inode)) writer_.restore(inode, i);
+    }
+}
+
+void Filesystem::restore_opens() {
+    std::unordered_map<OpenId, CursorRecords::Index> cursors;
+    for (CursorRecords::Index i = 0; i < cursor_records_.high_water(); ++i) {
+        if (cursor_records_.is_valid(i)) cursors.emplace(cursor_records_[i].open, i);
+    }
+    const auto& records = opens_.records();
+    for (OpenRecords::Index i = 0; i < records.high_water(); ++i) {
+        if (!records.is_valid(i)) continue;
+        const auto inode = inodes_.find(records[i].inode);
+        if (!inode) continue;
+        const auto file = opens_.adopt(i, inode);
+        file->ref.handle = inode->handle;
+        file->context.credential = options_.credential;
+        if (records[i].kind != OpenKind::directory) continue;
+        const auto cursor = cursors.find(file->id);
+        file->directory =
+            cursor == cursors.end()
+                ? std::make_unique<DirStream>(cursor_records_, file->id)
+                : std::make_unique<DirStream>(cursor_records_, file->id, cursor->second);
     }
 }
 

@@ -208,6 +208,7 @@ private:
     void count_item(const InodeRef& directory, const nfs::DirEntry& found, const DirItem& item);
 
     void restore();
+    void restore_opens();
 
     Deps deps_;
     Options options_;

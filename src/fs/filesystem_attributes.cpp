@@ -78,6 +78,7 @@ void Filesystem::learn(
     switch (inode->attrs.learn(attr, asked, now(), timers(*inode))) {
         case Change::none: break;
         case Change::own: settle_pages(*inode); break;
+        case Change::unknown:
         case Change::foreign: on_foreign_change(inode); break;
     }
 }
@@ -88,6 +89,10 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
         case Change::none: break;
         case Change::own:
             if (inode->attrs.has_attr()) settle_pages(*inode);
+            break;
+        case Change::unknown:
+            // Somebody else may have written as well: the next open reads anew.
+            inode->pages.reset();
             break;
         case Change::foreign: on_foreign_change(inode); break;
     }

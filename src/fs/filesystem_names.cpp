@@ -220,6 +220,8 @@ core::Task<core::Result<void>> Filesystem::make_silly(
         }
         child->silly = index;
         ++parent->opens;  // its handle is needed for the last REMOVE
+        // The last close may have come while the name was changing.
+        if (child->opens == 0) co_await remove_silly(context, child);
         co_return core::Result<void>();
     }
     co_return core::Error(EBUSY);

@@ -50,6 +50,18 @@ public:
         return file;
     }
 
+    /// An open file of a worker that died, whose record is still there.
+    OpenFileRef adopt(OpenRecords::Index index, const InodeRef& inode) {
+        auto file = std::make_shared<OpenFile>();
+        file->id = records_[index].id;
+        file->record = index;
+        file->inode = inode;
+        file->flags = records_[index].flags;
+        ++inode->opens;
+        by_id_.emplace(file->id, file);
+        return file;
+    }
+
     OpenFileRef find(OpenId id) const {
         const auto it = by_id_.find(id);
         return it == by_id_.end() ? nullptr : it->second;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations: what the kernel may ask of a file system; the seam between kernel glue and file semantics,
-// so that each is tested without the other. Filesystem says what each one means. Everything on the
-// reactor's thread; each task ends exactly once.
+// Operations: what the kernel may ask of a file system; the seam between kernel glue and file
+// semantics, so that each is tested without the other. Filesystem says what each one means.
+// Everything on the reactor's thread; each task ends exactly once.
 #pragma once
+
+#include <string>
 
 #include "core/error.hpp"
 #include "core/slots.hpp"
 #include "core/task.hpp"
 #include "fs/types.hpp"
-
-#include <string>
 
 namespace uidnfs::fs {
 

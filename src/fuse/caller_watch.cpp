@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/caller_watch.hpp"
 
-#include "core/log.hpp"
-#include "fuse/libfuse.hpp"
-
 #include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+
+#include "core/log.hpp"
+#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -20,8 +20,8 @@ constexpr std::size_t kMaxProcText = 1u << 20;
 /// Between two looks at requests that are about to be old; bounds what the timer costs under load.
 constexpr auto kShortest = std::chrono::milliseconds(50);
 
-/// Whether a process stands still until this request is answered. The others may outlive the process
-/// that caused them (readahead, asynchronous I/O, page write-back, the last close).
+/// Whether a process stands still until this request is answered. The others may outlive the
+/// process that caused them (readahead, asynchronous I/O, page write-back, the last close).
 enum class Waits { surely, perhaps };
 Waits waits(std::uint32_t opcode) noexcept {
     switch (opcode) {
@@ -136,8 +136,8 @@ void CallerWatch::note_hidden(const Request& request) {
     if (waits(request.info().opcode) == Waits::perhaps) return;
     if (std::exchange(callers_, Callers::hidden) == Callers::hidden) return;
     core::log::warning(
-        "cannot see the processes that use the mount in /proc (caller {}): a killed one stays until "
-        "the server answers; mount /proc without hidepid for this service, and let it run in the pid "
+        "cannot see in /proc who uses the mount (caller {}): a killed process stays until the "
+        "server answers; mount /proc without hidepid for this service, and run it in the pid "
         "namespace that made the mount",
         request.info().tid
     );

@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// CallerWatch: lets dying processes go. The kernel sends one INTERRUPT for a request at most, none to a
-// process in exit, and then waits for the answer however long that takes; so the callers of all
-// requests that wait long are looked at in /proc. Owned by the Session; reactor's thread only.
+// CallerWatch: lets dying processes go. The kernel sends one INTERRUPT for a request at most, none
+// to a process in exit, and then waits for the answer however long that takes; so the callers of
+// all requests that wait long are looked at in /proc. Owned by the Session; reactor's thread only.
 #pragma once
-
-#include "core/fd.hpp"
-#include "core/reactor.hpp"
-#include "fuse/caller_state.hpp"
-#include "fuse/requests.hpp"
-#include "fuse/status.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 
@@ -17,6 +11,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+
+#include "core/fd.hpp"
+#include "core/reactor.hpp"
+#include "fuse/caller_state.hpp"
+#include "fuse/requests.hpp"
+#include "fuse/status.hpp"
 
 namespace uidnfs::fuse {
 
@@ -31,8 +31,9 @@ public:
         core::SteadyDuration every = std::chrono::milliseconds(250);
     };
 
-    /// `server`: a process in exit() waits in FLUSH while its data goes out, so that what `cmd > file`
-    /// wrote is there for others once `cmd` has ended; it is let go only when the server is silent.
+    /// `server`: a process in exit() waits in FLUSH until its data is on the server, so that others
+    /// see what a shell redirection wrote once its command has ended; it is let go only when the
+    /// server is silent.
     CallerWatch(
         core::Reactor& reactor,
         Requests& requests,
@@ -70,8 +71,8 @@ private:
     core::Fd proc_;
     enum class Timer : std::uint8_t { off, running } timer_state_ = Timer::off;
     Callers callers_ = Callers::visible;
-    std::string text_;                     // of the file that was read last
-    std::shared_ptr<CallerWatch*> self_;   // a timer that is due checks that we still live
+    std::string text_;                    // of the file that was read last
+    std::shared_ptr<CallerWatch*> self_;  // a timer that is due checks that we still live
 };
 
 }  // namespace uidnfs::fuse

@@ -2,9 +2,9 @@
 #include "fuse/device.hpp"
 
 #include <boost/asio/post.hpp>
+#include <unistd.h>
 
 #include <cerrno>
-#include <unistd.h>
 
 namespace uidnfs::fuse {
 namespace {

@@ -3,9 +3,6 @@
 // reactor's thread only.
 #pragma once
 
-#include "core/reactor.hpp"
-#include "core/slots.hpp"
-
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <cstddef>
@@ -13,15 +10,18 @@
 #include <memory>
 #include <span>
 
+#include "core/reactor.hpp"
+#include "core/slots.hpp"
+
 namespace uidnfs::fuse {
 
 class Device {
 public:
     class Handler {
     public:
-        /// One request as the kernel wrote it. Whoever wants the bytes later keeps a Slice of `slot`.
+        /// One request as the kernel wrote it. Who wants the bytes later keeps a Slice of `slot`.
         virtual void on_request(core::Slot& slot, std::span<std::byte> request) = 0;
-        /// Nothing comes any more: ENODEV after umount(2), ECONNABORTED, or what read(2) failed with.
+        /// Nothing comes any more: ENODEV after umount(2), or whatever read(2) failed with.
         virtual void on_gone(int error) = 0;
 
     protected:

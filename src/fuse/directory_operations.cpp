@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trampolines for open directories.
+#include <memory>
+
 #include "fuse/listing.hpp"
 #include "fuse/operations.hpp"
 #include "fuse/serve.hpp"
-
-#include <memory>
 
 namespace uidnfs::fuse {
 namespace {
@@ -22,7 +22,7 @@ core::Task<void> list(
     core::Task<core::Result<void>> work
 ) {
     const auto result = co_await work;
-    // Names that came before an error are given first; the kernel asks again and gets the error then.
+    // Names that came before an error are given first; the error follows when the kernel asks on.
     if (result || !buffer->empty()) {
         reply.answer(buffer->listed());
     } else {
@@ -42,9 +42,7 @@ void start_list(
         auto work = glue.filesystem.readdir(
             open, static_cast<std::uint64_t>(offset), listing, std::move(sink)
         );
-        core::spawn(
-            list(glue.filesystem, std::move(buffer), std::move(reply), std::move(work))
-        );
+        core::spawn(list(glue.filesystem, std::move(buffer), std::move(reply), std::move(work)));
     });
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trampolines for open files.
+#include <cerrno>
+
 #include "fuse/operations.hpp"
 #include "fuse/serve.hpp"
-
-#include <cerrno>
 
 namespace uidnfs::fuse {
 namespace {
@@ -30,9 +30,7 @@ void create(
     );
 }
 
-void read(
-    fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* file
-) {
+void read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* file) {
     serve<fs::ReadData>(request, [&](auto& filesystem, auto) {
         return filesystem.read(file->fh, static_cast<std::uint64_t>(offset), size);
     });
@@ -53,8 +51,8 @@ void write(
     if (payload > end || size > static_cast<std::size_t>(end - payload)) {
         return refuse(request, EIO);
     }
-    const auto origin = file->writepage ? fs::WriteOrigin::page_cache
-                                        : fs::WriteOrigin::application;
+    const auto origin =
+        file->writepage ? fs::WriteOrigin::page_cache : fs::WriteOrigin::application;
     serve<std::size_t>(request, [&](auto& filesystem, auto) {
         core::Slice slice(*glue.slot, payload, size);
         return filesystem.write(

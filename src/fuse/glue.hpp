@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Glue: what a trampoline finds behind libfuse's user data. Owned by the Session; reactor's thread only.
+// Glue: what a trampoline finds behind libfuse's user data. A part of the Session; reactor's
+// thread.
 #pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
 
 #include "core/buffer.hpp"
 #include "core/slots.hpp"
 #include "fuse/caller_watch.hpp"
 #include "fuse/requests.hpp"
-
-#include <cstddef>
-#include <memory>
-#include <span>
 
 namespace uidnfs::fuse {
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/init.hpp"
 
-#include "fuse/libfuse.hpp"
-
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
 
+#include "fuse/libfuse.hpp"
+
 namespace uidnfs::fuse {
 namespace {
 
-// Readahead and other background work stop at the threshold; the kernel's own 12 and 9 starve a network.
+// Readahead and other background work stop at the threshold; the kernel's own is 9.
 constexpr unsigned kMaxBackground = 256;
 constexpr unsigned kCongestionThreshold = 192;
 
@@ -34,8 +34,9 @@ void configure(fuse_conn_info& connection, fs::Readdirplus readdirplus, std::uin
     want &= ~FUSE_CAP_AUTO_INVAL_DATA;
     want |= FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ASYNC_READ |
             FUSE_CAP_ASYNC_DIO | FUSE_CAP_ATOMIC_O_TRUNC;
-    want &= ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL | FUSE_CAP_EXPORT_SUPPORT |
-              FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_DONT_MASK);
+    want &=
+        ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL | FUSE_CAP_EXPORT_SUPPORT |
+          FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_DONT_MASK);
     constexpr auto kPlus = FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
     want = readdirplus == fs::Readdirplus::on ? want | kPlus : want & ~kPlus;
     connection.want = want & connection.capable;
@@ -45,8 +46,8 @@ void configure(fuse_conn_info& connection, fs::Readdirplus readdirplus, std::uin
 }
 
 void complete(fuse_init_out& reply, std::uint64_t offered) noexcept {
-    reply.flags |= static_cast<std::uint32_t>(offered) &
-                   (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2);
+    reply.flags |=
+        static_cast<std::uint32_t>(offered) & (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2);
     if (offered & kDirectIoAllowMmap) {
         reply.flags |= FUSE_INIT_EXT;
         reply.flags2 |= static_cast<std::uint32_t>(kDirectIoAllowMmap >> 32);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// INIT: what is asked of the kernel, and the two messages as they went over the device, which a later
-// worker needs to take the session over. The functions are pure.
+// INIT: what is asked of the kernel, and the two messages as they went over the device, which a
+// later worker needs to take the session over. The functions are pure.
 #pragma once
-
-#include "fs/options.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "fs/options.hpp"
 
 struct fuse_conn_info;
 struct fuse_init_out;
@@ -27,10 +27,10 @@ std::uint64_t offered_flags(std::span<const std::byte> request) noexcept;
 void configure(fuse_conn_info& connection, fs::Readdirplus readdirplus, std::uint32_t max_write);
 
 /// Adds what libfuse 3.14 cannot ask for, as far as the kernel offers it:
-/// FUSE_PARALLEL_DIROPS: without it the kernel lets one LOOKUP or READDIR at a time into a directory.
-/// FUSE_HANDLE_KILLPRIV_V2: the server clears setuid bits on writes, so the kernel need not ask for
-/// security.capability before each.
-/// FUSE_DIRECT_IO_ALLOW_MMAP: a file opened direct can still be mapped shared.
+/// - FUSE_PARALLEL_DIROPS: without it the kernel lets one LOOKUP at a time into a directory.
+/// - FUSE_HANDLE_KILLPRIV_V2: the server clears setuid bits on writes, so the kernel need not ask
+///   for security.capability before each.
+/// - FUSE_DIRECT_IO_ALLOW_MMAP: a file opened direct can still be mapped shared.
 void complete(fuse_init_out& reply, std::uint64_t offered) noexcept;
 
 }  // namespace uidnfs::fuse

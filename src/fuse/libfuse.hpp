@@ -10,7 +10,7 @@
 
 namespace uidnfs::fuse {
 
-/// Newer than the 7.38 header of Debian 12 (linux/fuse.h of 6.6): MAP_SHARED on files opened direct.
+/// FUSE_DIRECT_IO_ALLOW_MMAP of linux/fuse.h 7.39; Debian 12 has 7.38.
 inline constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;
 
 /// Largest payload of a READ or WRITE: 256 pages, what libfuse 3.14 sizes its buffers for.

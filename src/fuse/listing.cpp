@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/listing.hpp"
 
-#include "core/log.hpp"
-#include "fuse/libfuse.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
+
+#include "core/log.hpp"
+#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -50,12 +50,12 @@ bool ListingBuffer::add(const fs::DirItem& item) {
     auto* place = data_ + used_;
     const auto room = size_ - used_;
     const auto offset = static_cast<off_t>(item.next_offset);
-    struct stat brief{};
+    struct stat brief {};
     brief.st_ino = item.fileid;
     brief.st_mode = item.type;
     std::size_t needed = 0;
     if (listing_ == fs::Listing::names) {
-        // The request handle is not used by these two, and may be gone when the caller was released.
+        // These two do not use the request, which is gone when its caller was released.
         needed = fuse_add_direntry(nullptr, place, room, name.data(), &brief, offset);
     } else {
         fuse_entry_param param{};

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// ListingBuffer: packs names into the form that READDIR and READDIRPLUS are answered in. Owned by the
-// coroutine of one request; reactor's thread only.
+// ListingBuffer: packs names into the form that READDIR and READDIRPLUS are answered in. Owned by
+// the coroutine of one request; reactor's thread only.
 #pragma once
-
-#include "core/buffer.hpp"
-#include "fs/operations.hpp"
-#include "fuse/reply.hpp"
 
 #include <cstddef>
 #include <memory>
 #include <vector>
+
+#include "core/buffer.hpp"
+#include "fs/operations.hpp"
+#include "fuse/reply.hpp"
 
 namespace uidnfs::fuse {
 
 class ListingBuffer {
 public:
     /// `size`: what the kernel asked for; more than a block of `blocks` holds is not used.
-    ListingBuffer(
-        std::shared_ptr<core::BufferPool> blocks, fs::Listing listing, std::size_t size
-    );
+    ListingBuffer(std::shared_ptr<core::BufferPool> blocks, fs::Listing listing, std::size_t size);
     ListingBuffer(const ListingBuffer&) = delete;
     ListingBuffer& operator=(const ListingBuffer&) = delete;
 
-    /// fs::DirSink. A name that no directory can hold (empty, `/`, NUL, longer than the kernel takes)
-    /// would make the kernel refuse the whole listing: it is left out, for the server sent it.
+    /// fs::DirSink. A name that no directory can hold (empty, `/`, NUL, longer than the kernel
+    /// takes) would make the kernel refuse the whole listing: it is left out, for the server sent
+    /// it.
     bool add(const fs::DirItem& item);
 
     bool empty() const noexcept { return used_ == 0; }

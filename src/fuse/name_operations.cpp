@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trampolines for names and attributes.
-#include "fuse/operations.hpp"
-#include "fuse/serve.hpp"
-
 #include <cerrno>
 #include <cstdio>
 #include <optional>
+
+#include "fuse/operations.hpp"
+#include "fuse/serve.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -45,18 +45,18 @@ fs::SetAttrRequest::TimeRequest time_request(int to_set, int set, int now, const
     return {};
 }
 
-void setattr(fuse_req_t request, fuse_ino_t id, struct stat* attr, int to_set, fuse_file_info* file) {
+void setattr(
+    fuse_req_t request, fuse_ino_t id, struct stat* attr, int to_set, fuse_file_info* file
+) {
     fs::SetAttrRequest change;
     if (to_set & FUSE_SET_ATTR_MODE) change.mode = attr->st_mode;
     if (to_set & FUSE_SET_ATTR_UID) change.uid = mapper::ClientUid(attr->st_uid);
     if (to_set & FUSE_SET_ATTR_GID) change.gid = mapper::ClientGid(attr->st_gid);
     if (to_set & FUSE_SET_ATTR_SIZE) change.size = static_cast<std::uint64_t>(attr->st_size);
-    change.atime = time_request(
-        to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attr->st_atim
-    );
-    change.mtime = time_request(
-        to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim
-    );
+    change.atime =
+        time_request(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attr->st_atim);
+    change.mtime =
+        time_request(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim);
     if (file) change.open = file->fh;
     serve<fs::AttrReply>(request, [&](auto& filesystem, auto caller) {
         return filesystem.setattr(caller, id, change);

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/notifier.hpp"
 
-#include "core/error.hpp"
-#include "core/log.hpp"
-#include "fuse/libfuse.hpp"
-
 #include <pthread.h>
 #include <sys/uio.h>
 
@@ -24,6 +20,10 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -192,9 +192,7 @@ void Notifier::inode(fs::InodeId id, std::int64_t offset, std::int64_t length) {
     run_if_needed();
 }
 
-void Notifier::attributes(fs::InodeId id) {
-    send(shared_->device.get(), {id, {}, std::nullopt});
-}
+void Notifier::attributes(fs::InodeId id) { send(shared_->device.get(), {id, {}, std::nullopt}); }
 
 void Notifier::entry(fs::InodeId parent, std::string_view name) {
     auto& s = *shared_;
@@ -247,9 +245,8 @@ Notifier::Stopped Notifier::stop(std::chrono::milliseconds patience) {
     s.name_order.clear();
     s.names.clear();
     s.changed.notify_all();
-    const auto ended = s.changed.wait_for(lock, patience, [&s] {
-        return s.thread != Shared::Thread::running;
-    });
+    const auto ended =
+        s.changed.wait_for(lock, patience, [&s] { return s.thread != Shared::Thread::running; });
     return ended ? Stopped::ended : Stopped::stuck;
 }
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Notifier: tells the kernel what to forget, from a thread of its own. The kernel may keep that thread
-// without end: inval_entry waits for the directory's lock, inval_inode for pages that a READ of ours
-// holds. Owned by the worker's main; called on the reactor's thread.
+// Notifier: tells the kernel what to forget, from a thread of its own. The kernel may keep that
+// thread without end: inval_entry waits for the directory's lock, inval_inode for pages that a READ
+// of ours holds. Owned by the worker's main; called on the reactor's thread.
 #pragma once
-
-#include "core/fd.hpp"
-#include "fs/types.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+
+#include "core/fd.hpp"
+#include "fs/types.hpp"
 
 namespace uidnfs::fuse {
 
@@ -21,8 +21,9 @@ struct NotifierStatus {
     std::uint64_t queued = 0;
 };
 
-/// INVARIANT: at most `capacity` notifications wait. Those about one inode become one; names are given
-/// up first when there are too many, for the kernel's copy of a name ends by itself (entry_valid).
+/// INVARIANT: at most `capacity` notifications wait. Those about one inode become one; names are
+/// given up first when there are too many, for the kernel's copy of a name ends by itself
+/// (entry_valid).
 class Notifier final : public fs::Invalidator {
 public:
     static constexpr std::size_t kCapacity = 8192;
@@ -41,7 +42,7 @@ public:
     void attributes(fs::InodeId id) override;
 
     enum class Stopped : std::uint8_t { ended, stuck };
-    /// What is queued is given up. Waits at most `patience` for the thread; nothing is sent afterwards.
+    /// Gives up what is queued; nothing is sent afterwards. Waits at most `patience`.
     Stopped stop(std::chrono::milliseconds patience);
 
     /// From any thread.

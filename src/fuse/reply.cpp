@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/reply.hpp"
 
-#include "core/task.hpp"
-#include "fuse/libfuse.hpp"
-
 #include <fcntl.h>
 #include <sys/uio.h>
 
@@ -12,6 +9,9 @@
 #include <cerrno>
 #include <cstring>
 #include <vector>
+
+#include "core/task.hpp"
+#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -36,7 +36,7 @@ fuse_entry_param to_param(const fs::Entry& entry) noexcept {
     return param;
 }
 
-/// libfuse shows its conversion to struct fuse_entry_out only as the beginning of a listing's entry.
+/// libfuse shows its conversion to fuse_entry_out only at the beginning of a listing's entry.
 fuse_entry_out to_entry_out(const fs::Entry& entry) noexcept {
     alignas(fuse_direntplus) std::array<char, sizeof(fuse_direntplus) + 8> space{};
     const auto param = to_param(entry);

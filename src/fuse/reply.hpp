@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reply<R>: the duty to answer one request with an R or an error, exactly once. Lives in the coroutine
-// of its operation. Where the answer does not reach the kernel (caller released, connection gone), what
-// R would have handed over (lookup counts, open files) is taken back. Reactor's thread only.
+// Reply<R>: the duty to answer one request with an R or an error, exactly once. Lives in the
+// coroutine of its operation. Where the answer does not reach the kernel (caller released,
+// connection gone), what R would have handed over (lookup counts, open files) is taken back.
+// Reactor's thread only.
 #pragma once
-
-#include "fuse/requests.hpp"
 
 #include <cstddef>
 #include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
+
+#include "fuse/requests.hpp"
 
 namespace uidnfs::fuse {
 
@@ -42,9 +43,9 @@ void undo(fs::Operations& filesystem, const RequestInfo& info, const fs::OpenRep
 void undo(fs::Operations& filesystem, const RequestInfo& info, const fs::CreateReply& reply);
 void undo(fs::Operations& filesystem, const RequestInfo& info, const Listed& listed);
 
-/// An errno that the kernel takes as an answer to this one request. ENOSYS would switch the operation
-/// off for as long as the mount lives (fs/fuse/ in Linux), and at 512 and above the answer itself is
-/// refused (fuse_dev_do_write).
+/// An errno that the kernel takes as an answer to this one request. ENOSYS would switch the
+/// operation off for as long as the mount lives (fs/fuse/ in Linux), and at 512 and above the
+/// answer itself is refused (fuse_dev_do_write).
 int kernel_errno(const core::Error& error) noexcept;
 
 template <class R>

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/requests.hpp"
 
-#include "core/log.hpp"
-#include "fuse/libfuse.hpp"
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "core/log.hpp"
+#include "fuse/libfuse.hpp"
+
 namespace uidnfs::fuse {
+namespace {
+
+constexpr std::uint32_t kStatx = 52;  // FUSE_STATX, protocol 7.39
+
+}  // namespace
 
 void Link::unlink() noexcept {
     previous->next = next;
@@ -107,10 +112,10 @@ void Requests::report(SessionStatus& status) const {
     status.in_background = background_count_;
     status.released_callers = released_;
     if (!empty()) {
-        const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(
-            clock_->now() - oldest()
-        );
-        status.oldest_waiting_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(age.count(), 0));
+        const auto age =
+            std::chrono::duration_cast<std::chrono::milliseconds>(clock_->now() - oldest());
+        status.oldest_waiting_ms =
+            static_cast<std::uint64_t>(std::max<std::int64_t>(age.count(), 0));
     }
     for (std::uint32_t opcode = 0; opcode < kOpcodes; ++opcode) {
         const auto& counter = counters_[opcode];
@@ -168,6 +173,9 @@ std::string_view opcode_name(std::uint32_t opcode) noexcept {
         case FUSE_RENAME2: return "RENAME2";
         case FUSE_LSEEK: return "LSEEK";
         case FUSE_COPY_FILE_RANGE: return "COPY_FILE_RANGE";
+        case FUSE_SYNCFS: return "SYNCFS";
+        case FUSE_TMPFILE: return "TMPFILE";
+        case kStatx: return "STATX";
         default: return "other";
     }
 }

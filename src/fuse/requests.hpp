@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Request: one question of the kernel from its arrival to its answer. Requests: all that have none yet,
-// in order of arrival, linked through the requests themselves, so that the hot path neither allocates
-// nor calls the system. Owned by the Session; reactor's thread only.
+// Request: one question of the kernel from its arrival to its answer. Requests: all that have none
+// yet, in order of arrival, linked through the requests themselves, so that the hot path neither
+// allocates nor calls the system. Owned by the Session; reactor's thread only.
 #pragma once
-
-#include "core/clock.hpp"
-#include "fs/operations.hpp"
-#include "fuse/status.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "core/clock.hpp"
+#include "fs/operations.hpp"
+#include "fuse/status.hpp"
 
 struct fuse_req;
 
@@ -51,8 +51,8 @@ public:
     Signalled signalled() const noexcept { return signalled_; }
 
 protected:
-    /// Ends the waiting with an errno (0: success) for the statistics. The handle to answer with, or
-    /// nullptr when the caller was released before or the session is gone: then nobody listens.
+    /// Ends the waiting with an errno (0: success) for the statistics. The handle to answer with,
+    /// or nullptr when the caller was released before or the session is gone: then nobody listens.
     fuse_req* finish(int error) noexcept;
     fs::Operations& filesystem() const noexcept { return *filesystem_; }
 
@@ -75,8 +75,8 @@ public:
     Requests& operator=(const Requests&) = delete;
     ~Requests() { let_go(); }
 
-    /// Operations that still go on run without an audience from now on. Their requests stay unanswered
-    /// on the device, where the next worker finds them (take-over).
+    /// Operations that still go on run without an audience from now on. Their requests stay
+    /// unanswered on the device, where the next worker finds them (take-over).
     void let_go() noexcept;
 
     /// Every request that is read, also those without an answer (FORGET).

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// serve(): what all trampolines share, for their .cpp files only. Exceptions end here: libfuse is C.
+// serve(): what all trampolines share, for their .cpp files only. Exceptions end here: libfuse is
+// C.
 #pragma once
+
+#include <exception>
+#include <utility>
 
 #include "core/log.hpp"
 #include "core/task.hpp"
 #include "fuse/glue.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/reply.hpp"
-
-#include <exception>
-#include <utility>
 
 namespace uidnfs::fuse {
 
@@ -47,8 +48,8 @@ inline core::Task<void> run(Reply<void> reply, core::Task<void> work) {
     reply.answer({});
 }
 
-/// Calls `start` and leaves the rest to the coroutine. An exception in `start` is answered EIO, by the
-/// Reply that nobody took.
+/// Calls `start` and leaves the rest to the coroutine. An exception in `start` is answered EIO, by
+/// the Reply that nobody took.
 template <class F>
 void guarded(F&& start) noexcept {
     try {

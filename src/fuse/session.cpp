@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/session.hpp"
 
-#include "core/log.hpp"
-#include "fuse/device.hpp"
-#include "fuse/glue.hpp"
-#include "fuse/libfuse.hpp"
-#include "fuse/operations.hpp"
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/uio.h>
@@ -19,6 +13,12 @@
 #include <exception>
 #include <optional>
 #include <utility>
+
+#include "core/log.hpp"
+#include "fuse/device.hpp"
+#include "fuse/glue.hpp"
+#include "fuse/libfuse.hpp"
+#include "fuse/operations.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -44,8 +44,9 @@ core::log::Level level_of(fuse_log_level level) noexcept {
     return core::log::Level::error;
 }
 
-__attribute__((format(printf, 2, 0)))
-void log_of_libfuse(fuse_log_level level, const char* format, std::va_list arguments) {
+__attribute__((format(printf, 2, 0))) void log_of_libfuse(
+    fuse_log_level level, const char* format, std::va_list arguments
+) {
     std::array<char, 512> text{};
     std::vsnprintf(text.data(), text.size(), format, arguments);
     std::string_view line(text.data());
@@ -164,8 +165,8 @@ void Session::Impl::on_request(core::Slot& request_slot, std::span<std::byte> re
     std::memcpy(&header, request.data(), sizeof header);
     requests.count(header.opcode);
     if (header.opcode == FUSE_INTERRUPT) {
-        // Not libfuse's: its list of interrupts costs every request two locks. There is one reader, so
-        // the request itself was read before; INTERRUPT has no answer.
+        // Not libfuse's: its list of interrupts costs every request two locks. There is one reader,
+        // so the request itself was read before; INTERRUPT has no answer.
         fuse_interrupt_in interrupt{};
         if (request.size() < sizeof header + sizeof interrupt) return;
         std::memcpy(&interrupt, request.data() + sizeof header, sizeof interrupt);
@@ -206,8 +207,8 @@ ssize_t Session::Impl::write_hook(int fd, iovec* vectors, int count, void* user_
 }
 
 ssize_t Session::Impl::write(int fd, iovec* vectors, int count) {
-    const auto is_init = info.opcode == FUSE_INIT && count == 2 &&
-                         vectors[1].iov_len == sizeof(fuse_init_out);
+    const auto is_init =
+        info.opcode == FUSE_INIT && count == 2 && vectors[1].iov_len == sizeof(fuse_init_out);
     const auto written = is_init && state_ == SessionStatus::State::starting
                              ? write_init(fd, vectors, count)
                              : ::writev(fd, vectors, count);

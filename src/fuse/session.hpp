@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Session: the conversation with the kernel about one mount. It reads requests from a /dev/fuse that
-// somebody else opened and mounts, lets fs::Operations work on them and writes the answers. Owned by the
-// worker's main; reactor's thread only.
+// Session: the conversation with the kernel about one mount. It reads requests from a /dev/fuse
+// that somebody else opened and mounts, lets fs::Operations work on them and writes the answers.
+// Owned by the worker's main; reactor's thread only.
 #pragma once
+
+#include <functional>
+#include <memory>
 
 #include "core/clock.hpp"
 #include "core/error.hpp"
@@ -12,9 +15,6 @@
 #include "fuse/caller_watch.hpp"
 #include "fuse/init.hpp"
 #include "fuse/status.hpp"
-
-#include <functional>
-#include <memory>
 
 namespace uidnfs::fuse {
 
@@ -35,13 +35,13 @@ public:
     /// Both are called from the loop, never from inside a call of the Session, and at most once.
     struct Events {
         std::function<void()> ready;  ///< INIT is answered: the mount works
-        /// No request comes any more; those that wait go on. ENODEV: unmounted. ECONNABORTED: aborted.
-        /// EPROTO: the kernel and libfuse did not agree at INIT.
+        /// No request comes any more; those that wait go on. ENODEV: unmounted. ECONNABORTED:
+        /// aborted. EPROTO: the kernel and libfuse did not agree at INIT.
         std::function<void(core::Error)> gone;
     };
 
-    /// `device`: an open /dev/fuse; it is made non-blocking. EINVAL when the slots of the file system
-    /// cannot take the largest request (1 MiB and 4 KiB of headers).
+    /// `device`: an open /dev/fuse; it is made non-blocking. EINVAL when the slots of the file
+    /// system cannot take the largest request (1 MiB and 4 KiB of headers).
     static core::Outcome<std::unique_ptr<Session>> open(
         core::Fd device, Deps deps, Options options, Events events
     );

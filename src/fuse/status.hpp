@@ -8,8 +8,8 @@
 
 namespace uidnfs::fuse {
 
-/// Whether /proc shows the processes behind requests. `hidden` (hidepid=, or a pid namespace that is
-/// not the mounting one): a killed process stays until the server answers.
+/// Whether /proc shows the processes behind requests. `hidden` (hidepid=, or a pid namespace that
+/// is not the mounting one): a killed process stays until the server answers.
 enum class Callers : std::uint8_t { visible, hidden };
 
 struct OperationStatus {
@@ -22,12 +22,12 @@ struct OperationStatus {
 
 struct SessionStatus {
     enum class State : std::uint8_t { starting, serving, gone } state = State::starting;
-    std::uint32_t protocol_minor = 0;      ///< of the kernel: 7.`protocol_minor`; 0 before INIT
-    std::uint64_t waiting = 0;             ///< requests without an answer
-    std::uint64_t oldest_waiting_ms = 0;   ///< 0: none waits
-    std::uint64_t in_background = 0;       ///< going on although their caller was released
-    std::uint64_t released_callers = 0;    ///< answered EINTR because they were dying
-    std::uint64_t free_slots = 0;          ///< of the arena; at 0 nothing is read from the kernel
+    std::uint32_t protocol_minor = 0;     ///< of the kernel: 7.`protocol_minor`; 0 before INIT
+    std::uint64_t waiting = 0;            ///< requests without an answer
+    std::uint64_t oldest_waiting_ms = 0;  ///< 0: none waits
+    std::uint64_t in_background = 0;      ///< going on although their caller was released
+    std::uint64_t released_callers = 0;   ///< answered EINTR because they were dying
+    std::uint64_t free_slots = 0;         ///< of the arena; at 0 nothing is read from the kernel
     Callers callers = Callers::visible;
     std::vector<OperationStatus> operations;  ///< those that were asked for
 };

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/mount.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
 #include "core/log.hpp"
 #include "nfs/mount3.hpp"
 #include "nfs/mount_text.hpp"
@@ -8,11 +13,6 @@
 #include "nfs/rpc/resolver.hpp"
 #include "nfs/rpc/transport.hpp"
 #include "nfs/v3/client.hpp"
-
-#include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <utility>
 
 namespace uidnfs::nfs {
 namespace {
@@ -191,9 +191,8 @@ core::Task<core::Outcome<MountedExport>> Mounting::check(
     co_return std::move(mounted);
 }
 
-core::Task<core::Outcome<MountedExport>> Mounting::over(
-    rpc::Address server, Addresses mount_hosts
-) const {
+core::Task<core::Outcome<MountedExport>> Mounting::over(rpc::Address server, Addresses mount_hosts)
+    const {
     std::optional<core::Failure> failure;
     for (const auto& mount_host : mount_hosts) {
         rpc::Endpoint mount_service(mount_host, parameters_.mount_port);
@@ -270,9 +269,8 @@ core::Task<core::Outcome<MountedExport>> mount_export(
 
     std::optional<core::Failure> first_failure;
     for (const auto& server : *servers) {
-        auto trying = mounting.over(
-            server, parameters.mount_host.empty() ? Addresses{server} : mount_hosts
-        );
+        auto trying =
+            mounting.over(server, parameters.mount_host.empty() ? Addresses{server} : mount_hosts);
         auto mounted = co_await trying;
         if (mounted) co_return std::move(*mounted);
         const bool is_final = !is_about_the_address(mounted.error());

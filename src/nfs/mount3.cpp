@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/mount3.hpp"
 
-#include "nfs/rpc/ask.hpp"
-#include "nfs/rpc/status.hpp"
-#include "nfs/v3/decode.hpp"
-#include "nfs/xdr_reader.hpp"
-
 #include <fmt/format.h>
-#include <nfsc/libnfs-zdr.h>
 #include <nfsc/libnfs-raw-mount.h>
+#include <nfsc/libnfs-zdr.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+
+#include "nfs/rpc/ask.hpp"
+#include "nfs/rpc/status.hpp"
+#include "nfs/v3/decode.hpp"
+#include "nfs/xdr_reader.hpp"
 
 namespace uidnfs::nfs::mount3 {
 namespace {
@@ -59,7 +59,8 @@ core::Error to_error(std::uint32_t wire) noexcept {
 
 bool allows_sys(const Export& answer) noexcept {
     const auto& flavours = answer.flavours;
-    return flavours.empty() || std::find(flavours.begin(), flavours.end(), kAuthSys) != flavours.end();
+    return flavours.empty() ||
+           std::find(flavours.begin(), flavours.end(), kAuthSys) != flavours.end();
 }
 
 std::string describe_flavours(const std::vector<std::uint32_t>& flavours) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/mount_text.hpp"
 
-#include "nfs/mount3.hpp"
-#include "nfs/rpc/status.hpp"
-
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "nfs/mount3.hpp"
+#include "nfs/rpc/status.hpp"
 
 namespace uidnfs::nfs {
 namespace {
@@ -31,7 +31,7 @@ std::string_view start_it(Service service) {
 }
 
 std::string_view version_of(Service service) {
-    return service == Service::portmapper ? "version 2" : "version 3";
+    return service == Service::portmapper ? "this version" : "version 3";
 }
 
 }  // namespace
@@ -157,7 +157,7 @@ core::Failure MountText::refused_call(
         case rpc::Fault::auth_too_weak:
             return make(
                 error.code(),
-                fmt::format("{} wants stronger security than sec=sys", who),
+                fmt::format("{} wants stronger security than sec=sys (krb5)", who),
                 "allow sec=sys for this export on the server, and connections from this source port"
             );
         case rpc::Fault::auth_bad_credential:
@@ -186,7 +186,9 @@ core::Failure MountText::unreachable(
         case EHOSTUNREACH:
         case ENETUNREACH:
             return make(
-                error.code(), fmt::format("no route to {}", who), "check the network and the address"
+                error.code(),
+                fmt::format("no route to {}", who),
+                "check the network and the address"
             );
         case ETIMEDOUT:
             return make(
@@ -238,9 +240,8 @@ core::Failure MountText::root_not_directory() const {
     return make(ENOTDIR, "the export is not a directory", "mount its directory");
 }
 
-core::Failure MountText::root_not_readable(
-    const mapper::Credential& credential, const Attr& root
-) const {
+core::Failure MountText::root_not_readable(const mapper::Credential& credential, const Attr& root)
+    const {
     return make(
         EACCES,
         fmt::format(

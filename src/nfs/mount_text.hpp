@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a person reads when a mount fails: "cannot mount nas1:/exports/a: why not; what to do". Pure.
+// What a person reads when a mount fails: "cannot mount nas1:/exports/a: why not; what to do".
+// Pure.
 #pragma once
-
-#include "core/error.hpp"
-#include "nfs/mount.hpp"
-#include "nfs/rpc/endpoint.hpp"
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/error.hpp"
+#include "nfs/mount.hpp"
+#include "nfs/rpc/endpoint.hpp"
 
 namespace uidnfs::nfs {
 
@@ -28,20 +29,16 @@ public:
     core::Failure not_registered(Service service, const rpc::Endpoint& portmapper) const;
     core::Failure wrong_security(const std::string& offered) const;
     core::Failure root_not_directory() const;
-    core::Failure root_not_readable(
-        const mapper::Credential& credential, const Attr& root
-    ) const;
+    core::Failure root_not_readable(const mapper::Credential& credential, const Attr& root) const;
     core::Failure path_too_long() const;
 
 private:
     core::Failure make(int code, std::string why, std::string_view what_to_do) const;
     core::Failure refused_by_export(const core::Error& error) const;
-    core::Failure refused_call(
-        const std::string& who, Service service, const core::Error& error
-    ) const;
-    core::Failure unreachable(
-        const std::string& who, Service service, const core::Error& error
-    ) const;
+    core::Failure refused_call(const std::string& who, Service service, const core::Error& error)
+        const;
+    core::Failure unreachable(const std::string& who, Service service, const core::Error& error)
+        const;
 
     Target target_;
 };

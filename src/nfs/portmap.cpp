@@ -1,18 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/portmap.hpp"
 
+#include <netinet/in.h>
+#include <nfsc/libnfs-raw-portmap.h>
+#include <nfsc/libnfs-zdr.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+#include <vector>
+
 #include "nfs/rpc/ask.hpp"
 #include "nfs/rpc/status.hpp"
 #include "nfs/xdr_reader.hpp"
 
-#include <nfsc/libnfs-zdr.h>
-#include <nfsc/libnfs-raw-portmap.h>
-#include <netinet/in.h>
-
-#include <array>
-#include <cstdlib>
-
 namespace uidnfs::nfs::portmap {
+namespace {
+
+constexpr std::size_t kMaxAddressBytes = 128;
+
+template <class T>
+std::vector<std::byte> encode(std::uint32_t (*codec)(ZDR*, T*), T value) {
+    std::vector<std::byte> out(64);
+    ZDR zdr{};
+    zdrmem_create(
+        &zdr,
+        reinterpret_cast<char*>(out.data()),
+        static_cast<std::uint32_t>(out.size()),
+        ZDR_ENCODE
+    );
+    if (!codec(&zdr, &value)) std::abort();
+    out.resize(zdr_getpos(&zdr));
+    zdr_destroy(&zdr);
+    return out;
+}
+
+std::vector<std::byte> encode_mapping(std::uint32_t program, std::uint32_t version) {
+    pmap2_mapping mapping{};
+    mapping.prog = program;
+    mapping.vers = version;
+    mapping.prot = IPPROTO_TCP;
+    return encode(&zdr_pmap2_mapping, mapping);
+}
+
+std::vector<std::byte> encode_rpcb(std::uint32_t program, std::uint32_t version) {
+    char netid[] = "tcp6";
+    char nothing[] = "";
+    pmap3_mapping mapping{};
+    mapping.prog = program;
+    mapping.vers = version;
+    mapping.netid = netid;
+    mapping.addr = nothing;
+    mapping.owner = nothing;
+    return encode(&zdr_pmap3_mapping, mapping);
+}
+
+/// The text behind the last dot of `address` as a byte, and `address` without it.
+core::Result<std::uint16_t> take_last_byte(std::string_view& address) {
+    const auto dot = address.rfind('.');
+    if (dot == std::string_view::npos) return rpc::protocol_error();
+    const auto text = address.substr(dot + 1);
+    address = address.substr(0, dot);
+    std::uint16_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value > 255) {
+        return rpc::protocol_error();
+    }
+    return value;
+}
+
+}  // namespace
 
 core::Result<std::uint16_t> decode_get_port(std::span<const std::byte> results) {
     XdrReader in(results);
@@ -21,28 +78,33 @@ core::Result<std::uint16_t> decode_get_port(std::span<const std::byte> results) 
     return static_cast<std::uint16_t>(port);
 }
 
+core::Result<std::uint16_t> decode_get_address(std::span<const std::byte> results) {
+    XdrReader in(results);
+    const auto bytes = in.opaque(kMaxAddressBytes);
+    if (!in.ok()) return rpc::protocol_error();
+    if (bytes.empty()) return std::uint16_t{0};
+    std::string_view address(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const auto low = take_last_byte(address);
+    if (!low) return low;
+    const auto high = take_last_byte(address);
+    if (!high) return high;
+    return static_cast<std::uint16_t>(*high << 8 | *low);
+}
+
 core::Task<core::Result<std::uint16_t>> get_port(
     rpc::Transport& transport,
     const mapper::Credential& credential,
     std::uint32_t program,
     std::uint32_t version
 ) {
-    std::array<std::byte, 16> arguments{};
-    pmap2_mapping mapping{};
-    mapping.prog = program;
-    mapping.vers = version;
-    mapping.prot = IPPROTO_TCP;
-    ZDR zdr{};
-    zdrmem_create(&zdr, reinterpret_cast<char*>(arguments.data()), arguments.size(), ZDR_ENCODE);
-    if (!zdr_pmap2_mapping(&zdr, &mapping)) std::abort();
-    zdr_destroy(&zdr);
-
-    auto asking = rpc::ask(
-        transport, {PMAP_PROGRAM, PMAP_V2, PMAP2_GETPORT}, credential, arguments
-    );
+    const bool is_v6 = transport.server().address().is_v6();
+    const auto arguments = is_v6 ? encode_rpcb(program, version) : encode_mapping(program, version);
+    const rpc::ProcedureId id = is_v6 ? rpc::ProcedureId{PMAP_PROGRAM, PMAP_V3, PMAP3_GETADDR}
+                                      : rpc::ProcedureId{PMAP_PROGRAM, PMAP_V2, PMAP2_GETPORT};
+    auto asking = rpc::ask(transport, id, credential, arguments);
     const auto results = co_await asking;
     if (!results) co_return results.error();
-    co_return decode_get_port(results->bytes());
+    co_return is_v6 ? decode_get_address(results->bytes()) : decode_get_port(results->bytes());
 }
 
 }  // namespace uidnfs::nfs::portmap

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The portmapper, version 2 (RFC 1833 section 3): on which TCP port does a program listen?
+// The portmapper (RFC 1833): on which TCP port does a program listen? Version 2 over IPv4, as every
+// server has it; version 3 (rpcbind) over IPv6, of which version 2 knows nothing.
 #pragma once
-
-#include "nfs/rpc/transport.hpp"
 
 #include <cstdint>
 #include <span>
+
+#include "nfs/rpc/transport.hpp"
 
 namespace uidnfs::nfs::portmap {
 
@@ -19,7 +20,9 @@ core::Task<core::Result<std::uint16_t>> get_port(
     std::uint32_t version
 );
 
-/// Results of GETPORT. Pure.
+/// Results of GETPORT (version 2). Pure.
 core::Result<std::uint16_t> decode_get_port(std::span<const std::byte> results);
+/// Results of GETADDR (version 3): a universal address, "::.8.1" for port 2049. Pure.
+core::Result<std::uint16_t> decode_get_address(std::span<const std::byte> results);
 
 }  // namespace uidnfs::nfs::portmap

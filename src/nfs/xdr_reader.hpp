@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// XdrReader: reads XDR (RFC 4506) from bytes that a stranger sent. It never looks beyond their end: after
-// the first lie every read gives zero and ok() is false, so that a decoder asks once, at its end.
+// XdrReader: reads XDR (RFC 4506) from bytes that a stranger sent. It never looks beyond their end:
+// after the first lie every read gives zero and ok() is false, so that a decoder asks once, at its
+// end.
 #pragma once
 
 #include <cstddef>

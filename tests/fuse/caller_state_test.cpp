@@ -56,14 +56,13 @@ TEST(CallerState, TextThatIsNoStatIsNotUnderstood) {
 TEST(CallerState, StatusNeedsAllSets) {
     EXPECT_FALSE(parse_status(""));
     EXPECT_FALSE(parse_status("\nSigPnd:\t0000000000000100\n"));
-    EXPECT_FALSE(parse_status(
-        "x\nSigPnd:\tzz\nShdPnd:\t0\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t0\n"
-    ));
+    EXPECT_FALSE(parse_status("x\nSigPnd:\tzz\nShdPnd:\t0\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t0\n"));
 }
 
 TEST(CallerState, SignalsOfThreadAndProcessArePending) {
     const auto sets = parse_status(
-        "Name:\tx\nSigPnd:\t0000000000000001\nShdPnd:\t0000000000000100\nSigBlk:\t0000000000000002\n"
+        "Name:\tx\nSigPnd:\t0000000000000001\nShdPnd:\t0000000000000100\nSigBlk:"
+        "\t0000000000000002\n"
         "SigIgn:\t0000000000000004\nSigCgt:\t8000000000000000\nCapInh:\t0\n"
     );
     ASSERT_TRUE(sets);

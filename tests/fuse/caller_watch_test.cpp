@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fuse/session_fixture.hpp"
-
 #include <csignal>
+
+#include "fuse/session_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {

@@ -107,9 +107,8 @@ TEST_F(Directories, PlusCarriesEntriesAndLooksUpOnlyThoseWithAnId) {
     EXPECT_EQ(seen[1].name, "a");
     EXPECT_EQ(seen[1].node, 12u);
     EXPECT_EQ(seen[1].offset, 2u);
-    const auto second = answer.as<fuse_direntplus>(
-        FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + 1)
-    );
+    const auto second =
+        answer.as<fuse_direntplus>(FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + 1));
     EXPECT_EQ(second.entry_out.attr.mode, static_cast<std::uint32_t>(S_IFREG | 0640));
     EXPECT_EQ(second.entry_out.attr_valid, 3u);
     EXPECT_EQ(second.entry_out.entry_valid, 30u);
@@ -119,9 +118,11 @@ TEST_F(Directories, NamesThatNoDirectoryCanHoldAreLeftOutAndForgotten) {
     const std::string too_long(2000, 'n');
     const std::string with_nul("a\0b", 3);
     script.items = {
-        item("", 1, 11), item("a/b", 2, 12), item(with_nul, 3, 13), item(too_long, 4, 14),
-        item("good", 5, 15)
-    };
+        item("", 1, 11),
+        item("a/b", 2, 12),
+        item(with_nul, 3, 13),
+        item(too_long, 4, 14),
+        item("good", 5, 15)};
     const auto seen = entries(ask(FUSE_READDIRPLUS, 1, request(0, 32768)));
     ASSERT_EQ(seen.size(), 1u);
     EXPECT_EQ(seen[0].name, "good");

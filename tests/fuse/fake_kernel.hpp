@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// FakeKernel: the other end of a socket pair that stands in for /dev/fuse; each message is one request
-// or one answer, as there. Owned by a test; one thread.
+// FakeKernel: the other end of a socket pair that stands in for /dev/fuse; each message is one
+// request or one answer, as there. Owned by a test; one thread.
 #pragma once
-
-#include "core/fd.hpp"
 
 #include <linux/fuse.h>
 
@@ -12,6 +10,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "core/fd.hpp"
 
 namespace uidnfs::test {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fuse/session_fixture.hpp"
-
 #include <fcntl.h>
+
+#include "fuse/session_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {
@@ -117,7 +117,9 @@ TEST_F(Files, WrittenBytesStayWhereTheyArrived) {
     EXPECT_EQ(answer.as<fuse_write_out>().size, 100'000u);
     EXPECT_THAT(script.calls, ElementsAre("write 7 1048576+100000 by application"));
     const auto& payload = script.payloads.at(0);
-    EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(payload.data()), payload.size()), text);
+    EXPECT_EQ(
+        std::string_view(reinterpret_cast<const char*>(payload.data()), payload.size()), text
+    );
     auto& slots = script.slots();
     EXPECT_GE(payload.data(), slots.at(0));
     EXPECT_LT(payload.data(), slots.at(0) + slots.capacity() * slots.bytes());

@@ -27,9 +27,9 @@ TEST_F(Init, AsksForWhatLibfuseForgets) {
 
 TEST_F(Init, AsksForNothingThatTheKernelDoesNotOffer) {
     const auto out = negotiate(FUSE_ASYNC_READ | FUSE_MAX_PAGES, 0);
-    EXPECT_EQ(out.flags, static_cast<std::uint32_t>(
-        FUSE_ASYNC_READ | FUSE_MAX_PAGES | FUSE_BIG_WRITES
-    ));
+    EXPECT_EQ(
+        out.flags, static_cast<std::uint32_t>(FUSE_ASYNC_READ | FUSE_MAX_PAGES | FUSE_BIG_WRITES)
+    );
     EXPECT_EQ(out.flags2, 0u);
 }
 
@@ -38,12 +38,24 @@ TEST_F(Init, KeepsItsOwnPagesAndLeavesWritesToUs) {
     EXPECT_TRUE(out.flags & FUSE_EXPLICIT_INVAL_DATA);
     EXPECT_FALSE(out.flags & FUSE_AUTO_INVAL_DATA);
     EXPECT_FALSE(out.flags & FUSE_WRITEBACK_CACHE);
-    for (const auto flag : {FUSE_POSIX_ACL, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS, FUSE_DONT_MASK,
-                            FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_EXPORT_SUPPORT}) {
+    for (const auto flag :
+         {FUSE_POSIX_ACL,
+          FUSE_POSIX_LOCKS,
+          FUSE_FLOCK_LOCKS,
+          FUSE_DONT_MASK,
+          FUSE_SPLICE_READ,
+          FUSE_SPLICE_WRITE,
+          FUSE_EXPORT_SUPPORT}) {
         EXPECT_FALSE(out.flags & static_cast<std::uint32_t>(flag)) << flag;
     }
-    for (const auto flag : {FUSE_ASYNC_READ, FUSE_ATOMIC_O_TRUNC, FUSE_ASYNC_DIO, FUSE_CACHE_SYMLINKS,
-                            FUSE_DO_READDIRPLUS, FUSE_READDIRPLUS_AUTO, FUSE_MAX_PAGES}) {
+    for (const auto flag :
+         {FUSE_ASYNC_READ,
+          FUSE_ATOMIC_O_TRUNC,
+          FUSE_ASYNC_DIO,
+          FUSE_CACHE_SYMLINKS,
+          FUSE_DO_READDIRPLUS,
+          FUSE_READDIRPLUS_AUTO,
+          FUSE_MAX_PAGES}) {
         EXPECT_TRUE(out.flags & static_cast<std::uint32_t>(flag)) << flag;
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fuse/session_fixture.hpp"
-
 #include <fcntl.h>
 
 #include <cstdio>
+
+#include "fuse/session_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {
@@ -134,9 +134,7 @@ TEST_F(Names, MakingNamesCarriesModeAndUmask) {
 TEST_F(Names, RemovingNamesAnswersNothing) {
     EXPECT_THAT(ask(FUSE_UNLINK, 1, raw_name("a")).body, IsEmpty());
     EXPECT_THAT(ask(FUSE_RMDIR, 1, raw_name("d")).body, IsEmpty());
-    EXPECT_THAT(
-        script.calls, ElementsAre("unlink 1 a by 2000:2001", "rmdir 1 d by 2000:2001")
-    );
+    EXPECT_THAT(script.calls, ElementsAre("unlink 1 a by 2000:2001", "rmdir 1 d by 2000:2001"));
 }
 
 TEST_F(Names, RenameKnowsTwoFlagsAndRefusesTheRest) {
@@ -167,7 +165,7 @@ TEST_F(Names, ReadlinkAnswersTheTextUnterminated) {
 }
 
 TEST_F(Names, StatfsAnswersTheNumbers) {
-    struct statvfs numbers{};
+    struct statvfs numbers {};
     numbers.f_blocks = 1000;
     numbers.f_bavail = 400;
     numbers.f_frsize = 4096;

@@ -45,8 +45,7 @@ core::Task<core::Result<fs::Entry>> ScriptedFilesystem::lookup(
     fs::Caller caller, fs::InodeId parent, std::string name
 ) {
     return perform(
-        fmt::format("lookup {} {} by {} tid {}", parent, name, by(caller), caller.tid),
-        &Self::entry
+        fmt::format("lookup {} {} by {} tid {}", parent, name, by(caller), caller.tid), &Self::entry
     );
 }
 
@@ -54,7 +53,9 @@ void ScriptedFilesystem::forget(fs::InodeId id, std::uint64_t count) {
     note(fmt::format("forget {} {}", id, count));
 }
 
-core::Task<core::Result<fs::AttrReply>> ScriptedFilesystem::getattr(fs::Caller caller, fs::InodeId id) {
+core::Task<core::Result<fs::AttrReply>> ScriptedFilesystem::getattr(
+    fs::Caller caller, fs::InodeId id
+) {
     return perform(fmt::format("getattr {} by {}", id, by(caller)), &Self::attr);
 }
 
@@ -65,23 +66,31 @@ core::Task<core::Result<fs::AttrReply>> ScriptedFilesystem::setattr(
     return perform(fmt::format("setattr {} by {}", id, by(caller)), &Self::attr);
 }
 
-core::Task<core::Result<void>> ScriptedFilesystem::access(fs::Caller caller, fs::InodeId id, int mask) {
-    return perform(
-        fmt::format("access {} {} by {}", id, mask, by(caller)), &Self::done
-    );
+core::Task<core::Result<void>> ScriptedFilesystem::access(
+    fs::Caller caller, fs::InodeId id, int mask
+) {
+    return perform(fmt::format("access {} {} by {}", id, mask, by(caller)), &Self::done);
 }
 
-core::Task<core::Result<std::string>> ScriptedFilesystem::readlink(fs::Caller caller, fs::InodeId id) {
-    return perform(
-        fmt::format("readlink {} by {}", id, by(caller)), &Self::link_target
-    );
+core::Task<core::Result<std::string>> ScriptedFilesystem::readlink(
+    fs::Caller caller, fs::InodeId id
+) {
+    return perform(fmt::format("readlink {} by {}", id, by(caller)), &Self::link_target);
 }
 
 core::Task<core::Result<fs::Entry>> ScriptedFilesystem::mknod(
     fs::Caller caller, fs::InodeId parent, std::string name, mode_t mode, dev_t rdev
 ) {
     return perform(
-        fmt::format("mknod {} {} {:o} {} by {} umask {:o}", parent, name, mode, rdev, by(caller), caller.umask),
+        fmt::format(
+            "mknod {} {} {:o} {} by {} umask {:o}",
+            parent,
+            name,
+            mode,
+            rdev,
+            by(caller),
+            caller.umask
+        ),
         &Self::entry
     );
 }
@@ -90,7 +99,9 @@ core::Task<core::Result<fs::Entry>> ScriptedFilesystem::mkdir(
     fs::Caller caller, fs::InodeId parent, std::string name, mode_t mode
 ) {
     return perform(
-        fmt::format("mkdir {} {} {:o} by {} umask {:o}", parent, name, mode, by(caller), caller.umask),
+        fmt::format(
+            "mkdir {} {} {:o} by {} umask {:o}", parent, name, mode, by(caller), caller.umask
+        ),
         &Self::entry
     );
 }
@@ -106,15 +117,13 @@ core::Task<core::Result<fs::Entry>> ScriptedFilesystem::symlink(
 core::Task<core::Result<void>> ScriptedFilesystem::unlink(
     fs::Caller caller, fs::InodeId parent, std::string name
 ) {
-    return perform(
-        fmt::format("unlink {} {} by {}", parent, name, by(caller)), &Self::done
-    );
+    return perform(fmt::format("unlink {} {} by {}", parent, name, by(caller)), &Self::done);
 }
 
-core::Task<core::Result<void>> ScriptedFilesystem::rmdir(fs::Caller caller, fs::InodeId parent, std::string name) {
-    return perform(
-        fmt::format("rmdir {} {} by {}", parent, name, by(caller)), &Self::done
-    );
+core::Task<core::Result<void>> ScriptedFilesystem::rmdir(
+    fs::Caller caller, fs::InodeId parent, std::string name
+) {
+    return perform(fmt::format("rmdir {} {} by {}", parent, name, by(caller)), &Self::done);
 }
 
 core::Task<core::Result<void>> ScriptedFilesystem::rename(
@@ -147,10 +156,10 @@ core::Task<core::Result<fs::Entry>> ScriptedFilesystem::link(
     );
 }
 
-core::Task<core::Result<fs::OpenReply>> ScriptedFilesystem::open(fs::Caller caller, fs::InodeId id, int flags) {
-    return perform(
-        fmt::format("open {} flags {:x} by {}", id, flags, by(caller)), &Self::opened
-    );
+core::Task<core::Result<fs::OpenReply>> ScriptedFilesystem::open(
+    fs::Caller caller, fs::InodeId id, int flags
+) {
+    return perform(fmt::format("open {} flags {:x} by {}", id, flags, by(caller)), &Self::opened);
 }
 
 core::Task<core::Result<fs::CreateReply>> ScriptedFilesystem::create(
@@ -189,19 +198,17 @@ core::Task<void> ScriptedFilesystem::release(fs::OpenId open) {
     return pass(perform(fmt::format("release {}", open), &Self::done));
 }
 
-core::Task<core::Result<fs::OpenReply>> ScriptedFilesystem::opendir(fs::Caller caller, fs::InodeId id) {
-    return perform(
-        fmt::format("opendir {} by {}", id, by(caller)), &Self::opened
-    );
+core::Task<core::Result<fs::OpenReply>> ScriptedFilesystem::opendir(
+    fs::Caller caller, fs::InodeId id
+) {
+    return perform(fmt::format("opendir {} by {}", id, by(caller)), &Self::opened);
 }
 
 core::Task<core::Result<void>> ScriptedFilesystem::readdir(
     fs::OpenId open, std::uint64_t offset, fs::Listing listing, fs::DirSink sink
 ) {
     const auto* kind = listing == fs::Listing::plus ? "plus" : "names";
-    auto work = perform(
-        fmt::format("readdir {} from {} {}", open, offset, kind), &Self::done
-    );
+    auto work = perform(fmt::format("readdir {} from {} {}", open, offset, kind), &Self::done);
     return list(std::move(work), std::move(sink));
 }
 
@@ -209,14 +216,12 @@ core::Task<core::Result<void>> ScriptedFilesystem::fsyncdir(fs::OpenId open) {
     return perform(fmt::format("fsyncdir {}", open), &Self::done);
 }
 
-void ScriptedFilesystem::releasedir(fs::OpenId open) {
-    note(fmt::format("releasedir {}", open));
-}
+void ScriptedFilesystem::releasedir(fs::OpenId open) { note(fmt::format("releasedir {}", open)); }
 
-core::Task<core::Result<struct statvfs>> ScriptedFilesystem::statfs(fs::Caller caller, fs::InodeId id) {
-    return perform(
-        fmt::format("statfs {} by {}", id, by(caller)), &Self::statistics
-    );
+core::Task<core::Result<struct statvfs>> ScriptedFilesystem::statfs(
+    fs::Caller caller, fs::InodeId id
+) {
+    return perform(fmt::format("statfs {} by {}", id, by(caller)), &Self::statistics);
 }
 
 }  // namespace uidnfs::test

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// ScriptedFilesystem: says what a test wants it to say, and notes what it was asked. Owned by a test;
-// reactor's thread only.
+// ScriptedFilesystem: says what a test wants it to say, and notes what it was asked. Owned by a
+// test; reactor's thread only.
 #pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "core/arena.hpp"
 #include "core/event.hpp"
 #include "core/slots.hpp"
 #include "fs/operations.hpp"
-
-#include <optional>
-#include <string>
-#include <vector>
 
 namespace uidnfs::test {
 
@@ -69,12 +69,10 @@ public:
     core::Task<core::Result<fs::Entry>> symlink(
         fs::Caller caller, fs::InodeId parent, std::string name, std::string target
     ) override;
-    core::Task<core::Result<void>> unlink(
-        fs::Caller caller, fs::InodeId parent, std::string name
-    ) override;
-    core::Task<core::Result<void>> rmdir(
-        fs::Caller caller, fs::InodeId parent, std::string name
-    ) override;
+    core::Task<core::Result<void>> unlink(fs::Caller caller, fs::InodeId parent, std::string name)
+        override;
+    core::Task<core::Result<void>> rmdir(fs::Caller caller, fs::InodeId parent, std::string name)
+        override;
     core::Task<core::Result<void>> rename(
         fs::Caller caller,
         fs::InodeId from_parent,
@@ -86,9 +84,8 @@ public:
     core::Task<core::Result<fs::Entry>> link(
         fs::Caller caller, fs::InodeId id, fs::InodeId new_parent, std::string new_name
     ) override;
-    core::Task<core::Result<fs::OpenReply>> open(
-        fs::Caller caller, fs::InodeId id, int flags
-    ) override;
+    core::Task<core::Result<fs::OpenReply>> open(fs::Caller caller, fs::InodeId id, int flags)
+        override;
     core::Task<core::Result<fs::CreateReply>> create(
         fs::Caller caller, fs::InodeId parent, std::string name, mode_t mode, int flags
     ) override;
@@ -115,12 +112,12 @@ private:
     void note(std::string call);
     /// Notes a call; its answer is looked up when it ends.
     template <class R>
-    core::Task<core::Result<R>> perform(std::string call, core::Result<R> Self::* answer) {
+    core::Task<core::Result<R>> perform(std::string call, core::Result<R> Self::*answer) {
         note(std::move(call));
         return wait_and_answer(answer);
     }
     template <class R>
-    core::Task<core::Result<R>> wait_and_answer(core::Result<R> Self::* answer) {
+    core::Task<core::Result<R>> wait_and_answer(core::Result<R> Self::*answer) {
         while (held_ == Held::yes) {
             auto wait = gate_.wait();
             co_await wait;

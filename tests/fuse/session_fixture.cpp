@@ -113,7 +113,10 @@ void SessionTest::set_process(const Process& process) {
     std::string stat = fmt::format("{} (a name) S", process.tid);
     for (int field = 4; field <= 52; ++field) {
         stat += fmt::format(
-            " {}", field == 9 ? process.flags : field == 31 ? process.thread_pending : 0
+            " {}",
+            field == 9    ? process.flags
+            : field == 31 ? process.thread_pending
+                          : 0
         );
     }
     std::ofstream(directory / "stat") << stat << '\n';

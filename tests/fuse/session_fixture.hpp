@@ -2,12 +2,6 @@
 // SessionTest: a session between a FakeKernel and a ScriptedFilesystem, with a /proc made of files.
 #pragma once
 
-#include "core/clock.hpp"
-#include "core/reactor.hpp"
-#include "fuse/fake_kernel.hpp"
-#include "fuse/scripted_filesystem.hpp"
-#include "fuse/session.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,6 +13,12 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/clock.hpp"
+#include "core/reactor.hpp"
+#include "fuse/fake_kernel.hpp"
+#include "fuse/scripted_filesystem.hpp"
+#include "fuse/session.hpp"
 
 namespace uidnfs::test {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fuse/session_fixture.hpp"
-
 #include <fcntl.h>
+
+#include "fuse/session_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {
@@ -20,9 +20,20 @@ std::string write_body(std::size_t size) {
 TEST_F(Session, OperationsThatAreNotOursAreUnknownToTheKernelToo) {
     serve();
     const std::string zeroes(256, '\0');
-    for (const auto opcode : {FUSE_GETXATTR, FUSE_SETXATTR, FUSE_LISTXATTR, FUSE_REMOVEXATTR,
-                              FUSE_FALLOCATE, FUSE_COPY_FILE_RANGE, FUSE_LSEEK, FUSE_SETLK,
-                              FUSE_GETLK, FUSE_SETLKW, FUSE_IOCTL, FUSE_POLL, FUSE_BMAP}) {
+    for (const auto opcode :
+         {FUSE_GETXATTR,
+          FUSE_SETXATTR,
+          FUSE_LISTXATTR,
+          FUSE_REMOVEXATTR,
+          FUSE_FALLOCATE,
+          FUSE_COPY_FILE_RANGE,
+          FUSE_LSEEK,
+          FUSE_SETLK,
+          FUSE_GETLK,
+          FUSE_SETLKW,
+          FUSE_IOCTL,
+          FUSE_POLL,
+          FUSE_BMAP}) {
         EXPECT_EQ(ask(opcode, 1, zeroes).error, ENOSYS) << opcode;
     }
     EXPECT_EQ(ask(999, 1, zeroes).error, ENOSYS);
@@ -41,7 +52,8 @@ TEST_F(Session, AnEndedMountIsToldOnce) {
 TEST_F(Session, ABurstIsAnsweredToTheLast) {
     serve();
     std::vector<std::uint64_t> asked;
-    for (int i = 0; i < 100; ++i) asked.push_back(kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{})));
+    for (int i = 0; i < 100; ++i)
+        asked.push_back(kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{})));
     for (const auto unique : asked) EXPECT_EQ(answer_to(unique).error, 0);
     EXPECT_EQ(script.calls.size(), 100u);
 }

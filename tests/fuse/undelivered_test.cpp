@@ -39,9 +39,7 @@ TEST_F(Undelivered, ANegativeLookupHasNothingToForget) {
 }
 
 TEST_F(Undelivered, AMadeDirectoryIsForgotten) {
-    EXPECT_THAT(
-        after(FUSE_MKDIR, raw(fuse_mkdir_in{}) + raw_name("d")), ElementsAre("forget 9 1")
-    );
+    EXPECT_THAT(after(FUSE_MKDIR, raw(fuse_mkdir_in{}) + raw_name("d")), ElementsAre("forget 9 1"));
 }
 
 TEST_F(Undelivered, AnOpenFileIsReleased) {
@@ -72,9 +70,7 @@ TEST_F(Undelivered, EveryEntryOfAListingIsForgotten) {
 
 TEST_F(Undelivered, NamesAloneHaveNothingToForget) {
     script.items = {{"a", 2, S_IFREG, 2, fs::Entry{.id = 11}}};
-    EXPECT_THAT(
-        after(FUSE_READDIR, raw(fuse_read_in{.fh = 7, .size = 4096})), ElementsAre()
-    );
+    EXPECT_THAT(after(FUSE_READDIR, raw(fuse_read_in{.fh = 7, .size = 4096})), ElementsAre());
 }
 
 TEST_F(Undelivered, AnErrorHasNothingToForget) {

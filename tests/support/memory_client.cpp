@@ -112,6 +112,7 @@ core::Task<core::Result<Body>> MemoryClient::perform(
     const auto flight = in_flight_.insert(
         in_flight_.end(), {std::move(call), std::move(payload), Flight::Arrived::no}
     );
+    most_in_flight_ = std::max(most_in_flight_, in_flight_.size());
     check_order(*flight);
     const auto finish = [this, flight](core::Result<Body> result) {
         in_flight_.erase(flight);

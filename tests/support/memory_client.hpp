@@ -49,6 +49,9 @@ public:
     /// changed on its way, more bytes than the server takes. Empty unless there is a defect.
     const std::vector<std::string>& violations() const noexcept { return violations_; }
     std::size_t in_flight() const noexcept { return in_flight_.size(); }
+    /// Most calls that were on their way at one time since the last forget_most().
+    std::size_t most_in_flight() const noexcept { return most_in_flight_; }
+    void forget_most() noexcept { most_in_flight_ = in_flight_.size(); }
     /// "READ #1003 0+4096 ..." of each call that waits.
     std::vector<std::string> waiting() const;
     /// Calls whose reply was Fault::Reply::ignored are sent again now.
@@ -193,6 +196,7 @@ private:
     nfs::FsInfo fs_info_;
     std::mt19937_64 random_;
     std::list<Flight> in_flight_;
+    std::size_t most_in_flight_ = 0;
     std::vector<std::string> violations_;
     std::map<Procedure, std::uint64_t> calls_;
     core::Event resend_;

@@ -116,17 +116,19 @@ void RpcPeer::on_loop(std::function<void()> work) const {
         work();
         return;
     }
-    std::promise<void> done;
+    // Shared: whoever waits may be gone before set_value() has returned.
+    const auto done = std::make_shared<std::promise<void>>();
+    auto waiting = done->get_future();
     {
         const std::lock_guard lock(mutex_);
-        tasks_.push_back([&] {
+        tasks_.push_back([&work, done] {
             work();
-            done.set_value();
+            done->set_value();
         });
     }
     const std::uint64_t one = 1;
     if (::write(wake_.get(), &one, sizeof one) != sizeof one) std::terminate();
-    done.get_future().wait();
+    waiting.wait();
 }
 
 void RpcPeer::inject(WireFault fault) {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Call: one remote procedure call from its encoding to its answer. Owned by the coroutine that makes it
-// (through CallRef); a Connection refers to it between submit() and the answer. Pooled, so that a steady
-// state allocates nothing. Reactor's thread only.
+// Call: one remote procedure call from its encoding to its answer. Owned by the coroutine that
+// makes it (through CallRef); a Connection refers to it between submit() and the answer. Pooled, so
+// that a steady state allocates nothing. Reactor's thread only.
 #pragma once
-
-#include "core/buffer.hpp"
-#include "core/clock.hpp"
-#include "core/error.hpp"
-#include "mapper/credential.hpp"
-#include "nfs/rpc/reply.hpp"
 
 #include <coroutine>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
+
+#include "core/buffer.hpp"
+#include "core/clock.hpp"
+#include "core/error.hpp"
+#include "mapper/credential.hpp"
+#include "nfs/rpc/reply.hpp"
 
 namespace uidnfs::nfs::rpc {
 
@@ -32,7 +32,8 @@ enum class Send : std::uint8_t {
 };
 
 struct Call {
-    /// Starts the record: mark, call header, credential. Then room for `argument_bytes` of arguments.
+    /// Starts the record: mark, call header, credential. Then room for `argument_bytes` of
+    /// arguments.
     std::span<std::byte> begin(
         const ProcedureId& id, const mapper::Credential& credential, std::size_t argument_bytes
     );
@@ -42,9 +43,7 @@ struct Call {
     void set_xid(std::uint32_t xid) noexcept;
     void reset() noexcept;
 
-    std::size_t record_bytes() const noexcept {
-        return head_bytes + payload_bytes + padding_bytes;
-    }
+    std::size_t record_bytes() const noexcept { return head_bytes + payload_bytes + padding_bytes; }
     bool is_partly_sent() const noexcept { return sent > 0 && sent < record_bytes(); }
     bool is_sent() const noexcept { return sent == record_bytes(); }
 

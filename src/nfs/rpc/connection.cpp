@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/connection.hpp"
 
-#include "nfs/rpc/status.hpp"
-
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <sys/random.h>
@@ -12,6 +10,8 @@
 #include <array>
 #include <cerrno>
 #include <utility>
+
+#include "nfs/rpc/status.hpp"
 
 namespace uidnfs::nfs::rpc {
 namespace {
@@ -51,14 +51,9 @@ bool Connection::submit(Call& call) {
     }
     call.set_xid(shared_->next_xid++);
     call.queued_at = clock_now();
-    calls_.push_back(call);
-    xids_.insert(call);
-    if (!unsent_) unsent_ = &call;
-    if (call.reply_bytes >= kBulkBytes) ++bulk_calls_;
-    load_bytes_ += call.payload_bytes + call.reply_bytes;
+    calls_.add(call);
 
-    const auto& patience = options_.patience;
-    arm_timer(call.queued_at + patience.timeo);
+    arm_timer(call.queued_at + options_.patience.timeo);
     if (state_ == State::down) connect_soon();
     if (state_ == State::up && burst_ == Burst::no) {
         // A call that comes alone goes at once; more of them gather until the loop comes round.
@@ -71,9 +66,7 @@ bool Connection::submit(Call& call) {
     return true;
 }
 
-void Connection::set_terms(
-    const Patience& patience, ConnectionOptions::Persistence persistence
-) {
+void Connection::set_terms(const Patience& patience, ConnectionOptions::Persistence persistence) {
     options_.patience = patience;
     options_.persistence = persistence;
     if (!calls_.empty()) arm_timer(clock_now());
@@ -103,7 +96,8 @@ void Connection::close(core::Error why) {
     });
 }
 
-// ---- connecting ------------------------------------------------------------------------------------
+// ---- connecting
+// ------------------------------------------------------------------------------------
 
 void Connection::connect_soon() {
     const auto delay = backoff_.next(chance());
@@ -144,8 +138,7 @@ void Connection::adopt(Connected connected) {
     socket_.assign(connected.socket.get(), error);
     if (error) return lose(socket_error(error.value()));
     connected.socket.release();
-    reader_.reset();
-    rewind();
+    calls_.rewind();
     flush();
     wait_readable();
 }
@@ -181,11 +174,6 @@ void Connection::drop_socket() {
     flush_ = Flush::idle;
 }
 
-void Connection::rewind() {
-    unsent_ = calls_.front();
-    for (auto* call = calls_.front(); call; call = call->next) call->sent = 0;
-}
-
 void Connection::lose(core::Error why) {
     if (state_ == State::closed) return;
     if (options_.persistence == ConnectionOptions::Persistence::once) return close(why);
@@ -203,11 +191,12 @@ void Connection::lose(core::Error why) {
         if (call->early_reply) take_reply(std::move(*call->early_reply), call->xid);
         call = next;
     }
-    rewind();
+    calls_.rewind();
     if (!calls_.empty()) connect_soon();
 }
 
-// ---- sending ---------------------------------------------------------------------------------------
+// ---- sending
+// ---------------------------------------------------------------------------------------
 
 void Connection::flush_soon() {
     if (flush_ != Flush::idle) return;
@@ -222,7 +211,7 @@ void Connection::flush_soon() {
 
 void Connection::flush() {
     if (state_ != State::up || flush_ == Flush::blocked) return;
-    while (unsent_) {
+    while (calls_.has_unsent()) {
         switch (send_some()) {
             case Then::go_on: break;
             case Then::wait: return wait_writable();
@@ -233,37 +222,15 @@ void Connection::flush() {
 
 Connection::Then Connection::send_some() {
     std::array<iovec, kSendPieces> pieces;
-    static constexpr std::array<std::byte, 3> kPadding{};
-    std::size_t count = 0;
-    std::size_t offered = 0;
-    auto skip = unsent_->sent;
-    const auto add = [&](const std::byte* data, std::size_t bytes) {
-        if (skip >= bytes) {
-            skip -= bytes;
-            return;
-        }
-        if (count == pieces.size()) return;
-        pieces[count++] = {const_cast<std::byte*>(data) + skip, bytes - skip};
-        offered += bytes - skip;
-        skip = 0;
-    };
-    for (const auto* call = unsent_; call && count < pieces.size(); call = call->next) {
-        add(call->head.data(), call->head_bytes);
-        for (const auto& slice : call->payload) {
-            if (count == pieces.size()) break;
-            add(slice.data(), slice.size());
-        }
-        add(kPadding.data(), call->padding_bytes);
-    }
-
+    const auto gathered = calls_.gather(pieces);
     msghdr message{};
     message.msg_iov = pieces.data();
-    message.msg_iovlen = count;
+    message.msg_iovlen = gathered.pieces;
     const auto sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
         const auto bytes = static_cast<std::size_t>(sent);
-        advance(bytes, clock_now());
-        return bytes < offered ? Then::wait : Then::go_on;
+        note_sent(bytes);
+        return bytes < gathered.bytes ? Then::wait : Then::go_on;
     }
     if (errno == EINTR) return Then::go_on;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return Then::wait;
@@ -279,18 +246,13 @@ Connection::Then Connection::send_some() {
     return Then::lost;
 }
 
-void Connection::advance(std::size_t bytes, core::SteadyTime now) {
+void Connection::note_sent(std::size_t bytes) {
     shared_->traffic.bytes_sent += bytes;
-    while (bytes > 0) {
-        auto& call = *unsent_;
-        const auto taken = std::min(bytes, call.record_bytes() - call.sent);
-        call.sent += taken;
-        call.sent_at = now;
-        bytes -= taken;
-        if (!call.is_sent()) return;
-        if (call.transmissions++ > 0) ++shared_->traffic.retransmits;
-        unsent_ = call.next;
-        if (call.early_reply) take_reply(std::move(*call.early_reply), call.xid);
+    just_sent_.clear();
+    calls_.sent(bytes, clock_now(), just_sent_);
+    for (auto* call : just_sent_) {
+        if (call->transmissions > 1) ++shared_->traffic.retransmits;
+        if (call->early_reply) take_reply(std::move(*call->early_reply), call->xid);
     }
 }
 
@@ -307,7 +269,8 @@ void Connection::wait_writable() {
     );
 }
 
-// ---- receiving -------------------------------------------------------------------------------------
+// ---- receiving
+// -------------------------------------------------------------------------------------
 
 void Connection::wait_readable() {
     socket_.async_wait(
@@ -335,7 +298,7 @@ void Connection::on_readable() {
 
 Connection::Then Connection::receive_some(core::SteadyTime now) {
     const auto expect =
-        bulk_calls_ > 0 ? RecordReader::Expect::bulk : RecordReader::Expect::small;
+        calls_.expects_bulk() ? RecordReader::Expect::bulk : RecordReader::Expect::small;
     const auto space = reader_.space(expect);
     std::size_t room = 0;
     for (const auto& piece : space) room += piece.iov_len;
@@ -387,13 +350,14 @@ Connection::Then Connection::take_records() {
 }
 
 void Connection::take_reply(core::Slice record, std::uint32_t xid) {
-    auto* const call = xids_.find(xid);
-    if (!call || (call->transmissions == 0 && call->sent == 0)) {
+    auto* const call = calls_.find(xid);
+    if (!call) {
         ++shared_->traffic.unknown_replies;
         return;
     }
     if (call->is_partly_sent() && state_ == State::up) {
-        // The rest of it must still go out, or the stream is broken, and its payload is needed for it.
+        // The rest of it must still go out, or the stream is broken, and its payload is needed for
+        // it.
         if (call->early_reply) {
             ++shared_->traffic.unknown_replies;
         } else {
@@ -406,19 +370,15 @@ void Connection::take_reply(core::Slice record, std::uint32_t xid) {
 
     const auto offset = results_offset(record.bytes());
     if (!offset) return finish(*call, offset.error());
-    const auto transmission =
-        call->transmissions > 1 ? Transmission::repeated : Transmission::once;
+    const auto transmission = call->transmissions > 1 ? Transmission::repeated : Transmission::once;
     finish(*call, Reply{record.sub(*offset, record.size() - *offset), transmission});
 }
 
-// ---- ending calls ----------------------------------------------------------------------------------
+// ---- ending calls
+// ----------------------------------------------------------------------------------
 
 void Connection::finish(Call& call, core::Result<Reply> result) {
-    if (unsent_ == &call) unsent_ = call.next;
-    xids_.erase(call);
     calls_.remove(call);
-    if (call.reply_bytes >= kBulkBytes) --bulk_calls_;
-    load_bytes_ -= call.payload_bytes + call.reply_bytes;
     call.result = std::move(result);
     finished_.push_back(call.waiter);
 }
@@ -433,7 +393,8 @@ void Connection::resume_finished() {
     flush();
 }
 
-// ---- waiting too long ------------------------------------------------------------------------------
+// ---- waiting too long
+// ------------------------------------------------------------------------------
 
 Patience::Silence Connection::silence_of(const Call& call) const noexcept {
     const bool is_under_way = state_ == State::up && call.sent > 0;
@@ -441,8 +402,7 @@ Patience::Silence Connection::silence_of(const Call& call) const noexcept {
         call.queued_at,
         call.sent_at,
         heard_at_,
-        is_under_way ? Patience::Silence::Sent::yes : Patience::Silence::Sent::no
-    };
+        is_under_way ? Patience::Silence::Sent::yes : Patience::Silence::Sent::no};
 }
 
 void Connection::arm_timer(core::SteadyTime when) {
@@ -475,7 +435,8 @@ void Connection::on_timer() {
         switch (patience.judge(silence, now)) {
             case Patience::Verdict::wait:
                 if (silence.sent == Patience::Silence::Sent::no) {
-                    const auto patient_until = std::max(call->queued_at, heard_at_) + patience.timeo;
+                    const auto patient_until =
+                        std::max(call->queued_at, heard_at_) + patience.timeo;
                     if (now >= patient_until) {
                         note_silence();
                     } else {
@@ -486,10 +447,7 @@ void Connection::on_timer() {
                 break;
             case Patience::Verdict::send_again:
                 if (call->is_sent()) {
-                    calls_.remove(*call);
-                    call->sent = 0;
-                    calls_.push_back(*call);
-                    if (!unsent_) unsent_ = call;
+                    calls_.send_again(*call);
                 } else {
                     call->sent_at = now;
                 }

@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connection: one TCP connection to one server, made again as often as needed, and the calls that wait
-// on it. Calls that are not answered stay in the order in which they were made; after a loss all of them
-// go out again with their xids. Owned by a Transport (shared with the loop while something is pending);
-// reactor's thread only.
+// Connection: one TCP connection to one server, made again as often as needed, and the calls that
+// wait on it. Calls that are not answered stay in the order in which they were made; after a loss
+// all of them go out again with their xids. Owned by a Transport (shared with the loop while
+// something is pending); reactor's thread only.
 #pragma once
-
-#include "core/reactor.hpp"
-#include "nfs/rpc/call.hpp"
-#include "nfs/rpc/connector.hpp"
-#include "nfs/rpc/endpoint.hpp"
-#include "nfs/rpc/health.hpp"
-#include "nfs/rpc/patience.hpp"
-#include "nfs/rpc/reconnect.hpp"
-#include "nfs/rpc/record_reader.hpp"
-#include "nfs/rpc/xid_table.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -21,6 +11,15 @@
 #include <cstdint>
 #include <memory>
 #include <vector>
+
+#include "core/reactor.hpp"
+#include "nfs/rpc/call_queue.hpp"
+#include "nfs/rpc/connector.hpp"
+#include "nfs/rpc/endpoint.hpp"
+#include "nfs/rpc/health.hpp"
+#include "nfs/rpc/patience.hpp"
+#include "nfs/rpc/reconnect.hpp"
+#include "nfs/rpc/record_reader.hpp"
 
 namespace uidnfs::nfs::rpc {
 
@@ -74,7 +73,7 @@ public:
     bool is_up() const noexcept { return state_ == State::up; }
     std::size_t unanswered() const noexcept { return calls_.size(); }
     /// Payload that is queued or whose answer is awaited, in both directions.
-    std::uint64_t load_bytes() const noexcept { return load_bytes_; }
+    std::uint64_t load_bytes() const noexcept { return calls_.load_bytes(); }
     std::uint16_t local_port() const noexcept { return local_port_; }
     PortOrigin port_origin() const noexcept { return port_origin_; }
     core::SteadyTime heard_at() const noexcept { return heard_at_; }
@@ -90,12 +89,11 @@ private:
     void adopt(Connected connected);
     void lose(core::Error why);
     void drop_socket();
-    void rewind();
 
     void flush();
     void flush_soon();
     Then send_some();
-    void advance(std::size_t bytes, core::SteadyTime now);
+    void note_sent(std::size_t bytes);
     void wait_writable();
 
     void wait_readable();
@@ -126,13 +124,8 @@ private:
     PortOrigin port_origin_ = PortOrigin::any;
     std::uint64_t connections_made_ = 0;
 
-    // INVARIANT: calls_ holds every unanswered call; those before unsent_ are wholly handed to the
-    // socket, those behind it not at all.
-    CallList calls_;
-    XidTable xids_;
-    Call* unsent_ = nullptr;
-    std::size_t bulk_calls_ = 0;
-    std::uint64_t load_bytes_ = 0;
+    CallQueue calls_;
+    std::vector<Call*> just_sent_;  // kept for its memory
     enum class Flush : std::uint8_t { idle, posted, blocked } flush_ = Flush::idle;
     enum class Burst : std::uint8_t { no, yes } burst_ = Burst::no;
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/connector.hpp"
 
-#include "nfs/rpc/status.hpp"
-
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -13,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+
+#include "nfs/rpc/status.hpp"
 
 namespace uidnfs::nfs::rpc {
 namespace {
@@ -79,9 +79,11 @@ void Connector::start(const ConnectRequest& request, Done done) {
     first_port_ = random_number();
     tried_ports_ = 0;
     timer_.expires_after(request.timeout);
-    timer_.async_wait([this, self = shared_from_this(), round = round_](const boost::system::error_code& error) {
-        if (!error && round == round_) finish(socket_error(ETIMEDOUT));
-    });
+    timer_.async_wait(
+        [this, self = shared_from_this(), round = round_](const boost::system::error_code& error) {
+            if (!error && round == round_) finish(socket_error(ETIMEDOUT));
+        }
+    );
     // From the loop, so that `done` never runs inside start().
     boost::asio::post(reactor_->io(), [this, self = shared_from_this(), round = round_] {
         if (round == round_) attempt();
@@ -104,9 +106,7 @@ void Connector::finish(core::Result<Connected> result) {
 
 bool Connector::bind_port(Connected& connected, std::uint16_t port, int& error) {
     const bool is_v4 = request_.server.protocol() == boost::asio::ip::tcp::v4();
-    const Endpoint source(
-        is_v4 ? boost::asio::ip::tcp::v4() : boost::asio::ip::tcp::v6(), port
-    );
+    const Endpoint source(is_v4 ? boost::asio::ip::tcp::v4() : boost::asio::ip::tcp::v6(), port);
     if (::bind(connected.socket.get(), source.data(), static_cast<socklen_t>(source.size())) == 0) {
         return true;
     }
@@ -137,8 +137,7 @@ core::Result<Connected> Connector::open_socket() {
     if (const auto preferred = std::exchange(request_.preferred_port, std::uint16_t{0})) {
         int error = 0;
         if (bind_port(connected, preferred, error)) {
-            connected.origin =
-                preferred <= kLastReserved ? PortOrigin::reserved : PortOrigin::any;
+            connected.origin = preferred <= kLastReserved ? PortOrigin::reserved : PortOrigin::any;
             return connected;
         }
     }
@@ -152,9 +151,8 @@ void Connector::attempt() {
         if (!opened) return finish(opened.error());
         current_ = std::move(*opened);
         const int fd = current_->socket.get();
-        const int rc = ::connect(
-            fd, request_.server.data(), static_cast<socklen_t>(request_.server.size())
-        );
+        const int rc =
+            ::connect(fd, request_.server.data(), static_cast<socklen_t>(request_.server.size()));
         const int error = rc == 0 ? 0 : errno;
         // Closing must free the port at once: without this a FIN that nobody answers holds it.
         const linger hard{1, 0};
@@ -173,7 +171,8 @@ void Connector::wait_until_writable() {
     if (failed) return finish(socket_error(failed.value()));
     watch_.async_wait(
         boost::asio::posix::stream_descriptor::wait_write,
-        [this, self = shared_from_this(), round = round_](const boost::system::error_code& aborted) {
+        [this, self = shared_from_this(), round = round_](const boost::system::error_code& aborted
+        ) {
             if (aborted || round != round_) return;
             watch_.release();
             const int fd = current_->socket.get();

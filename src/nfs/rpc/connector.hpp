@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connector: makes one TCP connection with the socket options that a mount needs: a reserved source
-// port where permitted, the same source port again after a loss (the server's duplicate request cache
-// knows us by it), no delay, keepalive, and a close that leaves no trace behind a black hole.
+// port where permitted, the same source port again after a loss (the server's duplicate request
+// cache knows us by it), no delay, keepalive, and a close that leaves no trace behind a black hole.
 // Owned by a Connection; reactor's thread only.
 #pragma once
-
-#include "core/error.hpp"
-#include "core/fd.hpp"
-#include "core/reactor.hpp"
-#include "nfs/mount.hpp"
-#include "nfs/rpc/endpoint.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -18,6 +12,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+
+#include "core/error.hpp"
+#include "core/fd.hpp"
+#include "core/reactor.hpp"
+#include "nfs/mount.hpp"
+#include "nfs/rpc/endpoint.hpp"
 
 namespace uidnfs::nfs::rpc {
 

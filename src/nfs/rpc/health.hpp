@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// ServerHealth: says once that a server does not respond and once that it does again, in the words of
-// the kernel's client that operators' alerts know. Shared by the connections of one transport.
+// ServerHealth: says once that a server does not respond and once that it does again, in the words
+// of the kernel's client that operators' alerts know. Shared by the connections of one transport.
 #pragma once
-
-#include "core/log.hpp"
 
 #include <string>
 #include <utility>
+
+#include "core/log.hpp"
 
 namespace uidnfs::nfs::rpc {
 

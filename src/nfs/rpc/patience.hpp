@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Patience: what to do about a call that is not answered, as nfs(5) says for hard, soft, softerr, timeo
-// and retrans. Pure.
+// Patience: what to do about a call that is not answered, as nfs(5) says for hard, soft, softerr,
+// timeo and retrans. Pure.
 #pragma once
-
-#include "core/clock.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+
+#include "core/clock.hpp"
 
 namespace uidnfs::nfs::rpc {
 

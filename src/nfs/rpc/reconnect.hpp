@@ -2,10 +2,10 @@
 // Backoff: how long to wait before the next attempt to connect. Pure: chance is an argument.
 #pragma once
 
-#include "core/clock.hpp"
-
 #include <chrono>
 #include <cstdint>
+
+#include "core/clock.hpp"
 
 namespace uidnfs::nfs::rpc {
 
@@ -14,8 +14,8 @@ public:
     static constexpr std::chrono::milliseconds kFirst{100};
     static constexpr std::chrono::milliseconds kLongest{15000};
 
-    /// At once for the first attempt, then 100 ms doubling to 15 s, each a quarter longer or shorter
-    /// by `chance` (any number), so that a thousand mounts do not come back together.
+    /// At once for the first attempt, then 100 ms doubling to 15 s, each a quarter longer or
+    /// shorter by `chance` (any number), so that a thousand mounts do not come back together.
     core::SteadyDuration next(std::uint32_t chance) noexcept {
         const auto attempt = attempts_++;
         if (attempt == 0) return {};

@@ -9,9 +9,9 @@ namespace {
 
 constexpr std::size_t kMarkBytes = 4;
 constexpr std::uint32_t kLastFragment = 0x8000'0000;
-/// Enough for the mark and the head of a READ reply: what is received before its place is known, and
-/// then copied. A multiple of a cache line behind the mark, like the 128 bytes of the usual head, so
-/// that both the payload and what the kernel copies begin at one.
+/// Enough for the mark and the head of a READ reply: what is received before its place is known,
+/// and then copied. A multiple of a cache line behind the mark, like the 128 bytes of the usual
+/// head, so that both the payload and what the kernel copies begin at one.
 constexpr std::size_t kHeaderWindow = kMarkBytes + 256;
 constexpr std::size_t kCacheLine = 64;
 /// A window with less room is replaced.
@@ -127,7 +127,7 @@ std::optional<core::Slice> RecordReader::next() {
         if (!record_) {
             record_ = &blocks_->record((is_whole ? bytes : kMaxRecordBytes) + kCacheLine);
             record_->retain();
-            // Copies to the start of a cache line are a quarter cheaper (measured).
+            // What the kernel copies begins at a cache line.
             record_offset_ = (kCacheLine - here % kCacheLine) % kCacheLine;
         }
         std::memcpy(place() + record_bytes_, window_->data() + parsed_, here);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// RecordReader: cuts the byte stream of a connection into records (RFC 5531 section 11) and decides where
-// the next bytes go, so that no payload is copied: small records are cut out of a window that one receive
-// fills with many of them; a large one gets a block of its own, and the kernel writes its bytes there.
-// Decisions only, no socket. Owned by one Connection.
+// RecordReader: cuts the byte stream of a connection into records (RFC 5531 section 11) and decides
+// where the next bytes go, so that no payload is copied: small records are cut out of a window that
+// one receive fills with many of them; a large one gets a block of its own, and the kernel writes
+// its bytes there. Decisions only, no socket. Owned by one Connection.
 #pragma once
-
-#include "core/buffer.hpp"
 
 #include <sys/uio.h>
 
@@ -14,6 +12,8 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+
+#include "core/buffer.hpp"
 
 namespace uidnfs::nfs::rpc {
 

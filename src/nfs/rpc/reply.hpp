@@ -2,13 +2,13 @@
 // The head of a reply record (RFC 5531 section 9): whose it is, and where the results begin. Pure.
 #pragma once
 
-#include "core/buffer.hpp"
-#include "core/error.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+
+#include "core/buffer.hpp"
+#include "core/error.hpp"
 
 namespace uidnfs::nfs::rpc {
 
@@ -21,7 +21,8 @@ struct Reply {
     Transmission transmission = Transmission::once;
 };
 
-/// The xid; nothing when the record is no reply at all, so that the stream cannot be trusted further.
+/// The xid; nothing when the record is no reply at all, so that the stream cannot be trusted
+/// further.
 std::optional<std::uint32_t> reply_xid(std::span<const std::byte> record) noexcept;
 
 /// Where the results begin. The fault that the server reported, or a protocol error for nonsense.

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names to addresses. getaddrinfo() can block for minutes, so it runs on a thread of its own that owns
-// nothing of ours; whoever stops waiting leaves it behind.
+// Names to addresses. getaddrinfo() can block for minutes, so it runs on a thread of its own that
+// owns nothing of ours; whoever stops waiting leaves it behind.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "core/error.hpp"
 #include "core/reactor.hpp"
 #include "core/task.hpp"
 #include "nfs/rpc/endpoint.hpp"
-
-#include <string>
-#include <vector>
 
 namespace uidnfs::nfs::rpc {
 

@@ -60,9 +60,7 @@ std::string_view describe(Fault fault) noexcept {
 }
 
 core::Error to_error(Fault fault) noexcept {
-    return core::Error(
-        to_errno(fault), core::ErrorSource::rpc, static_cast<std::uint32_t>(fault)
-    );
+    return core::Error(to_errno(fault), core::ErrorSource::rpc, static_cast<std::uint32_t>(fault));
 }
 
 }  // namespace uidnfs::nfs::rpc

@@ -2,16 +2,17 @@
 // What a server can say instead of a result (RFC 5531 section 9), and its errno. Pure.
 #pragma once
 
-#include "core/error.hpp"
-
 #include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "core/error.hpp"
+
 namespace uidnfs::nfs::rpc {
 
-/// accept_stat, reject_stat and auth_stat in one numbering: this is Error::detail() of ErrorSource::rpc.
+/// accept_stat, reject_stat and auth_stat in one numbering: this is Error::detail() of
+/// ErrorSource::rpc.
 enum class Fault : std::uint32_t {
     program_unavailable = 1,
     program_mismatch = 2,

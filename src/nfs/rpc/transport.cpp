@@ -13,9 +13,8 @@ namespace {
 std::uint32_t first_xid() {
     std::uint32_t value = 0;
     if (::getrandom(&value, sizeof value, 0) != sizeof value) {
-        value = static_cast<std::uint32_t>(
-            std::chrono::system_clock::now().time_since_epoch().count()
-        );
+        value =
+            static_cast<std::uint32_t>(std::chrono::system_clock::now().time_since_epoch().count());
     }
     return value;
 }
@@ -37,20 +36,18 @@ Transport::~Transport() { close(core::Error(ECONNABORTED)); }
 Connection& Transport::pick(const Route& route) noexcept {
     if (connections_.size() == 1) return *connections_.front();
     if (route.kind == Route::Kind::pinned) return *connections_[route.key % connections_.size()];
-    const auto least = std::min_element(
-        connections_.begin(),
-        connections_.end(),
-        [](const auto& a, const auto& b) {
-            return std::pair(a->load_bytes(), a->unanswered()) <
-                   std::pair(b->load_bytes(), b->unanswered());
-        }
-    );
-    return **least;
+    // Among equals they take turns, so that all of them are in use and stay open.
+    const auto load = [](const Connection& connection) {
+        return std::pair(connection.load_bytes(), connection.unanswered());
+    };
+    auto* least = connections_[turn_++ % connections_.size()].get();
+    for (const auto& connection : connections_) {
+        if (load(*connection) < load(*least)) least = connection.get();
+    }
+    return *least;
 }
 
-void Transport::set_terms(
-    const Patience& patience, ConnectionOptions::Persistence persistence
-) {
+void Transport::set_terms(const Patience& patience, ConnectionOptions::Persistence persistence) {
     for (const auto& connection : connections_) connection->set_terms(patience, persistence);
 }
 

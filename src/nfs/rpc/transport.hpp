@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transport: the connections of one mount to one server, and which call goes over which. Also bounds
-// what is in flight, so that a flood of callers waits instead of filling memory. It knows bytes and
-// credentials, not NFS. Owned by a Client, or by one step of mounting; reactor's thread only.
+// Transport: the connections of one mount to one server, and which call goes over which. Also
+// bounds what is in flight, so that a flood of callers waits instead of filling memory. It knows
+// bytes and credentials, not NFS. Owned by a Client, or by one step of mounting; reactor's thread
+// only.
 #pragma once
-
-#include "core/event.hpp"
-#include "nfs/rpc/connection.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "core/event.hpp"
+#include "nfs/rpc/connection.hpp"
 
 namespace uidnfs::nfs::rpc {
 
@@ -118,6 +119,7 @@ private:
     std::shared_ptr<Shared> shared_;
     std::vector<std::shared_ptr<Connection>> connections_;
     core::Semaphore budget_;
+    std::size_t turn_ = 0;
     std::vector<Pause*> pauses_;
     bool is_closed_ = false;
 };

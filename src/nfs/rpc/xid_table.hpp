@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// XidTable: which call a reply belongs to. Open addressing: xids are counted up, so that nearly every
-// call has a place of its own. Owned by one Connection.
+// XidTable: which call a reply belongs to. Open addressing: xids are counted up, so that nearly
+// every call has a place of its own. Owned by one Connection.
 #pragma once
-
-#include "nfs/rpc/call.hpp"
 
 #include <cstdint>
 #include <vector>
+
+#include "nfs/rpc/call.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -2,12 +2,12 @@
 // Client3: files, attributes, listings, and the client itself; names are in client_names.cpp.
 #include "nfs/v3/client.hpp"
 
+#include <algorithm>
+#include <chrono>
+
 #include "core/log.hpp"
 #include "nfs/mount3.hpp"
 #include "nfs/v3/client_call.hpp"
-
-#include <algorithm>
-#include <chrono>
 
 namespace uidnfs::nfs::v3 {
 namespace {
@@ -66,8 +66,7 @@ FsInfo to_fs_info(const WireFsInfo& wire, const TransferSizes& sizes) noexcept {
     info.read_preferred = read.preferred;
     info.write_max = write.max;
     info.write_preferred = write.preferred;
-    info.directory_preferred =
-        std::clamp(wire.directory_preferred, kSmallestListing, kMaxTransfer);
+    info.directory_preferred = std::clamp(wire.directory_preferred, kSmallestListing, kMaxTransfer);
     info.max_file_size = wire.max_file_size;
     info.time_delta = wire.time_delta;
     info.has_links = wire.properties & kPropertyLinks;
@@ -216,7 +215,9 @@ core::Task<core::Result<ReadReply>> Client3::read(
          count > kMaxTransfer ? EINVAL : refuse(file.handle),
          rpc::Route::any(),
          count},
-        [&file, offset, count](Buffer out) { return encode_range(out, file.handle, offset, count); },
+        [&file, offset, count](Buffer out) {
+            return encode_range(out, file.handle, offset, count);
+        },
         [count](const core::Slice& results) { return decode_read(results, count); }
     );
 }
@@ -249,13 +250,18 @@ core::Task<core::Result<CommitReply>> Client3::commit(
     return call<CommitReply>(
         context,
         {Procedure::commit, refuse(file.handle)},
-        [&file, offset, count](Buffer out) { return encode_range(out, file.handle, offset, count); },
+        [&file, offset, count](Buffer out) {
+            return encode_range(out, file.handle, offset, count);
+        },
         [](const core::Slice& results) { return decode_commit(results.bytes()); }
     );
 }
 
 core::Task<core::Result<DirPage>> Client3::readdir(
-    const CallContext& context, const FileHandle& dir, const DirCursor& from, std::uint32_t max_bytes
+    const CallContext& context,
+    const FileHandle& dir,
+    const DirCursor& from,
+    std::uint32_t max_bytes
 ) {
     const auto bytes = std::clamp(max_bytes, kSmallestListing, kMaxTransfer);
     return call<DirPage>(
@@ -267,7 +273,10 @@ core::Task<core::Result<DirPage>> Client3::readdir(
 }
 
 core::Task<core::Result<DirPage>> Client3::readdirplus(
-    const CallContext& context, const FileHandle& dir, const DirCursor& from, std::uint32_t max_bytes
+    const CallContext& context,
+    const FileHandle& dir,
+    const DirCursor& from,
+    std::uint32_t max_bytes
 ) {
     const auto bytes = std::clamp(max_bytes, kSmallestListing, kMaxTransfer);
     return call<DirPage>(
@@ -315,7 +324,8 @@ core::Task<core::Result<PathConf>> Client3::pathconf(
     );
 }
 
-// ---- the client itself -----------------------------------------------------------------------------
+// ---- the client itself
+// -----------------------------------------------------------------------------
 
 ClientStatus Client3::status() const {
     const auto now = std::chrono::steady_clock::now();
@@ -343,7 +353,11 @@ ClientStatus Client3::status() const {
         const auto& s = statistics_[i];
         if (s.calls == 0) continue;
         status.procedures.push_back(
-            {std::string(to_string(static_cast<Procedure>(i))), s.calls, s.errors, s.total_us, s.max_us}
+            {std::string(to_string(static_cast<Procedure>(i))),
+             s.calls,
+             s.errors,
+             s.total_us,
+             s.max_us}
         );
     }
     return status;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Client3: nfs::Client for NFS version 3 over a Transport. Encodes, sends, decodes; waits out JUKEBOX; and
-// knows what the answer to a retransmitted call means. Owned by whoever mounted; reactor's thread only.
+// Client3: nfs::Client for NFS version 3 over a Transport. Encodes, sends, decodes; waits out
+// JUKEBOX; and knows what the answer to a retransmitted call means. Owned by whoever mounted;
+// reactor's thread only.
 #pragma once
+
+#include <array>
+#include <memory>
 
 #include "nfs/client.hpp"
 #include "nfs/mount.hpp"
@@ -10,9 +14,6 @@
 #include "nfs/v3/encode.hpp"
 #include "nfs/v3/procedure.hpp"
 #include "nfs/v3/replay.hpp"
-
-#include <array>
-#include <memory>
 
 namespace uidnfs::nfs::v3 {
 
@@ -68,9 +69,8 @@ public:
     core::Task<core::Result<AccessReply>> access(
         const CallContext&, const FileHandle&, AccessBits wanted
     ) override;
-    core::Task<core::Result<ReadlinkReply>> readlink(
-        const CallContext&, const FileHandle&
-    ) override;
+    core::Task<core::Result<ReadlinkReply>> readlink(const CallContext&, const FileHandle&)
+        override;
     core::Task<core::Result<OpenReply>> open(
         const CallContext&, const FileHandle&, AccessBits wanted
     ) override;
@@ -184,7 +184,10 @@ private:
     );
     /// REMOVE, RMDIR.
     core::Task<core::Result<Wcc>> unlink(
-        const CallContext& context, Procedure procedure, const FileHandle& dir, std::string_view name
+        const CallContext& context,
+        Procedure procedure,
+        const FileHandle& dir,
+        std::string_view name
     );
     /// LOOKUP with attributes, also where the server leaves them out.
     core::Task<core::Result<LookupReply>> look(

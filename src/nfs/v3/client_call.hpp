@@ -2,13 +2,13 @@
 // Client3::call(): the one way of every NFSv3 call, for the files that hold the procedures.
 #pragma once
 
+#include <cerrno>
+#include <utility>
+
 #include "nfs/rpc/status.hpp"
 #include "nfs/v3/client.hpp"
 #include "nfs/v3/jukebox.hpp"
 #include "nfs/v3/status.hpp"
-
-#include <cerrno>
-#include <utility>
 
 namespace uidnfs::nfs::v3 {
 
@@ -65,7 +65,8 @@ core::Task<core::Result<T>> Client3::call(
         }
         account(shape.procedure, begun_at, result.error());
         if (result || !is_status(result.error(), Status::jukebox)) co_return result;
-        // A new xid each time: the server would take the old one for a retransmission and say the same.
+        // A new xid each time: the server would take the old one for a retransmission and say the
+        // same.
         rpc::Transport::Pause pause(*transport_, delay.next());
         co_await pause;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Client3: the procedures that look up, make, move and remove names. Those that change a directory go over
-// one connection for it, so that a retransmission meets the request cache that knows the original.
+// Client3: the procedures that look up, make, move and remove names. Those that change a directory
+// go over one connection for it, so that a retransmission meets the request cache that knows the
+// original.
 #include "nfs/v3/client.hpp"
 #include "nfs/v3/client_call.hpp"
 
@@ -76,7 +77,10 @@ core::Task<core::Result<CreateReply>> Client3::create(
 }
 
 core::Task<core::Result<CreateReply>> Client3::mkdir(
-    const CallContext& context, const FileHandle& dir, std::string_view name, const SetAttr& attributes
+    const CallContext& context,
+    const FileHandle& dir,
+    std::string_view name,
+    const SetAttr& attributes
 ) {
     return make(
         context,

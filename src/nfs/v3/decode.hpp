@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Results of NFSv3 calls, read from bytes that a server sent. Pure. Each gives what RFC 1813 section 3.3
-// says, the server's error (ErrorSource::nfs), or EIO from ErrorSource::protocol for anything that the
-// protocol does not allow: lengths that do not fit, more data than was asked for, names with '/' or NUL.
+// Results of NFSv3 calls, read from bytes that a server sent. Pure. Each gives what RFC 1813
+// section 3.3 says, the server's error (ErrorSource::nfs), or EIO from ErrorSource::protocol for
+// anything that the protocol does not allow: lengths that do not fit, more data than was asked for,
+// names with '/' or NUL.
 #pragma once
+
+#include <cstdint>
+#include <span>
 
 #include "core/buffer.hpp"
 #include "core/error.hpp"
 #include "nfs/client.hpp"
 #include "nfs/xdr_reader.hpp"
-
-#include <cstdint>
-#include <span>
 
 namespace uidnfs::nfs::v3 {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/v3/encode.hpp"
 
-#include <nfsc/libnfs-zdr.h>
 #include <nfsc/libnfs-raw-nfs.h>
+#include <nfsc/libnfs-zdr.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -11,8 +11,8 @@
 namespace uidnfs::nfs::v3 {
 namespace {
 
-/// A ZDR stream that writes. A failure would be a defect of ours, since everything has been checked and
-/// the room is enough.
+/// A ZDR stream that writes. A failure would be a defect of ours, since everything has been checked
+/// and the room is enough.
 class Encoder {
 public:
     explicit Encoder(Buffer out) {
@@ -49,8 +49,7 @@ public:
     Encoder& handle(const FileHandle& handle) {
         nfs_fh3 fh{};
         fh.data.data_len = static_cast<u_int>(handle.bytes().size());
-        fh.data.data_val =
-            reinterpret_cast<char*>(const_cast<std::byte*>(handle.bytes().data()));
+        fh.data.data_val = reinterpret_cast<char*>(const_cast<std::byte*>(handle.bytes().data()));
         return put(&zdr_nfs_fh3, fh);
     }
     /// filename3 and nfspath3: bytes, so that no terminating zero is needed.

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arguments of NFSv3 calls as XDR, written by libnfs's codec into memory of the caller. Names, handles and
-// targets must have been checked: libnfs does not look at the end of its buffer for opaque data.
-// Each returns the number of bytes. REQUIRES: out holds argument_room() of them.
+// Arguments of NFSv3 calls as XDR, written by libnfs's codec into memory of the caller. Names,
+// handles and targets must have been checked: libnfs does not look at the end of its buffer for
+// opaque data. Each returns the number of bytes. REQUIRES: out holds argument_room() of them.
 #pragma once
-
-#include "nfs/types.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,11 +10,13 @@
 #include <span>
 #include <string_view>
 
+#include "nfs/types.hpp"
+
 namespace uidnfs::nfs::v3 {
 
-inline constexpr std::size_t kMaxHandleBytes = 64;   ///< NFS3_FHSIZE
-inline constexpr std::size_t kMaxNameBytes = 255;    ///< what every server can store
-inline constexpr std::size_t kMaxTargetBytes = 4096; ///< PATH_MAX
+inline constexpr std::size_t kMaxHandleBytes = 64;    ///< NFS3_FHSIZE
+inline constexpr std::size_t kMaxNameBytes = 255;     ///< what every server can store
+inline constexpr std::size_t kMaxTargetBytes = 4096;  ///< PATH_MAX
 
 /// Room for the arguments of any call, without the target of a SYMLINK.
 inline constexpr std::size_t kArgumentRoom = 1024;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JukeboxDelay: how long to wait before a call that the server put off (NFS3ERR_JUKEBOX, RFC 1813 2.6)
-// is made again. Pure.
+// JukeboxDelay: how long to wait before a call that the server put off (NFS3ERR_JUKEBOX, RFC
+// 1813 2.6) is made again. Pure.
 #pragma once
 
 #include <algorithm>

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replay: what the answer to a call means that the server may have executed twice, because its first
-// answer was lost with a connection and its duplicate request cache did not know the second. Pure.
+// Replay: what the answer to a call means that the server may have executed twice, because its
+// first answer was lost with a connection and its duplicate request cache did not know the second.
+// Pure.
 #pragma once
+
+#include <cstdint>
+#include <optional>
 
 #include "core/error.hpp"
 #include "nfs/rpc/reply.hpp"
 #include "nfs/types.hpp"
 #include "nfs/v3/procedure.hpp"
-
-#include <cstdint>
-#include <optional>
 
 namespace uidnfs::nfs::v3 {
 
@@ -19,9 +20,9 @@ enum class Replay : std::uint8_t {
     look,         ///< LOOKUP the name and ask matches()
 };
 
-/// REMOVE and RMDIR that find nothing have removed it before; MKDIR, SYMLINK, MKNOD, LINK and a guarded
-/// CREATE that find the name, and a RENAME that does not, may have been executed before. An exclusive
-/// CREATE needs no help: the server knows its verifier. An unchecked one cannot fail so.
+/// REMOVE and RMDIR that find nothing have removed it before; MKDIR, SYMLINK, MKNOD, LINK and a
+/// guarded CREATE that find the name, and a RENAME that does not, may have been executed before. An
+/// exclusive CREATE needs no help: the server knows its verifier. An unchecked one cannot fail so.
 Replay interpret(
     Procedure procedure, rpc::Transmission transmission, const core::Error& error
 ) noexcept;

@@ -2,10 +2,10 @@
 // nfsstat3 (RFC 1813 section 2.6) and its errno. Pure.
 #pragma once
 
-#include "core/error.hpp"
-
 #include <cstdint>
 #include <optional>
+
+#include "core/error.hpp"
 
 namespace uidnfs::nfs::v3 {
 
@@ -45,9 +45,9 @@ enum class Status : std::uint32_t {
 std::optional<Status> to_status(std::uint32_t wire) noexcept;
 
 /// The errno for an application, 0 for ok. Choices that are ours: BADHANDLE is ESTALE (what the
-/// application can do is the same), NOT_SYNC is EBUSY (the object changed under the guard), BAD_COOKIE
-/// and BADTYPE are EINVAL, SERVERFAULT and REMOTE are EIO, JUKEBOX is EAGAIN, which the client never
-/// passes on: it waits and asks again.
+/// application can do is the same), NOT_SYNC is EBUSY (the object changed under the guard),
+/// BAD_COOKIE and BADTYPE are EINVAL, SERVERFAULT and REMOTE are EIO, JUKEBOX is EAGAIN, which the
+/// client never passes on: it waits and asks again.
 int to_errno(Status status) noexcept;
 
 /// For what stands in a reply; a status that is unknown is EIO from the protocol.

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file that is removed or replaced while open lives on under a silly name until its last close.
+#include "fs/fixture.hpp"
+
+namespace uidnfs::test {
+namespace {
+
+class SillyRename : public FsTest {
+protected:
+    /// Names on the server that begin with ".nfs".
+    std::vector<std::string> silly_names(std::string_view directory = "/") {
+        std::vector<std::string> out;
+        for (const auto& name : server.names(directory)) {
+            if (name.starts_with(".nfs")) out.push_back(name);
+        }
+        return out;
+    }
+};
+
+TEST_F(SillyRename, unlinked_file_stays_readable_and_writable) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "before");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    EXPECT_FALSE(server.exists("/a"));
+    EXPECT_FALSE(m.exists("/a"));
+    m.write_at(file, 6, " after");
+    EXPECT_EQ(m.read_all(file), "before after");
+    EXPECT_EQ(silly_names().size(), 1u);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+TEST_F(SillyRename, fstat_shows_no_links) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 0u);
+    m.close_file(file);
+}
+
+TEST_F(SillyRename, fstat_shows_the_other_links) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    EXPECT_EQ(m.link_path("/a", "/b"), 0);
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 1u);
+    EXPECT_EQ(m.stat_of("/b").st_nlink, 1u);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+    EXPECT_TRUE(server.exists("/b"));
+}
+
+TEST_F(SillyRename, file_with_two_names_removed_under_both) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "x");
+    EXPECT_EQ(m.link_path("/a", "/b"), 0);
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    EXPECT_EQ(m.remove_file("/b"), 0);
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 0u);
+    EXPECT_EQ(m.read_all(file), "x");
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_TRUE(server.names("/").empty());
+}
+
+TEST_F(SillyRename, name_goes_with_the_last_of_several_opens) {
+    auto& m = mount();
+    const auto first = m.create_file("/a");
+    const auto other = m.open_file("/a");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    m.close_file(first);
+    EXPECT_EQ(silly_names().size(), 1u);
+    m.close_file(other);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+TEST_F(SillyRename, unsent_bytes_of_an_unlinked_file_do_not_delay_the_end) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "unsent");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    m.release_file(file);  // killed: no flush
+    world.serve_until([&] { return silly_names().empty(); });
+    m.drain();
+    EXPECT_TRUE(server.names("/").empty());
+}
+
+TEST_F(SillyRename, rename_over_an_open_file_keeps_it_readable) {
+    auto& m = mount();
+    m.make_file("/old", "old content");
+    m.make_file("/new", "new content");
+    const auto file = m.open_file("/old", O_RDONLY);
+    EXPECT_EQ(m.rename_path("/new", "/old"), 0);
+    EXPECT_EQ(m.read_all(file), "old content");
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 0u);
+    EXPECT_EQ(m.content_of("/old"), "new content");
+    EXPECT_EQ(silly_names().size(), 1u);
+    m.close_file(file);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+TEST_F(SillyRename, failed_rename_over_an_open_file_leaves_the_target) {
+    auto& m = mount();
+    m.make_file("/old", "old");
+    m.make_file("/new", "new");
+    const auto file = m.open_file("/old", O_RDONLY);
+    server.inject(
+        {.procedure = Procedure::rename,
+         .when = [](const Call& call) { return call.name == "new"; },
+         .fail = Status::io}
+    );
+    EXPECT_EQ(m.rename_path("/new", "/old"), EIO);
+    EXPECT_EQ(server.names("/"), (std::vector<std::string>{"new", "old"}));
+    EXPECT_EQ(m.content_of("/old"), "old");
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 1u);
+    m.close_file(file);
+    EXPECT_TRUE(server.exists("/old"));
+}
+
+TEST_F(SillyRename, renamed_open_file_is_not_silly) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    EXPECT_EQ(m.rename_path("/a", "/b"), 0);
+    EXPECT_TRUE(silly_names().empty());
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 1u);
+    m.close_file(file);
+    EXPECT_TRUE(server.exists("/b"));
+}
+
+TEST_F(SillyRename, name_that_is_taken_is_not_overwritten) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "a");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    const auto first = silly_names();
+    ASSERT_EQ(first.size(), 1u);
+    // Every candidate that is tried next is taken by somebody.
+    auto taken = first[0];
+    for (int i = 0; i < 3; ++i) {
+        auto& digit = taken.back();
+        digit = digit == 'f' ? '0' : digit == '9' ? 'a' : static_cast<char>(digit + 1);
+        server.put_file("/" + taken, "theirs");
+    }
+    const auto other = m.create_file("/b");
+    m.write_at(other, 0, "b");
+    EXPECT_EQ(m.remove_file("/b"), 0);
+    EXPECT_EQ(m.read_all(other), "b");
+    m.close_file(file);
+    m.close_file(other);
+    ASSERT_EQ(silly_names().size(), 3u);
+    for (const auto& name : silly_names()) EXPECT_EQ(server.content("/" + name), "theirs");
+}
+
+TEST_F(SillyRename, rmdir_of_a_directory_with_a_silly_name_is_not_empty) {
+    auto& m = mount();
+    m.make_dir("/d");
+    const auto file = m.create_file("/d/a");
+    EXPECT_EQ(m.remove_file("/d/a"), 0);
+    EXPECT_EQ(m.remove_dir("/d"), ENOTEMPTY);
+    m.close_file(file);
+    EXPECT_EQ(m.remove_dir("/d"), 0);
+}
+
+TEST_F(SillyRename, name_is_found_in_a_directory_that_moved) {
+    auto& m = mount();
+    m.make_dir("/d");
+    const auto file = m.create_file("/d/a");
+    EXPECT_EQ(m.remove_file("/d/a"), 0);
+    EXPECT_EQ(m.rename_path("/d", "/e"), 0);
+    m.close_file(file);
+    EXPECT_TRUE(server.names("/e").empty());
+}
+
+TEST_F(SillyRename, closed_files_are_removed_at_once) {
+    auto& m = mount();
+    m.make_file("/a", "x");
+    server.clear_calls();
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    EXPECT_EQ(count(Procedure::rename), 0u);
+    EXPECT_EQ(count(Procedure::remove), 1u);
+}
+
+TEST_F(SillyRename, unlink_without_permission_leaves_the_file) {
+    server.put_directory("/d", 0755);
+    server.put_file("/d/a", "x");
+    auto& m = mount();
+    const auto file = m.open_file("/d/a", O_RDONLY);
+    server.set_mode("/d", 0555);
+    EXPECT_EQ(m.remove_file("/d/a"), EACCES);
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 1u);
+    EXPECT_EQ(m.read_all(file), "x");
+    m.close_file(file);
+    EXPECT_TRUE(server.exists("/d/a"));
+}
+
+TEST_F(SillyRename, unlink_and_last_close_at_the_same_time) {
+    client_options.travel.most_rounds = 6;
+    auto& m = mount();
+    for (std::uint64_t seed = 1; seed < 30; ++seed) {
+        client_options.travel.seed = seed;
+        const auto name = "a" + std::to_string(seed);
+        const auto file = m.create_file("/" + name);
+        const auto unlink = [&]() -> core::Task<int> {
+            co_return errno_of(co_await m.fs().unlink(m.caller, fs::kRootId, name));
+        };
+        const auto release = [&]() -> core::Task<int> {
+            co_await m.fs().release(file.open);
+            co_return 0;
+        };
+        std::vector<core::Task<int>> tasks;
+        tasks.push_back(unlink());
+        tasks.push_back(release());
+        for (const int code : world.run_all(std::move(tasks))) EXPECT_EQ(code, 0);
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+        EXPECT_TRUE(server.names("/").empty()) << "seed " << seed;
+    }
+}
+
+TEST_F(SillyRename, name_of_a_killed_worker_is_cleaned_up_by_the_next) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    ASSERT_EQ(silly_names().size(), 1u);
+    m.kill_and_restart();
+    m.release_file(file);  // the kernel's open file outlived the worker
+    world.serve_until([&] { return m.client().in_flight() == 0; });
+    EXPECT_TRUE(silly_names().empty());
+}
+
+}  // namespace
+}  // namespace uidnfs::test

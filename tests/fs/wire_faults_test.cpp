@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: Apache-2.0
+// What networks and servers do to the client: connections that end anywhere, answers that are late, lost,
+// twice, alien or broken, servers that are silent or come back. The application must not notice, unless
+// it asked to be told (soft).
+#include "fs/wire_fixture.hpp"
+
+#include "core/arena.hpp"
+#include "fs/filesystem.hpp"
+
+#include <sys/stat.h>
+
+#include <functional>
+#include <set>
+
+namespace uidnfs::test {
+namespace {
+
+using namespace nfs;
+using namespace std::chrono_literals;
+using Kind = WireFault::Kind;
+
+class WireFaults : public WireFsTest {
+protected:
+    using Clock = std::chrono::steady_clock;
+    using Done = core::Result<std::size_t>;
+
+    void SetUp() override {
+        WireFsTest::SetUp();
+        server.put_file("/a", data_);
+    }
+    std::string read_all() { return read("/a", 0, static_cast<std::uint32_t>(data_.size())); }
+
+    /// Both transmissions of the only call of a procedure: one xid, one source port, two connections.
+    void expect_replayed(Procedure procedure) {
+        const auto calls = wire(procedure);
+        ASSERT_EQ(calls.size(), 2u);
+        EXPECT_EQ(calls[0].xid, calls[1].xid);
+        EXPECT_EQ(calls[0].port, calls[1].port);
+        EXPECT_NE(calls[0].connection, calls[1].connection);
+    }
+    /// After `time` of the reactor's.
+    core::Task<Done> later(std::chrono::milliseconds time, std::function<void()> work) {
+        co_await world.reactor.sleep_for(time);
+        work();
+        co_return Done(std::size_t{0});
+    }
+    core::Task<Done> read_as_code(std::string& got) {
+        auto reading = client().read(context, file_, 0, static_cast<std::uint32_t>(data_.size()));
+        const auto reply = co_await reading;
+        if (!reply) co_return reply.error();
+        got = text_of(reply->data);
+        co_return Done(std::size_t{0});
+    }
+
+    const std::string data_ = pattern(100'000);
+    OpenRef file_;
+    const Verifier no_verifier_{};
+};
+
+TEST_F(WireFaults, connection_ends_within_a_reply) {
+    for (const auto source : {SourcePort::any, SourcePort::reserved}) {
+        for (const auto ending : {Ending::fin, Ending::reset}) {
+            for (const std::uint32_t bytes : {0u, 2u, 4u, 27u, 130u, 50'000u, 100'100u}) {
+                unmount();
+                parameters.source_port = source;
+                client();
+                const auto before = wire(Procedure::read).size();
+                peer.inject({.kind = Kind::cut_reply, .procedure = Procedure::read, .bytes = bytes, .ending = ending});
+                EXPECT_TRUE(read_all() == data_) << bytes;
+                const auto calls = wire(Procedure::read);
+                ASSERT_EQ(calls.size(), before + 2) << bytes;
+                const auto& first = calls[before];
+                const auto& second = calls[before + 1];
+                EXPECT_EQ(first.xid, second.xid);
+                EXPECT_EQ(first.port, second.port);
+                EXPECT_NE(first.connection, second.connection);
+                EXPECT_EQ(second.seen, WireCall::Seen::again);
+            }
+        }
+    }
+}
+
+TEST_F(WireFaults, connection_ends_with_many_calls_under_way) {
+    const auto big = pattern(4 << 20, 3);
+    server.put_file("/big", big);
+    server.put_file("/new", "");
+    client();
+    peer.inject({.kind = Kind::cut_reply, .procedure = Procedure::read, .bytes = 30'000, .skip = 5, .times = 3});
+    peer.inject({.kind = Kind::drop_call, .procedure = Procedure::write, .ending = Ending::reset, .skip = 4, .times = 2});
+    const OpenRef source{server.handle("/big")};
+    const OpenRef target{server.handle("/new")};
+    constexpr std::size_t kPiece = 65536;
+    const auto copy = [&](std::uint64_t at) -> core::Task<Done> {
+        auto reading = client().read(context, source, at, kPiece);
+        auto got = co_await reading;
+        if (!got) co_return got.error();
+        const std::vector<core::Slice> slices{got->data};
+        auto writing = client().write(context, target, at, slices, Stability::file_sync);
+        const auto written = co_await writing;
+        if (!written) co_return written.error();
+        co_return Done(std::size_t{kPiece - written->count});
+    };
+    std::vector<core::Task<Done>> tasks;
+    for (std::uint64_t at = 0; at < big.size(); at += kPiece) tasks.push_back(copy(at));
+    for (const auto& done : world.run_all(std::move(tasks))) {
+        ASSERT_TRUE(done) << core::to_string(done.error());
+        EXPECT_EQ(*done, 0u);
+    }
+    EXPECT_TRUE(server.content("/new") == big);
+    EXPECT_GE(client().status().reconnects, 2u);
+}
+
+TEST_F(WireFaults, replies_out_of_order) {
+    constexpr std::uint32_t kFiles = 4;
+    for (std::uint32_t i = 0; i < kFiles; ++i) server.put_file("/f" + std::to_string(i), pattern(20'000 + i, i));
+    client();
+    peer.inject({.kind = Kind::hold_reply, .procedure = Procedure::read, .bytes = 2});
+    peer.inject({.kind = Kind::hold_reply, .procedure = Procedure::read, .bytes = 1});
+    std::vector<OpenRef> files;
+    for (std::uint32_t i = 0; i < kFiles; ++i) files.push_back({server.handle("/f" + std::to_string(i))});
+    std::vector<core::Task<core::Result<ReadReply>>> tasks;
+    for (const auto& file : files) tasks.push_back(client().read(context, file, 0, 65536));
+    const auto replies = world.run_all(std::move(tasks));
+    for (std::uint32_t i = 0; i < kFiles; ++i) {
+        ASSERT_TRUE(replies[i]);
+        EXPECT_TRUE(text_of(replies[i]->data) == pattern(20'000 + i, i)) << i;
+    }
+    EXPECT_EQ(wire(Procedure::read).size(), kFiles);
+}
+
+TEST_F(WireFaults, answers_to_nobody_and_answers_twice_are_ignored) {
+    client();
+    const auto made = peer.connections_made();
+    peer.inject({.kind = Kind::stranger_first, .times = 3});
+    peer.inject({.kind = Kind::reply_twice, .times = 3});
+    for (int i = 0; i < 7; ++i) EXPECT_TRUE(read_all() == data_);
+    EXPECT_EQ(peer.connections_made(), made);
+    EXPECT_EQ(wire(Procedure::read).size(), 7u);
+}
+
+TEST_F(WireFaults, broken_streams_are_left_and_the_call_is_made_again) {
+    client();
+    const std::vector<WireFault> faults{
+        {.kind = Kind::oversized, .procedure = Procedure::getattr, .bytes = 0x7fff'ffff},
+        {.kind = Kind::oversized, .procedure = Procedure::getattr, .bytes = (1 << 20) + 9000},
+        {.kind = Kind::call_instead, .procedure = Procedure::getattr},
+        {.kind = Kind::endless_fragments, .procedure = Procedure::getattr, .bytes = 2 << 20},
+    };
+    for (const auto& fault : faults) {
+        const auto made = peer.connections_made();
+        const auto before = wire(Procedure::getattr).size();
+        peer.inject(fault);
+        EXPECT_EQ(good(client().getattr(context, server.handle("/a"))), server.attr("/a"));
+        EXPECT_EQ(peer.connections_made(), made + 1) << static_cast<int>(fault.kind);
+        const auto calls = wire(Procedure::getattr);
+        ASSERT_EQ(calls.size(), before + 2);
+        EXPECT_EQ(calls[before].xid, calls[before + 1].xid);
+    }
+}
+
+TEST_F(WireFaults, broken_results_are_an_error_of_one_call) {
+    client();
+    const auto made = peer.connections_made();
+    peer.inject({.kind = Kind::truncated, .procedure = Procedure::read, .bytes = 60});
+    EXPECT_EQ(code(client().read(context, {server.handle("/a")}, 0, 1000)), EIO);
+    for (const std::uint32_t status : {1u, 2u, 3u, 4u, 5u}) {
+        peer.inject({.kind = Kind::accept_status, .procedure = Procedure::read, .bytes = status});
+        EXPECT_NE(code(client().read(context, {server.handle("/a")}, 0, 1000)), 0) << status;
+    }
+    peer.inject({.kind = Kind::auth_error, .procedure = Procedure::read, .bytes = 5});
+    EXPECT_EQ(code(client().read(context, {server.handle("/a")}, 0, 1000)), EACCES);
+    EXPECT_TRUE(read_all() == data_);
+    EXPECT_EQ(peer.connections_made(), made);
+}
+
+TEST_F(WireFaults, fragments_and_tiny_writes) {
+    const std::vector<Framing> framings{{7, 0}, {1000, 0}, {0, 3}, {0, 1460}, {16384, 1001}, {5, 2}};
+    for (const auto& framing : framings) {
+        unmount();
+        peer.set_framing(framing);
+        server.put_file("/b", "");
+        const std::uint32_t bytes = framing.write_bytes > 0 && framing.write_bytes < 10 ? 2000 : 90'000;
+        EXPECT_TRUE(read("/a", 5, bytes) == data_.substr(5, bytes)) << framing.fragment_bytes;
+        EXPECT_EQ(write("/b", 0, data_).count, data_.size());
+        EXPECT_TRUE(server.content("/b") == data_);
+        EXPECT_EQ(good(client().lookup(context, client().root(), "a")).attr, server.attr("/a"));
+        EXPECT_EQ(peer.connections_open(), 1u);
+    }
+    EXPECT_EQ(client().status().reconnects, 0u);
+}
+
+/// Names that were changed although nobody heard of it, with and without the server's duplicate cache.
+class LostReplies : public WireFaults, public ::testing::WithParamInterface<DuplicateCache> {
+protected:
+    void SetUp() override {
+        WireFaults::SetUp();
+        client();
+        peer.set_duplicates(GetParam());
+    }
+    void lose(Procedure procedure) {
+        peer.inject({.kind = Kind::drop_reply, .procedure = procedure, .ending = Ending::reset});
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    , LostReplies, ::testing::Values(DuplicateCache::on, DuplicateCache::off), [](const auto& info) {
+        return info.param == DuplicateCache::on ? "with_cache" : "without_cache";
+    }
+);
+
+TEST_P(LostReplies, remove_and_rmdir) {
+    server.put_directory("/d");
+    lose(Procedure::remove);
+    EXPECT_EQ(code(client().remove(context, client().root(), "a")), 0);
+    expect_replayed(Procedure::remove);
+    lose(Procedure::rmdir);
+    EXPECT_EQ(code(client().rmdir(context, client().root(), "d")), 0);
+    expect_replayed(Procedure::rmdir);
+    EXPECT_TRUE(server.names("/").empty());
+    EXPECT_EQ(peer.replayed(), GetParam() == DuplicateCache::on ? 2u : 0u);
+}
+
+TEST_P(LostReplies, mkdir_symlink_mknod) {
+    const auto& root = client().root();
+    lose(Procedure::mkdir);
+    const auto directory = good(client().mkdir(context, root, "d", {}));
+    EXPECT_EQ(directory.handle, server.handle("/d"));
+    expect_replayed(Procedure::mkdir);
+    lose(Procedure::symlink);
+    const auto link = good(client().symlink(context, root, "s", "target", {}));
+    EXPECT_EQ(link.handle, server.handle("/s"));
+    expect_replayed(Procedure::symlink);
+    lose(Procedure::mknod);
+    const auto fifo = good(client().mknod(context, root, "f", FileType::fifo, 0, 0, {}));
+    EXPECT_EQ(fifo.handle, server.handle("/f"));
+    expect_replayed(Procedure::mknod);
+}
+
+TEST_P(LostReplies, create) {
+    const auto& root = client().root();
+    const Verifier verifier{std::byte{42}};
+    std::size_t done = 0;
+    for (const auto how : {CreateHow::unchecked, CreateHow::guarded, CreateHow::exclusive}) {
+        lose(Procedure::create);
+        const auto name = "c" + std::to_string(done);
+        const auto made = good(client().create(context, root, name, how, {}, verifier));
+        EXPECT_EQ(made.handle, server.handle("/" + name));
+        const auto calls = wire(Procedure::create);
+        ASSERT_EQ(calls.size(), 2 * ++done);
+        EXPECT_EQ(calls[2 * done - 2].xid, calls[2 * done - 1].xid);
+        EXPECT_EQ(calls[2 * done - 2].port, calls[2 * done - 1].port);
+    }
+}
+
+TEST_P(LostReplies, rename_and_link) {
+    const auto& root = client().root();
+    lose(Procedure::rename);
+    EXPECT_EQ(code(client().rename(context, root, "a", root, "b")), 0);
+    expect_replayed(Procedure::rename);
+    EXPECT_TRUE(server.content("/b") == data_);
+    lose(Procedure::link);
+    EXPECT_EQ(code(client().link(context, server.handle("/b"), root, "l")), 0);
+    expect_replayed(Procedure::link);
+    EXPECT_EQ(server.names("/"), (std::vector<std::string>{"b", "l"}));
+}
+
+TEST_P(LostReplies, refusals_that_are_true_stay_refusals) {
+    const auto& root = client().root();
+    const auto lose_call = [&](Procedure procedure) {
+        peer.inject({.kind = Kind::drop_call, .procedure = procedure});
+    };
+    lose_call(Procedure::mkdir);
+    EXPECT_EQ(code(client().mkdir(context, root, "a", {})), EEXIST);
+    lose_call(Procedure::rename);
+    EXPECT_EQ(code(client().rename(context, root, "none", root, "new")), ENOENT);
+    server.put_file("/other", "not a link to a");
+    lose_call(Procedure::link);
+    EXPECT_EQ(code(client().link(context, server.handle("/a"), root, "other")), EEXIST);
+    EXPECT_EQ(code(client().remove(context, root, "none")), ENOENT);
+    EXPECT_EQ(code(client().mkdir(context, root, "other", {})), EEXIST);
+}
+
+TEST_F(WireFaults, jukebox_is_asked_again_with_another_xid) {
+    client();
+    server.inject({.procedure = Procedure::read, .times = 2, .fail = Status::jukebox});
+    server.inject({.procedure = Procedure::remove, .fail = Status::jukebox});
+    const auto begun_at = Clock::now();
+    EXPECT_TRUE(read_all() == data_);
+    EXPECT_GE(Clock::now() - begun_at, 290ms);
+    EXPECT_EQ(code(client().remove(context, client().root(), "a")), 0);
+    std::set<std::uint32_t> xids;
+    for (const auto& call : wire(Procedure::read)) xids.insert(call.xid);
+    EXPECT_EQ(xids.size(), 3u);
+    EXPECT_EQ(wire(Procedure::remove).size(), 2u);
+    EXPECT_FALSE(server.exists("/a"));
+}
+
+TEST_F(WireFaults, soft_mounts_give_up_in_time) {
+    parameters.timeo = 2;
+    parameters.retrans = 1;
+    for (const auto recovery : {Recovery::soft, Recovery::softerr}) {
+        for (const auto hearing : {Hearing::answers_nothing, Hearing::hears_nothing}) {
+            unmount();
+            parameters.recovery = recovery;
+            client();
+            peer.set_hearing(hearing);
+            const auto begun_at = Clock::now();
+            const int expected = recovery == Recovery::soft ? EIO : ETIMEDOUT;
+            EXPECT_EQ(code(client().getattr(context, server.handle("/a"))), expected);
+            const auto took = Clock::now() - begun_at;
+            EXPECT_GE(took, 350ms);
+            EXPECT_LT(took, 2s);
+            peer.set_hearing(Hearing::normal);
+            EXPECT_EQ(code(client().getattr(context, server.handle("/a"))), 0);
+        }
+    }
+}
+
+TEST_F(WireFaults, soft_writes_into_a_full_window_give_up_in_time) {
+    parameters.timeo = 2;
+    parameters.retrans = 1;
+    parameters.recovery = Recovery::soft;
+    client();
+    peer.set_hearing(Hearing::hears_nothing);
+    const auto big = pattern(1 << 20);
+    const std::vector<core::Slice> slices{HeapBytes::slice(big)};
+    const OpenRef file{server.handle("/a")};
+    std::vector<core::Task<core::Result<WriteReply>>> tasks;
+    for (std::uint64_t i = 0; i < 32; ++i) {
+        tasks.push_back(client().write(context, file, i << 20, slices, Stability::unstable));
+    }
+    const auto begun_at = Clock::now();
+    for (const auto& reply : world.run_all(std::move(tasks))) EXPECT_EQ(errno_of(reply), EIO);
+    EXPECT_LT(Clock::now() - begun_at, 5s);
+    peer.set_hearing(Hearing::normal);
+    EXPECT_EQ(write("/a", 0, "after").count, 5u);
+}
+
+TEST_F(WireFaults, hard_mounts_wait_for_a_silent_server) {
+    parameters.timeo = 2;
+    client();
+    file_ = {server.handle("/a")};
+    peer.set_hearing(Hearing::answers_nothing);
+    std::string got;
+    std::vector<core::Task<Done>> tasks;
+    tasks.push_back(read_as_code(got));
+    tasks.push_back(later(900ms, [&] { peer.set_hearing(Hearing::normal); }));
+    const auto begun_at = Clock::now();
+    for (const auto& done : world.run_all(std::move(tasks))) EXPECT_EQ(errno_of(done), 0);
+    EXPECT_GE(Clock::now() - begun_at, 900ms);
+    EXPECT_TRUE(got == data_);
+    std::set<std::uint32_t> xids;
+    for (const auto& call : wire(Procedure::read)) xids.insert(call.xid);
+    EXPECT_EQ(xids.size(), 1u);
+    EXPECT_GE(wire(Procedure::read).size(), 2u);
+}
+
+TEST_F(WireFaults, hard_mounts_wait_for_a_server_that_restarts) {
+    client();
+    file_ = {server.handle("/a")};
+    peer.set_listening(Listening::no);
+    peer.drop_connections(Ending::reset);
+    std::string got;
+    std::vector<core::Task<Done>> tasks;
+    tasks.push_back(read_as_code(got));
+    tasks.push_back(later(400ms, [&] { peer.set_listening(Listening::yes); }));
+    for (const auto& done : world.run_all(std::move(tasks))) EXPECT_EQ(errno_of(done), 0);
+    EXPECT_TRUE(got == data_);
+}
+
+TEST_F(WireFaults, answer_lost_on_a_living_connection) {
+    parameters.timeo = 2;
+    client();
+    peer.inject({.kind = Kind::lose_reply, .procedure = Procedure::mkdir});
+    EXPECT_EQ(code(client().mkdir(context, client().root(), "d", {})), 0);
+    peer.inject({.kind = Kind::silence, .procedure = Procedure::rmdir});
+    EXPECT_EQ(code(client().rmdir(context, client().root(), "d")), 0);
+    for (const auto procedure : {Procedure::mkdir, Procedure::rmdir}) {
+        const auto calls = wire(procedure);
+        ASSERT_GE(calls.size(), 2u);
+        for (const auto& call : calls) {
+            EXPECT_EQ(call.xid, calls[0].xid);
+            EXPECT_EQ(call.port, calls[0].port);
+        }
+    }
+    EXPECT_FALSE(server.exists("/d"));
+}
+
+TEST_F(WireFaults, shutdown_ends_what_waits) {
+    client();
+    file_ = {server.handle("/a")};
+    peer.set_hearing(Hearing::answers_nothing);
+    std::string got;
+    const auto end = [&]() -> core::Task<Done> {
+        co_await world.reactor.sleep_for(50ms);
+        peer.set_hearing(Hearing::normal);
+        auto ending = shut_down();
+        co_await ending;
+        co_return Done(std::size_t{0});
+    };
+    std::vector<core::Task<Done>> tasks;
+    tasks.push_back(read_as_code(got));
+    tasks.push_back(end());
+    const auto done = world.run_all(std::move(tasks));
+    EXPECT_EQ(errno_of(done[0]), ECONNABORTED);
+    EXPECT_EQ(peer.mount_calls().back(), "UMNT /export");
+}
+
+/// File semantics over TCP: what an application wrote survives the server's crash.
+class WireCrash : public WireFaults {
+protected:
+    void SetUp() override {
+        WireFaults::SetUp();
+        auto arena = core::Arena::create(fs::Filesystem::arena_regions());
+        if (!arena) throw std::runtime_error(core::to_string(arena.error()));
+        arena_ = std::make_unique<core::Arena>(std::move(*arena));
+        auto& over = client();
+        auto options = default_options();
+        options.credential = credential;
+        fs_ = std::make_unique<fs::Filesystem>(
+            fs::Filesystem::Deps{world.reactor, over, *arena_, world.clock, invalidated_},
+            options,
+            root_attr
+        );
+        caller_.uid = mapper::ClientUid(kAppUid);
+        caller_.gid = mapper::ClientGid(kAppGid);
+        caller_.tid = 1;
+    }
+    void TearDown() override {
+        server.forget_faults();
+        EXPECT_TRUE(world.run(fs_->drain(Clock::now() + 10s)).empty());
+        world.run(shut_down());
+        fs_.reset();
+        WireFaults::TearDown();
+    }
+    /// create, write in pieces, close; then the server crashes once more.
+    void write_file(std::string_view name, std::string_view data, std::size_t piece) {
+        auto made = good(fs_->create(
+            caller_, fs::kRootId, std::string(name), S_IFREG | 0644, O_RDWR | O_CREAT
+        ));
+        for (std::size_t at = 0; at < data.size(); at += piece) {
+            const auto part = data.substr(at, piece);
+            const auto written = good(fs_->write(
+                made.open.open, at, HeapBytes::slice(part), fs::WriteOrigin::application
+            ));
+            ASSERT_EQ(written, part.size());
+        }
+        EXPECT_EQ(code(fs_->flush(made.open.open)), 0);
+        world.run(fs_->release(made.open.open));
+        peer.crash();
+        EXPECT_TRUE(server.content("/" + std::string(name)) == data) << name;
+    }
+
+    std::unique_ptr<core::Arena> arena_;
+    InvalidatorRecorder invalidated_;
+    std::unique_ptr<fs::Filesystem> fs_;
+    fs::Caller caller_;
+};
+
+TEST_F(WireCrash, during_writes) {
+    const auto data = pattern(12 << 20, 5);
+    for (const unsigned skip : {0u, 1u, 3u, 7u}) {
+        server.inject({.procedure = Procedure::write, .skip = skip, .before = [&] { peer.crash(); }});
+        write_file("w" + std::to_string(skip), data, 131072);
+        server.forget_faults();
+    }
+    EXPECT_GE(client().status().reconnects, 4u);
+}
+
+TEST_F(WireCrash, before_commits) {
+    const auto data = pattern(3 << 20, 6);
+    server.inject({.procedure = Procedure::commit, .times = 3, .before = [&] { peer.crash(); }});
+    write_file("c", data, 65536);
+    EXPECT_GE(wire(Procedure::commit).size(), 4u);
+}
+
+TEST_F(WireCrash, connections_that_keep_ending) {
+    const auto data = pattern(8 << 20, 7);
+    peer.inject({.kind = Kind::drop_reply, .procedure = Procedure::write, .ending = Ending::reset, .skip = 1, .times = 3});
+    peer.inject({.kind = Kind::drop_call, .procedure = Procedure::commit});
+    peer.inject({.kind = Kind::drop_reply, .procedure = Procedure::create, .ending = Ending::fin});
+    write_file("k", data, 100'000);
+}
+
+}  // namespace
+}  // namespace uidnfs::test

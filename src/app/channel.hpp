@@ -3,14 +3,14 @@
 // Owned by one thread. It never blocks in sending: a peer that does not read loses the message.
 #pragma once
 
-#include <span>
-#include <utility>
-#include <vector>
-
 #include "app/message.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
+
+#include <span>
+#include <utility>
+#include <vector>
 
 namespace uidnfs::app {
 

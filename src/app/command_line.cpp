@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/command_line.hpp"
 
+#include "app/text.hpp"
+#include "config/help.hpp"
+#include "config/option_table.hpp"
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "app/text.hpp"
-#include "config/help.hpp"
-#include "config/option_table.hpp"
 
 namespace uidnfs::app {
 namespace {

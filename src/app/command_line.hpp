@@ -3,14 +3,14 @@
 // Options of a mount are left as they were written; the option table (config) reads them.
 #pragma once
 
+#include "app/spec.hpp"
+#include "config/mount_options.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
-
-#include "app/spec.hpp"
-#include "config/mount_options.hpp"
 
 namespace uidnfs::app {
 

@@ -2,11 +2,11 @@
 // The commands: each runs to its end in the calling thread and returns the exit status.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "app/command_line.hpp"
 #include "app/console.hpp"
+
+#include <string>
+#include <vector>
 
 namespace uidnfs::app {
 

@@ -10,13 +10,13 @@
 //     anything else, or no success  error text=...
 #pragma once
 
-#include <cstdint>
-#include <optional>
-#include <string>
-
 #include "app/channel.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
 
 namespace uidnfs::app {
 

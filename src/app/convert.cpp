@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/convert.hpp"
 
-#include <unistd.h>
-
-#include <array>
-
 #include "mapper/credential.hpp"
 #include "mapper/gate.hpp"
 #include "mapper/presenter.hpp"
+
+#include <unistd.h>
+
+#include <array>
 
 namespace uidnfs::app {
 namespace {

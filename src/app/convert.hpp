@@ -2,13 +2,13 @@
 // From options to what nfs and fs take. Pure.
 #pragma once
 
-#include <chrono>
-#include <string>
-
 #include "config/mount_options.hpp"
 #include "core/error.hpp"
 #include "fs/options.hpp"
 #include "nfs/mount.hpp"
+
+#include <chrono>
+#include <string>
 
 namespace uidnfs::app {
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/fuse_mount.hpp"
 
+#include "app/mountinfo.hpp"
+#include "app/text.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
@@ -9,9 +12,6 @@
 
 #include <array>
 #include <cerrno>
-
-#include "app/mountinfo.hpp"
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -4,15 +4,15 @@
 // all is well (move_mount(2)). Closing a detached mount undoes it.
 #pragma once
 
+#include "config/mount_options.hpp"
+#include "core/error.hpp"
+#include "core/fd.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "config/mount_options.hpp"
-#include "core/error.hpp"
-#include "core/fd.hpp"
 
 namespace uidnfs::app {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/helper_line.hpp"
 
-#include <fmt/format.h>
-
-#include <type_traits>
-
 #include "app/commands.hpp"
 #include "app/text.hpp"
 #include "config/mount_options.hpp"
+
+#include <fmt/format.h>
+
+#include <type_traits>
 
 namespace uidnfs::app {
 namespace {

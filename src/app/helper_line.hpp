@@ -4,15 +4,15 @@
 // run_helper().
 #pragma once
 
+#include "app/command_line.hpp"
+#include "app/console.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include "app/command_line.hpp"
-#include "app/console.hpp"
 
 namespace uidnfs::app {
 

@@ -3,6 +3,14 @@
 // keeper_control.cpp.
 #include "app/keeper.hpp"
 
+#include "app/convert.hpp"
+#include "app/fuse_mount.hpp"
+#include "app/mountinfo.hpp"
+#include "app/process.hpp"
+#include "app/text.hpp"
+#include "core/log.hpp"
+#include "fs/filesystem.hpp"
+
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,14 +21,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-
-#include "app/convert.hpp"
-#include "app/fuse_mount.hpp"
-#include "app/mountinfo.hpp"
-#include "app/process.hpp"
-#include "app/text.hpp"
-#include "core/log.hpp"
-#include "fs/filesystem.hpp"
 
 namespace uidnfs::app {
 namespace {

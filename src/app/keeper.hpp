@@ -5,12 +5,6 @@
 // one poll(2) loop.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "app/channel.hpp"
 #include "app/control.hpp"
 #include "app/spawn.hpp"
@@ -21,6 +15,12 @@
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace uidnfs::app {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control socket's side of the keeper: every caller gets an answer in time, whatever the worker
 // does.
+#include "app/keeper.hpp"
+#include "app/status_report.hpp"
+#include "core/log.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-
-#include "app/keeper.hpp"
-#include "app/status_report.hpp"
-#include "core/log.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a mount ends: in order, with its bytes on the server; or, where server or worker do not
 // answer in time, detached, with the loss told. Nothing here waits for either of them.
+#include "app/keeper.hpp"
+#include "app/mountinfo.hpp"
+#include "app/text.hpp"
+#include "core/log.hpp"
+
 #include <sys/mount.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-
-#include "app/keeper.hpp"
-#include "app/mountinfo.hpp"
-#include "app/text.hpp"
-#include "core/log.hpp"
 
 namespace uidnfs::app {
 namespace {

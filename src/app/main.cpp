@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // uidnfs: launcher, keeper, worker and the small commands in one binary.
+#include "app/commands.hpp"
+
 #include <unistd.h>
 
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <vector>
-
-#include "app/commands.hpp"
 
 namespace {
 

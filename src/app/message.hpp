@@ -7,6 +7,8 @@
 //     name=value\n        "\\" and line feed in a value are written "\\\\" and "\\n"
 #pragma once
 
+#include "core/error.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,8 +16,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "core/error.hpp"
 
 namespace uidnfs::app {
 

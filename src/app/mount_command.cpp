@@ -1,19 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `uidnfs mount`: checks everything that can be checked without the server, makes the detached
 // mount, hands it to a keeper, and waits for its word.
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <poll.h>
-#include <pwd.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <chrono>
-#include <vector>
-
 #include "app/channel.hpp"
 #include "app/commands.hpp"
 #include "app/convert.hpp"
@@ -26,6 +13,19 @@
 #include "app/starter.hpp"
 #include "app/text.hpp"
 #include "config/mount_options.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <vector>
 
 namespace uidnfs::app {
 namespace {

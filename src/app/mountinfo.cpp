@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/mountinfo.hpp"
 
+#include "app/text.hpp"
+
 #include <cerrno>
 #include <charconv>
-
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

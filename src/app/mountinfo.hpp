@@ -3,13 +3,13 @@
 // mount: a dead server must not be able to stop anybody who asks. Pure but for read_mountinfo().
 #pragma once
 
+#include "core/error.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "core/error.hpp"
 
 namespace uidnfs::app {
 

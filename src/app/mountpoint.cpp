@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/mountpoint.hpp"
 
+#include "app/fuse_mount.hpp"
+#include "app/text.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <limits.h>
@@ -11,9 +14,6 @@
 #include <cerrno>
 #include <charconv>
 #include <memory>
-
-#include "app/fuse_mount.hpp"
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

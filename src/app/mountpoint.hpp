@@ -4,12 +4,12 @@
 // there.
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include "app/mountinfo.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
+
+#include <optional>
+#include <string>
 
 namespace uidnfs::app {
 

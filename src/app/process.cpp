@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/process.hpp"
 
+#include "app/spawn.hpp"
+#include "core/log.hpp"
+
 #include <fmt/format.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -15,9 +18,6 @@
 
 #include <array>
 #include <cerrno>
-
-#include "app/spawn.hpp"
-#include "core/log.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -3,11 +3,11 @@
 // and privileges given up.
 #pragma once
 
-#include <cstdint>
-
 #include "app/spec.hpp"
 #include "config/mount_options.hpp"
 #include "core/error.hpp"
+
+#include <cstdint>
 
 namespace uidnfs::app {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From argv to the command or role.
-#include <type_traits>
-
 #include "app/commands.hpp"
 #include "app/helper_line.hpp"
 #include "app/keeper.hpp"
 #include "app/process.hpp"
 #include "app/worker.hpp"
+
+#include <type_traits>
 
 namespace uidnfs::app {
 namespace {

@@ -5,15 +5,15 @@
 // channel.
 #pragma once
 
+#include "core/error.hpp"
+#include "core/fd.hpp"
+
 #include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "core/error.hpp"
-#include "core/fd.hpp"
 
 namespace uidnfs::app {
 

@@ -4,14 +4,14 @@
 // keeper and a newer worker agree on names and not on layouts. Never holds a password. Plain data.
 #pragma once
 
+#include "app/message.hpp"
+#include "config/mount_options.hpp"
+#include "core/error.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "app/message.hpp"
-#include "config/mount_options.hpp"
-#include "core/error.hpp"
 
 namespace uidnfs::app {
 

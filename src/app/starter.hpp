@@ -3,15 +3,15 @@
 // the launcher at the other end of a channel. Told exactly once. Used by the keeper's thread.
 #pragma once
 
+#include "app/channel.hpp"
+#include "app/console.hpp"
+#include "core/error.hpp"
+
 #include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
-
-#include "app/channel.hpp"
-#include "app/console.hpp"
-#include "core/error.hpp"
 
 namespace uidnfs::app {
 

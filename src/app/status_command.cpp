@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `uidnfs status`: one answer per mount within a second, whatever its worker or server does.
+#include "app/commands.hpp"
+#include "app/control.hpp"
+#include "app/mountinfo.hpp"
+#include "app/mountpoint.hpp"
+#include "app/status_report.hpp"
+#include "app/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,13 +14,6 @@
 #include <chrono>
 #include <string>
 #include <vector>
-
-#include "app/commands.hpp"
-#include "app/control.hpp"
-#include "app/mountinfo.hpp"
-#include "app/mountpoint.hpp"
-#include "app/status_report.hpp"
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/status_report.hpp"
 
+#include "app/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -3,17 +3,17 @@
 // Pure. What is not known is null.
 #pragma once
 
-#include <boost/json.hpp>
-
-#include <cstdint>
-#include <string>
-#include <string_view>
-
 #include "app/spec.hpp"
 #include "config/mount_options.hpp"
 #include "fs/types.hpp"
 #include "fuse/status.hpp"
 #include "nfs/client.hpp"
+
+#include <boost/json.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
 
 namespace uidnfs::app {
 

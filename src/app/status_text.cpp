@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // render_status(): the object that a worker or keeper answered, as a page for a terminal. The
 // object came from a process with fewer rights: any name may be missing or of another type.
+#include "app/status_report.hpp"
+#include "app/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <vector>
-
-#include "app/status_report.hpp"
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/text.hpp"
 
+#include "core/fd.hpp"
+
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -10,8 +12,6 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
-
-#include "core/fd.hpp"
 
 namespace uidnfs::app {
 

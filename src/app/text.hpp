@@ -2,12 +2,12 @@
 // Small helpers for text: reading files of /proc, showing what came from elsewhere. Any thread.
 #pragma once
 
+#include "core/error.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
-
-#include "core/error.hpp"
 
 namespace uidnfs::app {
 

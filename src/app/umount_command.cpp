@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `uidnfs umount`: asks the keeper to bring everything to the server, unmounts here, and hears how
 // it ended. Finds the mount through mountinfo; the mount itself is never touched.
+#include "app/commands.hpp"
+#include "app/control.hpp"
+#include "app/mountinfo.hpp"
+#include "app/mountpoint.hpp"
+#include "app/text.hpp"
+
 #include <fmt/format.h>
 #include <sys/mount.h>
 
@@ -8,12 +14,6 @@
 #include <chrono>
 #include <string>
 #include <vector>
-
-#include "app/commands.hpp"
-#include "app/control.hpp"
-#include "app/mountinfo.hpp"
-#include "app/mountpoint.hpp"
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/worker.hpp"
 
+#include "app/convert.hpp"
+#include "app/fuse_mount.hpp"
+#include "app/process.hpp"
+#include "app/spawn.hpp"
+#include "app/text.hpp"
+#include "app/worker_mount.hpp"
+#include "core/log.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <malloc.h>
@@ -10,14 +18,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-
-#include "app/convert.hpp"
-#include "app/fuse_mount.hpp"
-#include "app/process.hpp"
-#include "app/spawn.hpp"
-#include "app/text.hpp"
-#include "app/worker_mount.hpp"
-#include "core/log.hpp"
 
 namespace uidnfs::app {
 namespace {

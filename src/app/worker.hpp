@@ -5,15 +5,6 @@
 // told to.
 #pragma once
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/signal_set.hpp>
-
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "app/channel.hpp"
 #include "app/spec.hpp"
 #include "config/mount_options.hpp"
@@ -27,6 +18,15 @@
 #include "fuse/notifier.hpp"
 #include "fuse/session.hpp"
 #include "nfs/mount.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace uidnfs::app {
 

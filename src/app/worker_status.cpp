@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a worker says of itself. A server that nobody asks is asked, so that a dead one shows.
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <chrono>
-
 #include "app/status_report.hpp"
 #include "app/worker.hpp"
 #include "app/worker_mount.hpp"
 #include "core/log.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
 
 namespace uidnfs::app {
 namespace {

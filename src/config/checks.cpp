@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/checks.hpp"
 
+#include "mapper/credential.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <string_view>
-
-#include "mapper/credential.hpp"
 
 namespace uidnfs::config {
 namespace {

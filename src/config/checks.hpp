@@ -2,10 +2,10 @@
 // What one option alone cannot say: which options need, exclude or change each other. Pure.
 #pragma once
 
+#include "config/mount_options.hpp"
+
 #include <string>
 #include <vector>
-
-#include "config/mount_options.hpp"
 
 namespace uidnfs::config {
 

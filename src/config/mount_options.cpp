@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/mount_options.hpp"
 
+#include "config/checks.hpp"
+#include "config/option_table.hpp"
+#include "config/source.hpp"
+#include "config/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
-
-#include "config/checks.hpp"
-#include "config/option_table.hpp"
-#include "config/source.hpp"
-#include "config/text.hpp"
 
 namespace uidnfs::config {
 namespace {

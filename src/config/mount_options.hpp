@@ -5,17 +5,17 @@
 // and fs take.
 #pragma once
 
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "mapper/gate.hpp"
+#include "mapper/presenter.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "core/error.hpp"
-#include "core/log.hpp"
-#include "mapper/gate.hpp"
-#include "mapper/presenter.hpp"
 
 namespace uidnfs::config {
 

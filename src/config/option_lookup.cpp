@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions to the table that option_table.hpp declares: by name, by resemblance, as text.
+#include "config/option_table.hpp"
+#include "config/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "config/option_table.hpp"
-#include "config/text.hpp"
 
 namespace uidnfs::config {
 namespace {

@@ -4,12 +4,12 @@
 // there only.
 #pragma once
 
+#include "config/option_table.hpp"
+
 #include <fmt/format.h>
 
 #include <type_traits>
 #include <utility>
-
-#include "config/option_table.hpp"
 
 namespace uidnfs::config::rows {
 

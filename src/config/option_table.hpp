@@ -4,14 +4,14 @@
 // thread.
 #pragma once
 
+#include "config/mount_options.hpp"
+#include "config/option_value.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "config/mount_options.hpp"
-#include "config/option_value.hpp"
 
 namespace uidnfs::config {
 

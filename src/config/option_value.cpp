@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/option_value.hpp"
 
+#include "config/source.hpp"
+#include "config/text.hpp"
+
 #include <fmt/format.h>
 
 #include <array>
@@ -8,9 +11,6 @@
 #include <charconv>
 #include <limits>
 #include <utility>
-
-#include "config/source.hpp"
-#include "config/text.hpp"
 
 namespace uidnfs::config {
 namespace {

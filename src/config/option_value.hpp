@@ -2,13 +2,13 @@
 // ValueRule: what may stand behind the '=' of an option, and Value: what stood there. Pure.
 #pragma once
 
+#include "core/error.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "core/error.hpp"
 
 namespace uidnfs::config {
 

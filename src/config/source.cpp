@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/source.hpp"
 
+#include "config/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
-
-#include "config/text.hpp"
 
 namespace uidnfs::config {
 namespace {

@@ -3,11 +3,11 @@
 // "nfs://server[:port]/export?option=value". Pure; nothing is resolved here.
 #pragma once
 
+#include "config/mount_options.hpp"
+
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "config/mount_options.hpp"
 
 namespace uidnfs::config {
 

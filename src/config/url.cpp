@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // parse_url of source.hpp. Boost.URL is compiled here, once, and stays private to this file.
+#include "config/source.hpp"
+
 #include <boost/url/src.hpp>
 #include <boost/url/url_view.hpp>
 #include <fmt/format.h>
 
 #include <cerrno>
-
-#include "config/source.hpp"
 
 namespace uidnfs::config {
 namespace {

@@ -92,7 +92,7 @@ Result<Arena> Arena::create(std::span<const RegionSpec> regions) {
 
 Result<Arena> Arena::attach(Fd memfd, std::span<const RegionSpec> regions) {
     if (regions.size() > kMaxRegions) return Error(EINVAL);
-    struct stat st{};
+    struct stat st {};
     if (::fstat(memfd.get(), &st) != 0) return Error(errno);
     const auto size = static_cast<std::uint64_t>(st.st_size);
     if (size < kPage) return Error(EPROTO);
@@ -123,8 +123,11 @@ Region Arena::region(std::uint32_t id) const noexcept {
         auto& entry = header.directory[i];
         if (entry.id == id) {
             return {
-                base_ + entry.offset, entry.offset, entry.stride, entry.capacity, &entry.high_water
-            };
+                base_ + entry.offset,
+                entry.offset,
+                entry.stride,
+                entry.capacity,
+                &entry.high_water};
         }
     }
     std::terminate();  // the caller broke the contract; there is no region to work on

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arena: a fixed-size sparse shared mapping (memfd, sealed against shrinking) that outlives the worker.
-// The keeper holds the descriptor, the worker maps it. It is divided into regions of equal records;
-// records are plain data that refer to each other by index, never by pointer, so the next worker can
-// rebuild its heap indexes from them. Owned by the worker's main; used on the reactor's thread only.
+// Arena: a fixed-size sparse shared mapping (memfd, sealed against shrinking) that outlives the
+// worker. The keeper holds the descriptor, the worker maps it. It is divided into regions of equal
+// records; records are plain data that refer to each other by index, never by pointer, so the next
+// worker can rebuild its heap indexes from them. Owned by the worker's main; used on the reactor's
+// thread only.
 #pragma once
 
 #include "core/error.hpp"
@@ -42,7 +43,8 @@ public:
     /// memfd_create(2), ftruncate(2), fcntl(2) F_ADD_SEALS, mmap(2).
     static Result<Arena> create(std::span<const RegionSpec> regions);
     /// Maps an arena that another process made. EPROTO when it is not one, is not sealed against
-    /// shrinking, is of another version, or lies about its size; EINVAL when its regions are not `regions`.
+    /// shrinking, is of another version, or lies about its size; EINVAL when its regions are not
+    /// `regions`.
     static Result<Arena> attach(Fd memfd, std::span<const RegionSpec> regions);
 
     Arena(Arena&& other) noexcept;
@@ -52,7 +54,8 @@ public:
     /// REQUIRES: `id` was among the regions given to create() or attach().
     Region region(std::uint32_t id) const noexcept;
     int fd() const noexcept { return memfd_.get(); }
-    /// Gives the pages of [offset, offset + length) back to the system; they read as zero afterwards.
+    /// Gives the pages of [offset, offset + length) back to the system; they read as zero
+    /// afterwards.
     void discard(std::uint64_t offset, std::uint64_t length) const noexcept;
 
 private:

@@ -15,10 +15,10 @@ BufferPool::Block& BufferPool::take() {
         free_.pop_back();
         return *block;
     }
-    // Mapped, not allocated: a freed block goes back to the system whole, and stays out of the heap.
-    void* memory = ::mmap(
-        nullptr, block_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0
-    );
+    // Mapped, not allocated: a freed block goes back to the system whole, and stays out of the
+    // heap.
+    void* memory =
+        ::mmap(nullptr, block_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     return *new Block(*this, static_cast<std::byte*>(memory));
 }

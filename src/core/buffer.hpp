@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Payload without copies: a Slice is a read-only view that keeps the memory behind it alive, whether
-// that is a pooled receive buffer or a slot of the arena. Reference counts are not atomic: slices
-// live and die on the reactor's thread.
+// Payload without copies: a Slice is a read-only view that keeps the memory behind it alive,
+// whether that is a pooled receive buffer or a slot of the arena. Reference counts are not atomic:
+// slices live and die on the reactor's thread.
 #pragma once
 
 #include <cstddef>

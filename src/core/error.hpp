@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors as values. `Result<T>` is for the hot path: a trivially copyable Error. `Outcome<T>` is for
-// the control path (mounting, options, commands), where a person reads the text.
+// Errors as values. `Result<T>` is for the hot path: a trivially copyable Error. `Outcome<T>` is
+// for the control path (mounting, options, commands), where a person reads the text.
 #pragma once
 
 #include <boost/system/result.hpp>
@@ -14,13 +14,13 @@ namespace uidnfs::core {
 
 /// Which layer found the error; `Error::detail` is in the words of that layer.
 enum class ErrorSource : std::uint8_t {
-    local,      ///< found by ourselves; detail is 0
-    socket,     ///< a system call on a socket; detail is its errno
-    rpc,        ///< RFC 5531: detail is a reply, accept or auth status (see nfs/rpc/status.hpp)
-    nfs,        ///< RFC 1813: detail is the nfsstat3
-    mount,      ///< RFC 1813 appendix I: detail is the mountstat3
-    portmap,    ///< RFC 1833
-    protocol,   ///< the peer sent what the protocol does not allow; detail is 0
+    local,     ///< found by ourselves; detail is 0
+    socket,    ///< a system call on a socket; detail is its errno
+    rpc,       ///< RFC 5531: detail is a reply, accept or auth status (see nfs/rpc/status.hpp)
+    nfs,       ///< RFC 1813: detail is the nfsstat3
+    mount,     ///< RFC 1813 appendix I: detail is the mountstat3
+    portmap,   ///< RFC 1833
+    protocol,  ///< the peer sent what the protocol does not allow; detail is 0
 };
 
 /// An errno for the application, and where it came from for the log.

@@ -61,7 +61,10 @@ public:
     Awaiter acquire(std::int64_t units) noexcept { return {*this, units}; }
     bool try_acquire(std::int64_t units) noexcept;
     /// Takes `units` at once, below zero if need be (a reserve that must not wait).
-    void force_acquire(std::int64_t units) noexcept { taken_ += units; free_ -= units; }
+    void force_acquire(std::int64_t units) noexcept {
+        taken_ += units;
+        free_ -= units;
+    }
     void release(std::int64_t units);
 
     std::int64_t available() const noexcept { return free_; }

@@ -99,12 +99,13 @@ std::string printable(std::string_view text) {
 /// (systemd.exec(5), JOURNAL_STREAM: "device:inode").
 bool is_journal_stream() {
     const char* stream = std::getenv("JOURNAL_STREAM");
-    struct stat st{};
+    struct stat st {};
     return stream && ::fstat(STDERR_FILENO, &st) == 0 &&
            fmt::format("{}:{}", st.st_dev, st.st_ino) == stream;
 }
 
-/// Makes the file with the mode that log.hpp promises; spdlog would take 0666. Returns 0 or an errno.
+/// Makes the file with the mode that log.hpp promises; spdlog would take 0666. Returns 0 or an
+/// errno.
 int make_log_file(const std::string& path) {
     const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640));
     return fd ? 0 : errno;
@@ -117,8 +118,7 @@ Failure cannot_open(const std::string& path, int code, std::string_view why) {
             "cannot open the log file {}: {}; choose a file in a directory that can be written",
             path,
             why
-        )
-    };
+        )};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reactor: one thread, one io_context. What is created on it stays on it, so that nothing on it needs
-// a lock. Owned by main(); run() makes the calling thread the reactor's.
+// Reactor: one thread, one io_context. What is created on it stays on it, so that nothing on it
+// needs a lock. Owned by main(); run() makes the calling thread the reactor's.
 #pragma once
 
 #include "core/clock.hpp"
@@ -40,7 +40,8 @@ public:
         Sleep(Reactor& reactor, SteadyTime until) : timer_(reactor.io_, until) {}
         bool await_ready() const noexcept { return false; }
         void await_suspend(std::coroutine_handle<> coroutine) {
-            timer_.async_wait([coroutine](const boost::system::error_code&) { coroutine.resume(); });
+            timer_.async_wait([coroutine](const boost::system::error_code&) { coroutine.resume(); }
+            );
         }
         void await_resume() const noexcept {}
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// SlotPool: pieces of the arena into which /dev/fuse is read. The payload of a large WRITE stays where
-// it arrived until the server has it on disk; a Slice of the slot keeps it. Reactor's thread only.
+// SlotPool: pieces of the arena into which /dev/fuse is read. The payload of a large WRITE stays
+// where it arrived until the server has it on disk; a Slice of the slot keeps it. Reactor's thread
+// only.
 #pragma once
 
 #include "core/arena.hpp"
@@ -58,8 +59,8 @@ public:
     std::uint64_t available() const noexcept {
         return free_.size() + (region_.capacity - *region_.high_water);
     }
-    /// `callback` is told whenever a slot comes back to a pool that had none. It runs inside of that
-    /// release, so it may only take note. Empty: nobody is told.
+    /// `callback` is told whenever a slot comes back to a pool that had none. It runs inside of
+    /// that release, so it may only take note. Empty: nobody is told.
     void on_available(std::function<void()> callback) { available_ = std::move(callback); }
     /// Gives the pages of free slots back to the system; for a mount with nothing to do.
     void trim() noexcept;

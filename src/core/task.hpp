@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Task<T>: a lazily started coroutine that ends exactly once, owned by whoever awaits it. All of them
-// run on one reactor thread. Frames come from a per-thread free list, so a steady state allocates
-// nothing. (docs/decisions/0001 says why this is not asio::awaitable.)
+// Task<T>: a lazily started coroutine that ends exactly once, owned by whoever awaits it. All of
+// them run on one reactor thread. Frames come from a per-thread free list, so a steady state
+// allocates nothing. (docs/decisions/0001 says why this is not asio::awaitable.)
 #pragma once
 
 #include <coroutine>
@@ -24,9 +24,9 @@ namespace detail {
 /// How far a task is, seen from whoever awaits it.
 enum class Progress : unsigned char { starting, suspended, ended };
 
-/// A task that ends before it ever suspends returns to its awaiter like a function. Symmetric transfer
-/// alone would do, were it a tail call in every build; without one, a loop over such tasks would fill
-/// the stack (g++ 12 below -O2 and with sanitizers).
+/// A task that ends before it ever suspends returns to its awaiter like a function. Symmetric
+/// transfer alone would do, were it a tail call in every build; without one, a loop over such tasks
+/// would fill the stack (g++ 12 below -O2 and with sanitizers).
 struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
     template <class Promise>

@@ -7,8 +7,8 @@
 namespace uidnfs::fs {
 namespace {
 
-/// More own calls than this under way at once: the oldest stamp is forgotten, at worst a foreign change
-/// is seen where there was none.
+/// More own calls than this under way at once: the oldest stamp is forgotten, at worst a foreign
+/// change is seen where there was none.
 constexpr std::size_t kRemembered = 64;
 
 bool same_content(const nfs::Attr& a, const nfs::Attr& b) noexcept {
@@ -28,10 +28,9 @@ std::chrono::milliseconds AttrCache::remaining(core::SteadyTime now) const noexc
     return std::chrono::duration_cast<std::chrono::milliseconds>(expires_ - now);
 }
 
-void AttrCache::adopt(
-    const nfs::Attr& attr, core::SteadyTime now, const TimerRange& range
-) {
-    // nfs(5): unchanged for a whole period doubles the period, a change begins again at the minimum.
+void AttrCache::adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRange& range) {
+    // nfs(5): unchanged for a whole period doubles the period, a change begins again at the
+    // minimum.
     const bool changed = !attr_ || stamp_of(*attr_) != stamp_of(attr);
     if (changed) {
         timeout_ = range.min;
@@ -50,8 +49,7 @@ Change AttrCache::learn(
     const bool first = !attr_;
     bool changed = attr_ && stamp_of(*attr_) != stamp_of(attr);
     const auto expected = std::exchange(ctime_change_, CtimeChange::none);
-    const bool ours =
-        changed && expected == CtimeChange::expected && same_content(*attr_, attr);
+    const bool ours = changed && expected == CtimeChange::expected && same_content(*attr_, attr);
     if (changing_ > 0 && attr_ && produced_.empty()) remember(produced_, stamp_of(*attr_));
     adopt(attr, now, range);
     if (first || !changed) return Change::none;
@@ -61,9 +59,7 @@ Change AttrCache::learn(
     return Change::none;
 }
 
-Change AttrCache::end_change(
-    const nfs::Wcc& wcc, core::SteadyTime now, const TimerRange& range
-) {
+Change AttrCache::end_change(const nfs::Wcc& wcc, core::SteadyTime now, const TimerRange& range) {
     --changing_;
     if (attr_ && produced_.empty()) remember(produced_, stamp_of(*attr_));
     if (wcc.before) {
@@ -86,13 +82,10 @@ Change AttrCache::end_change(
 }
 
 Change AttrCache::verdict() {
-    const bool explained = std::all_of(
-        unexplained_.begin(),
-        unexplained_.end(),
-        [&](const Stamp& stamp) {
+    const bool explained =
+        std::all_of(unexplained_.begin(), unexplained_.end(), [&](const Stamp& stamp) {
             return std::find(produced_.begin(), produced_.end(), stamp) != produced_.end();
-        }
-    );
+        });
     produced_.clear();
     unexplained_.clear();
     const auto before = std::exchange(before_, Before::known);

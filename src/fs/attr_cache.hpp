@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AttrCache: the attributes of one inode, how long they may be believed (nfs(5) ac* timers), and whether a
-// change was ours or somebody else's (RFC 1813 2.6 wcc_data). Pure; takes the time as an argument.
+// AttrCache: the attributes of one inode, how long they may be believed (nfs(5) ac* timers), and
+// whether a change was ours or somebody else's (RFC 1813 2.6 wcc_data). Pure; takes the time as an
+// argument.
 #pragma once
 
 #include "core/clock.hpp"
@@ -40,11 +41,9 @@ public:
     std::chrono::milliseconds remaining(core::SteadyTime now) const noexcept;
     Token token() const noexcept { return sequence_; }
 
-    /// Attributes from a call that changed nothing; `asked` is the token from before the call. Replies
-    /// that were overtaken by newer ones are ignored.
-    Change learn(
-        const nfs::Attr& attr, Token asked, core::SteadyTime now, const TimerRange& range
-    );
+    /// Attributes from a call that changed nothing; `asked` is the token from before the call.
+    /// Replies that were overtaken by newer ones are ignored.
+    Change learn(const nfs::Attr& attr, Token asked, core::SteadyTime now, const TimerRange& range);
 
     /// Brackets each call of ours that changes the object. A change that only own calls explain is
     /// `own`; the verdict falls when no own call is under way any more (`none` until then).
@@ -55,8 +54,8 @@ public:
         return end_change(nfs::Wcc{}, now, range);
     }
 
-    /// A call of ours changes the ctime of this object without saying so (LINK, RENAME, REMOVE of one of
-    /// its names): the next attributes may differ in ctime alone and still be ours.
+    /// A call of ours changes the ctime of this object without saying so (LINK, RENAME, REMOVE of
+    /// one of its names): the next attributes may differ in ctime alone and still be ours.
     void expect_ctime_change() noexcept {
         ctime_change_ = CtimeChange::expected;
         expire();

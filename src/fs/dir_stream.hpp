@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DirStream: one open directory on its way through a listing: the page that the server sent last, and
-// where the next one begins. Owned by its OpenFile; does no I/O. Reactor's thread only.
+// DirStream: one open directory on its way through a listing: the page that the server sent last,
+// and where the next one begins. Owned by its OpenFile; does no I/O. Reactor's thread only.
 #pragma once
 
 #include "fs/records.hpp"
@@ -23,8 +23,8 @@ public:
     DirStream& operator=(const DirStream&) = delete;
     ~DirStream();
 
-    /// d_off is a signed 64-bit number, a cookie an unsigned one: cookies with one of the two top bits
-    /// set go through a table of this stream.
+    /// d_off is a signed 64-bit number, a cookie an unsigned one: cookies with one of the two top
+    /// bits set go through a table of this stream.
     std::uint64_t to_offset(std::uint64_t cookie);
     /// Nothing for an offset that this stream never gave out.
     std::optional<std::uint64_t> to_cookie(std::uint64_t offset) const;
@@ -35,7 +35,8 @@ public:
     /// REQUIRES: seek() said `here`.
     const nfs::DirEntry& current() const { return page_.entries[next_]; }
     void advance();
-    /// How many entries were delivered before `cookie`, as far as this stream went straight through.
+    /// How many entries were delivered before `cookie`, as far as this stream went straight
+    /// through.
     std::uint64_t delivered() const noexcept { return delivered_; }
     const std::string& last_name() const noexcept { return last_name_; }
 
@@ -57,7 +58,8 @@ private:
     nfs::Verifier verifier_{};
     std::string last_name_;
     std::uint64_t delivered_ = 0;
-    std::optional<std::pair<std::uint64_t, std::uint64_t>> moved_;  ///< a forgotten cookie and its heir
+    std::optional<std::pair<std::uint64_t, std::uint64_t>>
+        moved_;  ///< a forgotten cookie and its heir
     std::vector<std::uint64_t> large_cookies_;
     std::unordered_map<std::uint64_t, std::uint64_t> large_offsets_;
 };

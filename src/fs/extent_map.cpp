@@ -116,9 +116,7 @@ void ExtentMap::carve(std::uint64_t begin, std::uint64_t end) {
     }
 }
 
-bool ExtentMap::extend_previous(
-    std::uint64_t offset, const core::Slice& data, Origin origin
-) {
+bool ExtentMap::extend_previous(std::uint64_t offset, const core::Slice& data, Origin origin) {
     auto it = extents_.lower_bound(offset);
     if (it == extents_.begin()) return false;
     --it;
@@ -170,10 +168,10 @@ std::optional<ExtentMap::Batch> ExtentMap::next_batch(std::uint32_t limit, Send 
         auto end = begin;
         std::size_t slices = 0;
         // A run of dirty neighbours, cut where it would overlap a WRITE under way.
-        while (it != extents_.end() && it->first == end &&
-               it->second.state == ExtentState::dirty &&
+        while (it != extents_.end() && it->first == end && it->second.state == ExtentState::dirty &&
                it->second.origin == first->second.origin && end - begin < limit &&
-               slices < kMaxSlices && !is_under_way(it->first, it->first + it->second.data.size())) {
+               slices < kMaxSlices &&
+               !is_under_way(it->first, it->first + it->second.data.size())) {
             end += it->second.data.size();
             ++it;
             ++slices;
@@ -187,7 +185,8 @@ std::optional<ExtentMap::Batch> ExtentMap::next_batch(std::uint32_t limit, Send 
         if (end - begin < limit && slices < kMaxSlices && what == Send::full_only) continue;
         end = std::min(end, begin + limit);
         split(end);
-        Batch batch{next_id_++, first->second.origin, begin, static_cast<std::uint32_t>(end - begin), {}};
+        Batch batch{
+            next_id_++, first->second.origin, begin, static_cast<std::uint32_t>(end - begin), {}};
         batch.slices.reserve(slices);
         for (auto e = first; e != extents_.end() && e->first < end; ++e) {
             batch.slices.push_back(e->second.data);
@@ -309,16 +308,15 @@ bool ExtentMap::is_stable(Epoch epoch) const noexcept {
     return held_.empty() || held_.begin()->first > epoch;
 }
 
-std::vector<ExtentMap::Piece> ExtentMap::within(
-    std::uint64_t offset, std::uint64_t length
-) const {
+std::vector<ExtentMap::Piece> ExtentMap::within(std::uint64_t offset, std::uint64_t length) const {
     std::vector<Piece> pieces;
     auto it = extents_.upper_bound(offset);
     if (it != extents_.begin()) --it;
     for (; it != extents_.end() && it->first < offset + length; ++it) {
         const auto begin = std::max(it->first, offset);
         const auto end = std::min(it->first + it->second.data.size(), offset + length);
-        if (begin < end) pieces.push_back({begin, it->second.data.sub(begin - it->first, end - begin)});
+        if (begin < end)
+            pieces.push_back({begin, it->second.data.sub(begin - it->first, end - begin)});
     }
     return pieces;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// ExtentMap: the bytes of one file that applications were told are written and that the server does not
-// have on disk yet. Decides what to send next and what a reply means; does no I/O. Every extent is
-// mirrored as a record in the arena. Owned by the file's Inode; reactor's thread only.
+// ExtentMap: the bytes of one file that applications were told are written and that the server does
+// not have on disk yet. Decides what to send next and what a reply means; does no I/O. Every extent
+// is mirrored as a record in the arena. Owned by the file's Inode; reactor's thread only.
 //
-// INVARIANT: extents do not overlap; the newest bytes win. A WRITE under way owns copies of its slices,
-// so an extent may be cut while it is being sent.
+// INVARIANT: extents do not overlap; the newest bytes win. A WRITE under way owns copies of its
+// slices, so an extent may be cut while it is being sent.
 #pragma once
 
 #include "core/buffer.hpp"
@@ -27,8 +27,8 @@ struct ExtentJournal {
 
 class ExtentMap {
 public:
-    /// Extents put in before next_epoch() have a smaller epoch than those after it, so that a flush ends
-    /// although somebody goes on writing.
+    /// Extents put in before next_epoch() have a smaller epoch than those after it, so that a flush
+    /// ends although somebody goes on writing.
     using Epoch = std::uint64_t;
 
     /// Counted against the budget besides its bytes: a million one-byte writes are not free.
@@ -59,15 +59,11 @@ public:
     ~ExtentMap();
 
     /// Rebuilds from a record of a worker that died: the bytes must be sent again.
-    void restore(
-        std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now
-    );
+    void restore(std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now);
 
     /// ENOSPC of the journal (too many extents): false, and nothing changed.
     enum class Inserted : std::uint8_t { yes, no_room };
-    Inserted insert(
-        std::uint64_t offset, core::Slice data, Origin origin, core::SteadyTime now
-    );
+    Inserted insert(std::uint64_t offset, core::Slice data, Origin origin, core::SteadyTime now);
     /// Forgets everything at and beyond `size`: the file is being cut.
     void truncate(std::uint64_t size);
 
@@ -105,8 +101,8 @@ public:
         std::uint64_t offset;
         core::Slice data;
     };
-    /// What is held of a range, in order. A READ shows it only after the WRITE, and not after a server
-    /// that lost it came back.
+    /// What is held of a range, in order. A READ shows it only after the WRITE, and not after a
+    /// server that lost it came back.
     std::vector<Piece> within(std::uint64_t offset, std::uint64_t length) const;
     /// End of the last byte held; 0 when empty.
     std::uint64_t end() const noexcept;
@@ -118,7 +114,8 @@ public:
     std::uint64_t dirty_bytes() const noexcept { return dirty_bytes_; }
     /// bytes() and what the extents themselves cost.
     std::uint64_t footprint() const noexcept { return bytes_ + extents_.size() * kExtentCost; }
-    /// When the oldest bytes that are dirty, or uncommitted, were put in; max() when there are none.
+    /// When the oldest bytes that are dirty, or uncommitted, were put in; max() when there are
+    /// none.
     core::SteadyTime dirty_since() const noexcept { return dirty_since_; }
     core::SteadyTime uncommitted_since() const noexcept { return uncommitted_since_; }
 

@@ -163,7 +163,8 @@ core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, Inode
     // Whoever can reach the path may ask how full it is, as with any file system.
     const auto ctx = context(caller);
     if (!ctx) co_return ctx.error();
-    auto ask = [](Filesystem& self, nfs::CallContext name) -> core::Task<core::Result<nfs::FsStat>> {
+    auto ask = [](Filesystem& self,
+                  nfs::CallContext name) -> core::Task<core::Result<nfs::FsStat>> {
         const auto& root = self.deps_.client.root();
         if (!self.path_conf_) {
             if (auto conf = co_await self.deps_.client.pathconf(name, root)) {
@@ -181,7 +182,7 @@ core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, Inode
         co_return answer ? answer->error() : core::Error(ETIMEDOUT);
     }
     const auto& stat = **answer;
-    struct statvfs out{};
+    struct statvfs out {};
     out.f_bsize = 4096;
     out.f_frsize = 4096;
     out.f_blocks = stat.total_bytes / out.f_frsize;

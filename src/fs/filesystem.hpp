@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filesystem: file semantics over nfs::Client; knows neither libfuse nor libnfs. Owned by the worker's
-// main; everything on the reactor's thread. Each operation is a coroutine that ends exactly once; names
-// and slices are passed by value because the caller's buffer is gone by then.
+// Filesystem: file semantics over nfs::Client; knows neither libfuse nor libnfs. Owned by the
+// worker's main; everything on the reactor's thread. Each operation is a coroutine that ends
+// exactly once; names and slices are passed by value because the caller's buffer is gone by then.
 #pragma once
 
 #include "core/arena.hpp"
@@ -48,15 +48,13 @@ public:
     /// Where requests are read into; the payload of a large WRITE stays there.
     core::SlotPool& slots() noexcept override;
 
-    core::Task<core::Result<Entry>> lookup(
-        Caller caller, InodeId parent, std::string name
-    ) override;
+    core::Task<core::Result<Entry>> lookup(Caller caller, InodeId parent, std::string name)
+        override;
     /// Undoes `count` lookups of an entry that was given to the kernel (or that it never got).
     void forget(InodeId id, std::uint64_t count) override;
     core::Task<core::Result<AttrReply>> getattr(Caller caller, InodeId id) override;
-    core::Task<core::Result<AttrReply>> setattr(
-        Caller caller, InodeId id, SetAttrRequest request
-    ) override;
+    core::Task<core::Result<AttrReply>> setattr(Caller caller, InodeId id, SetAttrRequest request)
+        override;
     /// `mask`: R_OK, W_OK, X_OK of access(2); 0 asks for existence.
     core::Task<core::Result<void>> access(Caller caller, InodeId id, int mask) override;
     core::Task<core::Result<std::string>> readlink(Caller caller, InodeId id) override;
@@ -89,9 +87,8 @@ public:
     core::Task<core::Result<CreateReply>> create(
         Caller caller, InodeId parent, std::string name, mode_t mode, int flags
     ) override;
-    core::Task<core::Result<ReadData>> read(
-        OpenId open, std::uint64_t offset, std::size_t size
-    ) override;
+    core::Task<core::Result<ReadData>> read(OpenId open, std::uint64_t offset, std::size_t size)
+        override;
     core::Task<core::Result<std::size_t>> write(
         OpenId open, std::uint64_t offset, core::Slice data, WriteOrigin origin
     ) override;
@@ -103,7 +100,8 @@ public:
 
     core::Task<core::Result<OpenReply>> opendir(Caller caller, InodeId id) override;
     /// From `offset` (0 or some DirItem::next_offset) until the sink is full or the directory ends.
-    /// Entries taken with Listing::plus count as lookups. The sink is called on the reactor's thread.
+    /// Entries taken with Listing::plus count as lookups. The sink is called on the reactor's
+    /// thread.
     core::Task<core::Result<void>> readdir(
         OpenId open, std::uint64_t offset, Listing listing, DirSink sink
     ) override;
@@ -145,9 +143,7 @@ private:
     core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<nfs::AccessBits>> rights(nfs::CallContext context, InodeRef inode);
-    void remember_rights(
-        Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted
-    );
+    void remember_rights(Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted);
     core::Task<core::Result<AttrReply>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
@@ -179,9 +175,7 @@ private:
     bool must_stay(const InodeRef& child) const noexcept;
 
     // Files (filesystem_files.cpp)
-    core::Task<core::Result<nfs::AccessBits>> open_rights(
-        nfs::CallContext context, InodeRef inode
-    );
+    core::Task<core::Result<nfs::AccessBits>> open_rights(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<nfs::CreateReply>> create_call(
         nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
     );
@@ -221,7 +215,8 @@ private:
     OpenTable opens_;
     Writer writer_;
     ServerClock server_clock_;
-    std::uint64_t boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
+    std::uint64_t
+        boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
     std::uint32_t counter_ = 0;
     enum class Support : std::uint8_t { assumed, missing };
     Support readdirplus_ = Support::assumed;

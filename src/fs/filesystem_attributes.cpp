@@ -53,8 +53,8 @@ nfs::TimeChange to_change(const SetAttrRequest::TimeRequest& request) noexcept {
 }  // namespace
 
 void Filesystem::on_foreign_change(const InodeRef& inode) {
-    // The kernel believes its attributes for as long as it was told to; a reader that opens the file
-    // now must not stop at the old size.
+    // The kernel believes its attributes for as long as it was told to; a reader that opens the
+    // file now must not stop at the old size.
     if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
     if (!inode->is_regular() || !inode->pages) return;
     // Nobody has it open: the next open decides by the stamp, no need to bother the kernel.
@@ -68,13 +68,10 @@ void Filesystem::settle_pages(Inode& inode) {
     inode.pages = PageStamp{
         stamp_of(attr),
         server_clock_.is_young(attr.mtime, wall_now()) ? PageStamp::Age::young
-                                                       : PageStamp::Age::settled
-    };
+                                                       : PageStamp::Age::settled};
 }
 
-void Filesystem::learn(
-    const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked
-) {
+void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked) {
     switch (inode->attrs.learn(attr, asked, now(), timers(*inode))) {
         case Change::none: break;
         case Change::own: settle_pages(*inode); break;
@@ -99,7 +96,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
 }
 
 struct stat Filesystem::present(const Inode& inode) const {
-    struct stat out{};
+    struct stat out {};
     const auto& attr = inode.attrs.attr();
     out.st_ino = attr.fileid;
     out.st_mode = type_bits(attr.type) | (attr.mode & 07777);
@@ -188,7 +185,8 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
 ) {
     using Known = decltype(inode->access)::Known;
     if (inode->attrs.is_fresh(now()) && inode->access.known == Known::yes &&
-        inode->access.whose == context.credential && inode->access.ctime == inode->attrs.attr().ctime) {
+        inode->access.whose == context.credential &&
+        inode->access.ctime == inode->attrs.attr().ctime) {
         ++counts_.access_hits;
         co_return inode->access.granted;
     }
@@ -197,7 +195,8 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
     const auto reply = co_await deps_.client.access(context, inode->handle, nfs::kAccessAll);
     if (!reply) co_return reply.error();
     if (reply->attr) learn(inode, *reply->attr, asked);
-    if (reply->attr || inode->attrs.is_fresh(now())) remember_rights(*inode, context, reply->granted);
+    if (reply->attr || inode->attrs.is_fresh(now()))
+        remember_rights(*inode, context, reply->granted);
     co_return reply->granted;
 }
 

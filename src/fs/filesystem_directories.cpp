@@ -8,7 +8,8 @@
 namespace uidnfs::fs {
 namespace {
 
-/// Size of one reply asked for: several buffers of getdents(2), one READDIRPLUS of a small directory.
+/// Size of one reply asked for: several buffers of getdents(2), one READDIRPLUS of a small
+/// directory.
 constexpr std::uint32_t kPageBytes = 64u << 10;
 /// nfsstat3 NFS3ERR_BAD_COOKIE, in Error::detail().
 constexpr std::uint32_t kBadCookie = 10003;
@@ -51,8 +52,7 @@ core::Task<core::Result<nfs::DirPage>> Filesystem::fetch_page(
 ) {
     const auto& directory = file->inode->handle;
     const auto from = file->directory->cursor(cookie);
-    const bool wants_plus =
-        listing == Listing::plus && options_.readdirplus == Readdirplus::on;
+    const bool wants_plus = listing == Listing::plus && options_.readdirplus == Readdirplus::on;
     if (wants_plus && readdirplus_ == Support::assumed) {
         auto page = co_await deps_.client.readdirplus(file->context, directory, from, kPageBytes);
         if (page || page.error().code() != ENOTSUP) co_return page;
@@ -73,8 +73,8 @@ core::Task<core::Result<void>> Filesystem::load_page(
         co_return core::Result<void>();
     }
     if (!is_bad_cookie(page.error()) || cookie == 0) co_return page.error();
-    // The server forgot our place. Go through the listing again to the entry delivered last; if that
-    // is gone, to as many entries as were delivered.
+    // The server forgot our place. Go through the listing again to the entry delivered last; if
+    // that is gone, to as many entries as were delivered.
     const auto name = stream.last_name();
     const auto count = stream.delivered();
     stream.restart();
@@ -110,8 +110,7 @@ DirItem Filesystem::make_item(
     if (!inode) return item;
     learn(inode, *found.attr, inode->attrs.token());
     item.entry = {
-        inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(*directory)
-    };
+        inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(*directory)};
     return item;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files: open to release, with close-to-open consistency: an open asks the server, a close waits for it.
+// Files: open to release, with close-to-open consistency: an open asks the server, a close waits
+// for it.
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
 #include "fs/reader.hpp"
@@ -28,14 +29,13 @@ nfs::AccessBits needed_for(int flags) noexcept {
     return needed;
 }
 
-/// Bytes may have left as UNSTABLE already, with others: a durable write waits for their COMMIT then.
+/// Bytes may have left as UNSTABLE already, with others: a durable write waits for their COMMIT
+/// then.
 Writer::Reach reach_of(nfs::Stability stability) noexcept {
     return stability == nfs::Stability::unstable ? Writer::Reach::server : Writer::Reach::disk;
 }
 
-bool is_append(int flags) noexcept {
-    return (flags & O_APPEND) && (flags & O_ACCMODE) != O_RDONLY;
-}
+bool is_append(int flags) noexcept { return (flags & O_APPEND) && (flags & O_ACCMODE) != O_RDONLY; }
 
 }  // namespace
 
@@ -178,8 +178,8 @@ core::Task<core::Result<void>> Filesystem::cut(
 }
 
 nfs::Stability Filesystem::stability_of(const OpenFile& file) const noexcept {
-    const bool durable = options_.write_mode == WriteMode::sync ||
-                         (file.flags & (O_SYNC | O_DSYNC | O_DIRECT));
+    const bool durable =
+        options_.write_mode == WriteMode::sync || (file.flags & (O_SYNC | O_DSYNC | O_DIRECT));
     return durable ? nfs::Stability::file_sync : nfs::Stability::unstable;
 }
 
@@ -251,8 +251,7 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     const auto put = co_await writer_.put(inode, as, offset, std::move(data), origin);
     if (!put) co_return put.error();
     const bool through = state.mode == FileState::Mode::through;
-    if (origin == WriteOrigin::application &&
-        (stability != nfs::Stability::unstable || through)) {
+    if (origin == WriteOrigin::application && (stability != nfs::Stability::unstable || through)) {
         co_await writer_.flush(inode, reach_of(stability), stability);
         if (const int code = inode->write_error.take(file->error_seen)) {
             co_return core::Error(code);
@@ -273,8 +272,8 @@ core::Task<core::Result<void>> Filesystem::sync_file(OpenFileRef file, Writer::R
 core::Task<core::Result<void>> Filesystem::flush(OpenId open) {
     const auto file = opens_.find(open);
     if (!file) co_return core::Error(EBADF);
-    const auto reach = options_.commit_on == CommitOn::close ? Writer::Reach::disk
-                                                             : Writer::Reach::server;
+    const auto reach =
+        options_.commit_on == CommitOn::close ? Writer::Reach::disk : Writer::Reach::server;
     co_return co_await sync_file(file, reach);
 }
 

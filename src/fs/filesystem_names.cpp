@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names: looking them up, making, removing and moving them. Every change of a directory is bracketed, so
-// that the server's wcc data tell our changes from those of others.
+// Names: looking them up, making, removing and moving them. Every change of a directory is
+// bracketed, so that the server's wcc data tell our changes from those of others.
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
 
@@ -110,8 +110,7 @@ core::Task<core::Result<Entry>> Filesystem::symlink(
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
     parent->attrs.begin_change();
-    auto reply =
-        co_await deps_.client.symlink(ctx, parent->handle, name, target, with_mode(0777));
+    auto reply = co_await deps_.client.symlink(ctx, parent->handle, name, target, with_mode(0777));
     co_return co_await finish_create(ctx, parent, name, std::move(reply));
 }
 

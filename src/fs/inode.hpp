@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inode: a file handle that the kernel (or an open file, or unsent data) still knows, and what we know
-// about it. Shared by the table and by the operations that work on it; reactor's thread only.
+// Inode: a file handle that the kernel (or an open file, or unsent data) still knows, and what we
+// know about it. Shared by the table and by the operations that work on it; reactor's thread only.
 #pragma once
 
 #include "core/event.hpp"
@@ -81,7 +81,12 @@ struct PageStamp {
 };
 
 struct Inode {
-    Inode(InodeId id_, InodeRecords::Index record_, const nfs::FileHandle& handle_, nfs::FileType type_)
+    Inode(
+        InodeId id_,
+        InodeRecords::Index record_,
+        const nfs::FileHandle& handle_,
+        nfs::FileType type_
+    )
         : id(id_), record(record_), handle(handle_), type(type_) {}
 
     const InodeId id;

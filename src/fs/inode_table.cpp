@@ -11,9 +11,8 @@ InodeTable::InodeTable(InodeRecords records) : records_(std::move(records)) {
         const auto& record = records_[i];
         const auto size = std::min<std::size_t>(record.handle_size, record.handle.size());
         const nfs::FileHandle handle(std::span(record.handle.data(), size));
-        auto inode = std::make_shared<Inode>(
-            record.id, i, handle, static_cast<nfs::FileType>(record.type)
-        );
+        auto inode =
+            std::make_shared<Inode>(record.id, i, handle, static_cast<nfs::FileType>(record.type));
         inode->lookups = record.lookups;
         next_id_ = std::max(next_id_, record.id + 1);
         by_handle_[handle] = record.id;
@@ -33,8 +32,7 @@ InodeRef InodeTable::insert(InodeId id, const nfs::FileHandle& handle, const nfs
         0,
         static_cast<std::uint32_t>(attr.type),
         static_cast<std::uint32_t>(handle.bytes().size()),
-        {}
-    };
+        {}};
     std::copy(handle.bytes().begin(), handle.bytes().end(), record.handle.begin());
     const auto index = records_.insert(record);
     if (index == InodeRecords::kNone) return nullptr;
@@ -89,9 +87,7 @@ void InodeTable::forget_handle(const Inode& inode) {
     if (it != by_handle_.end() && it->second == inode.id) by_handle_.erase(it);
 }
 
-void InodeTable::add_name(
-    const InodeRef& parent, const std::string& name, const InodeRef& child
-) {
+void InodeTable::add_name(const InodeRef& parent, const std::string& name, const InodeRef& child) {
     const auto [it, inserted] = parent->children.try_emplace(name, child->id);
     if (!inserted) {
         if (it->second == child->id) return;

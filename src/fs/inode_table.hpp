@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// InodeTable: 64-bit ids <-> file handles, lookup counts, and names. Ids count up and are never used
-// again. Its records live in the arena; the maps here are made from them. Reactor's thread only.
+// InodeTable: 64-bit ids <-> file handles, lookup counts, and names. Ids count up and are never
+// used again. Its records live in the arena; the maps here are made from them. Reactor's thread
+// only.
 #pragma once
 
 #include "fs/inode.hpp"
@@ -17,8 +18,8 @@ public:
     explicit InodeTable(InodeRecords records);
 
     InodeRef find(InodeId id) const;
-    /// The inode of a handle, made when it is new. A known handle whose file id or type changed is a
-    /// new file for us. nullptr when the arena's table is full (ENFILE).
+    /// The inode of a handle, made when it is new. A known handle whose file id or type changed is
+    /// a new file for us. nullptr when the arena's table is full (ENFILE).
     InodeRef get(const nfs::FileHandle& handle, const nfs::Attr& attr);
     InodeRef add_root(const nfs::FileHandle& handle, const nfs::Attr& attr);
 

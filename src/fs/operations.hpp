@@ -4,12 +4,12 @@
 // Everything on the reactor's thread; each task ends exactly once.
 #pragma once
 
-#include <string>
-
 #include "core/error.hpp"
 #include "core/slots.hpp"
 #include "core/task.hpp"
 #include "fs/types.hpp"
+
+#include <string>
 
 namespace uidnfs::fs {
 

@@ -45,7 +45,7 @@ struct Options {
     WriteMode write_mode = WriteMode::async;
     CommitOn commit_on = CommitOn::close;
     Writable writable = Writable::yes;
-    std::string mount_name = {};  ///< for log lines: where it is mounted
+    std::string mount_name = {};               ///< for log lines: where it is mounted
     std::uint64_t write_behind = 64ull << 20;  ///< bytes acknowledged and not yet committed
 };
 

@@ -25,10 +25,7 @@ private:
 }  // namespace
 
 Reader::Reader(Deps deps, nfs::CallContext context, nfs::OpenRef open)
-    : deps_(std::move(deps)),
-      context_(std::move(context)),
-      open_(open),
-      finished_(deps_.reactor) {}
+    : deps_(std::move(deps)), context_(std::move(context)), open_(open), finished_(deps_.reactor) {}
 
 void Reader::plan_gap(std::uint64_t offset, std::uint64_t end) {
     const std::uint64_t limit = deps_.client.fs_info().read_max;
@@ -83,9 +80,7 @@ core::Result<ReadData> Reader::assemble(std::uint64_t local_end) {
         auto at = part.offset + part.got;
         if (at < part.offset + part.size && at >= end) return data;  // end of file
         for (; at < end; at += Zeros::kBytes) {
-            data.pieces.push_back(
-                Zeros::slice(std::min<std::uint64_t>(Zeros::kBytes, end - at))
-            );
+            data.pieces.push_back(Zeros::slice(std::min<std::uint64_t>(Zeros::kBytes, end - at)));
         }
         if (part.got < part.size && end < part.offset + part.size) return data;
     }

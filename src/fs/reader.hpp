@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reader: one read of an application, made of READs that are in flight together and of bytes that are
-// not yet on the server. Lives for one read; reactor's thread only.
+// Reader: one read of an application, made of READs that are in flight together and of bytes that
+// are not yet on the server. Lives for one read; reactor's thread only.
 #pragma once
 
 #include "core/event.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plain records of a mount in its arena. They say everything the next worker needs to go on; heap
-// indexes are made from them. Records refer to each other by id. Changing one means Arena::kVersion + 1.
+// The plain records of a mount in its arena. They say everything the next worker needs to go on;
+// heap indexes are made from them. Records refer to each other by id. Changing one means
+// Arena::kVersion + 1.
 #pragma once
 
 #include "core/arena.hpp"
@@ -60,9 +61,9 @@ enum class ExtentState : std::uint32_t { dirty = 1, sending = 2, uncommitted = 3
 /// Bytes that an application was told are written and that the server may still forget.
 struct ExtentRecord {
     std::uint64_t inode;
-    std::uint64_t offset;   ///< in the file
+    std::uint64_t offset;  ///< in the file
     std::uint64_t length;
-    std::uint64_t data;     ///< offset of the bytes in the slot region
+    std::uint64_t data;  ///< offset of the bytes in the slot region
     ExtentState state;
     std::uint32_t reserved;
     std::array<std::byte, 8> verifier;  ///< of the WRITE; for `uncommitted`

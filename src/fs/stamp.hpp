@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stamp: what tells two versions of a file's content apart in NFSv3, and ServerClock, which says when a
-// stamp is too young to be trusted. Pure.
+// Stamp: what tells two versions of a file's content apart in NFSv3, and ServerClock, which says
+// when a stamp is too young to be trusted. Pure.
 #pragma once
 
 #include "nfs/types.hpp"
@@ -20,11 +20,13 @@ inline Stamp stamp_of(const nfs::Attr& attr) noexcept {
 using WallTime = std::chrono::sys_time<std::chrono::nanoseconds>;
 
 inline WallTime to_wall(const nfs::Time& time) noexcept {
-    return WallTime(std::chrono::seconds(time.seconds) + std::chrono::nanoseconds(time.nanoseconds));
+    return WallTime(
+        std::chrono::seconds(time.seconds) + std::chrono::nanoseconds(time.nanoseconds)
+    );
 }
 
-/// Two changes within one tick of the server's clock have the same mtime. Pages that were cached while
-/// the file's mtime was that young may miss the second change.
+/// Two changes within one tick of the server's clock have the same mtime. Pages that were cached
+/// while the file's mtime was that young may miss the second change.
 class ServerClock {
 public:
     /// Kernels stamp files with the time of the last timer interrupt, whatever time_delta claims.
@@ -34,7 +36,9 @@ public:
         : tick_(tick < kCoarsestTimer ? kCoarsestTimer : tick) {}
 
     /// `server` is a time that the server stamped just now because of a call of ours.
-    void observe(const nfs::Time& server, WallTime local) noexcept { ahead_ = to_wall(server) - local; }
+    void observe(const nfs::Time& server, WallTime local) noexcept {
+        ahead_ = to_wall(server) - local;
+    }
 
     /// Clocks are taken as equal until the first observation.
     bool is_young(const nfs::Time& mtime, WallTime local) const noexcept {

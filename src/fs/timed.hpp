@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// within(): the result of a task, or nothing when it takes too long. The task goes on by itself then.
+// within(): the result of a task, or nothing when it takes too long. The task goes on by itself
+// then.
 #pragma once
 
 #include "core/reactor.hpp"

@@ -29,7 +29,7 @@ using OpenId = std::uint64_t;
 struct Caller {
     mapper::ClientUid uid;
     mapper::ClientGid gid;
-    std::uint32_t tid = 0;   ///< 0: the kernel itself, or not visible in our pid namespace
+    std::uint32_t tid = 0;  ///< 0: the kernel itself, or not visible in our pid namespace
     std::uint32_t umask = 0;
     std::vector<std::uint32_t> groups = {};  ///< supplementary; only filled for identity=caller
 };
@@ -37,14 +37,14 @@ struct Caller {
 using Validity = std::chrono::milliseconds;
 
 struct AttrReply {
-    struct stat stat{};
+    struct stat stat {};
     Validity attr_valid{0};
 };
 
 /// `id` 0: the name does not exist, and the kernel may remember that for `entry_valid`.
 struct Entry {
     InodeId id = 0;
-    struct stat stat{};
+    struct stat stat {};
     Validity attr_valid{0};
     Validity entry_valid{0};
 };
@@ -89,17 +89,17 @@ struct ReadData {
     }
 };
 
-/// `page_cache`: the kernel writes back a page (mmap); it has no caller, and it must never wait for a
-/// budget (docs/SEMANTICS.md).
+/// `page_cache`: the kernel writes back a page (mmap); it has no caller, and it must never wait for
+/// a budget (docs/SEMANTICS.md).
 enum class WriteOrigin : std::uint8_t { application, page_cache };
 
 /// One name of a listing on its way to the kernel.
 struct DirItem {
     std::string_view name;
     std::uint64_t fileid = 0;
-    mode_t type = 0;                 ///< S_IFREG etc., 0 when unknown
-    std::uint64_t next_offset = 0;   ///< d_off: where a listing after this entry goes on
-    Entry entry;                     ///< for readdirplus; entry.id 0: only the name is known
+    mode_t type = 0;                ///< S_IFREG etc., 0 when unknown
+    std::uint64_t next_offset = 0;  ///< d_off: where a listing after this entry goes on
+    Entry entry;                    ///< for readdirplus; entry.id 0: only the name is known
 };
 
 /// Takes one item; false when its buffer is full (the item is not taken then).
@@ -137,11 +137,12 @@ struct FsStatus {
 class Invalidator {
 public:
     virtual ~Invalidator() = default;
-    /// Attributes and, from `offset` on, pages (`length` 0: to the end; offset < 0: attributes only).
+    /// Attributes and, from `offset` on, pages (`length` 0: to the end; offset < 0: attributes
+    /// only).
     virtual void inode(InodeId id, std::int64_t offset, std::int64_t length) = 0;
     virtual void entry(InodeId parent, std::string_view name) = 0;
-    /// The kernel asks for the attributes again from now on, in time for the reply that is being made.
-    /// Unlike the others this takes neither page nor directory locks (fs/fuse/inode.c,
+    /// The kernel asks for the attributes again from now on, in time for the reply that is being
+    /// made. Unlike the others this takes neither page nor directory locks (fs/fuse/inode.c,
     /// fuse_reverse_inval_inode with a negative offset), so it may be done at once.
     virtual void attributes(InodeId id) { inode(id, -1, 0); }
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// WriteLog: small writes are copied one behind another into a slot, so that each does not hold a slot of
-// its own and neighbours become one extent. Reactor's thread only.
+// WriteLog: small writes are copied one behind another into a slot, so that each does not hold a
+// slot of its own and neighbours become one extent. Reactor's thread only.
 #pragma once
 
 #include "core/slots.hpp"

@@ -64,11 +64,7 @@ core::Slice Writer::keep(core::Slice data) {
 }
 
 core::Task<core::Result<void>> Writer::put(
-    InodeRef inode,
-    WriteContext context,
-    std::uint64_t offset,
-    core::Slice data,
-    WriteOrigin origin
+    InodeRef inode, WriteContext context, std::uint64_t offset, core::Slice data, WriteOrigin origin
 ) {
     const auto charge = static_cast<std::int64_t>(data.size() + ExtentMap::kExtentCost);
     if (origin == WriteOrigin::page_cache) {
@@ -123,9 +119,7 @@ void Writer::pump(const InodeRef& inode, ExtentMap::Send what, nfs::Stability st
     }
 }
 
-core::Task<void> Writer::send(
-    InodeRef inode, ExtentMap::Batch batch, nfs::Stability stability
-) {
+core::Task<void> Writer::send(InodeRef inode, ExtentMap::Batch batch, nfs::Stability stability) {
     auto& file = *inode->file;
     const auto as = file.origins[batch.origin];
     inode->attrs.begin_change();
@@ -156,9 +150,7 @@ core::Task<void> Writer::send(
     }
 }
 
-void Writer::fail(
-    const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch
-) {
+void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch) {
     auto& file = *inode->file;
     ++errors_;
     inode->write_error.set(error.code());
@@ -169,7 +161,11 @@ void Writer::fail(
         file.extents.failed(*batch, deps_.clock.now());
         core::log::warning(
             "write to {} (file id {}) failed, {} bytes at {} are lost: {}",
-            name, fileid, batch->length, batch->offset, core::to_string(error)
+            name,
+            fileid,
+            batch->length,
+            batch->offset,
+            core::to_string(error)
         );
     } else {
         file.extents.commit_failed();
@@ -208,9 +204,7 @@ void Writer::commit_soon(const InodeRef& inode) {
     }
 }
 
-core::Task<void> Writer::sent(
-    InodeRef inode, ExtentMap::Epoch epoch, nfs::Stability stability
-) {
+core::Task<void> Writer::sent(InodeRef inode, ExtentMap::Epoch epoch, nfs::Stability stability) {
     auto& file = *inode->file;
     while (!file.extents.is_sent(epoch)) {
         pump(inode, ExtentMap::Send::all, stability);

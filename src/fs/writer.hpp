@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writer: carries out what the ExtentMaps decide: WRITEs while the application goes on, COMMITs, the
-// budget of a mount, and what is left at the end. Owned by Filesystem; reactor's thread only.
+// Writer: carries out what the ExtentMaps decide: WRITEs while the application goes on, COMMITs,
+// the budget of a mount, and what is left at the end. Owned by Filesystem; reactor's thread only.
 #pragma once
 
 #include "core/event.hpp"

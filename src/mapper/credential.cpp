@@ -35,7 +35,8 @@ core::Outcome<std::shared_ptr<const Credential>> Credential::make(
         }
         if (id == 0 && root == RootIdentity::refused) {
             return refuse(
-                EPERM, fmt::format("{} 0 is root; use another {} or allow_root_identity", what, what)
+                EPERM,
+                fmt::format("{} 0 is root; use another {} or allow_root_identity", what, what)
             );
         }
         return std::nullopt;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Credential: the AUTH_SYS identity of RFC 5531 section 8.2 and appendix A, encoded once. Immutable,
-// so it may be shared by all calls of a mount.
+// Credential: the AUTH_SYS identity of RFC 5531 section 8.2 and appendix A, encoded once.
+// Immutable, so it may be shared by all calls of a mount.
 #pragma once
 
 #include "core/error.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CredentialCache: credentials of the processes behind requests (identity=caller), encoded once each.
-// Reactor's thread only.
+// CredentialCache: credentials of the processes behind requests (identity=caller), encoded once
+// each. Reactor's thread only.
 #pragma once
 
 #include "mapper/credential.hpp"
@@ -23,8 +23,8 @@ public:
     CredentialCache(std::string machine_name, RootIdentity root)
         : machine_name_(std::move(machine_name)), root_(root) {}
 
-    /// The caller's ids as they are; more than 16 groups are cut to the first 16, as the kernel's client
-    /// cuts them (net/sunrpc/auth_unix.c). EACCES for root unless it is allowed.
+    /// The caller's ids as they are; more than 16 groups are cut to the first 16, as the kernel's
+    /// client cuts them (net/sunrpc/auth_unix.c). EACCES for root unless it is allowed.
     core::Result<CredentialRef> get(
         ClientUid uid, ClientGid gid, std::span<const std::uint32_t> groups
     );

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ids of the client's side (what the container sees) and of the server's side (what the wire carries)
-// as types that do not convert into each other: a mix-up does not compile.
+// Ids of the client's side (what the container sees) and of the server's side (what the wire
+// carries) as types that do not convert into each other: a mix-up does not compile.
 #pragma once
 
 #include <compare>

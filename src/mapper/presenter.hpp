@@ -45,9 +45,8 @@ public:
     /// A change to what is shown already is no change. Else EPERM, except `verbatim`, which passes
     /// ids through, and `mapped`, where a foreign file may be given to the mapped identity (the
     /// server decides). `owner` and `group` are the file's, as the server has them.
-    core::Result<OwnerChange> accept(
-        const OwnerRequest& request, ServerUid owner, ServerGid group
-    ) const noexcept;
+    core::Result<OwnerChange> accept(const OwnerRequest& request, ServerUid owner, ServerGid group)
+        const noexcept;
 
     Presentation presentation() const noexcept { return presentation_; }
 

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/mount.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <utility>
-
 #include "core/log.hpp"
 #include "nfs/mount3.hpp"
 #include "nfs/mount_text.hpp"
@@ -13,6 +8,11 @@
 #include "nfs/rpc/resolver.hpp"
 #include "nfs/rpc/transport.hpp"
 #include "nfs/v3/client.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
 
 namespace uidnfs::nfs {
 namespace {

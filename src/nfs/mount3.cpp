@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/mount3.hpp"
 
+#include "nfs/rpc/ask.hpp"
+#include "nfs/rpc/status.hpp"
+#include "nfs/v3/decode.hpp"
+#include "nfs/xdr_reader.hpp"
+
 #include <fmt/format.h>
 #include <nfsc/libnfs-raw-mount.h>
 #include <nfsc/libnfs-zdr.h>
@@ -8,11 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-
-#include "nfs/rpc/ask.hpp"
-#include "nfs/rpc/status.hpp"
-#include "nfs/v3/decode.hpp"
-#include "nfs/xdr_reader.hpp"
 
 namespace uidnfs::nfs::mount3 {
 namespace {

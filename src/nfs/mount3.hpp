@@ -2,13 +2,13 @@
 // The MOUNT service, version 3 (RFC 1813 appendix I): from an export's path to its file handle.
 #pragma once
 
+#include "nfs/rpc/transport.hpp"
+#include "nfs/types.hpp"
+
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "nfs/rpc/transport.hpp"
-#include "nfs/types.hpp"
 
 namespace uidnfs::nfs::mount3 {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/mount_text.hpp"
 
+#include "nfs/mount3.hpp"
+#include "nfs/rpc/status.hpp"
+
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <cstring>
-
-#include "nfs/mount3.hpp"
-#include "nfs/rpc/status.hpp"
 
 namespace uidnfs::nfs {
 namespace {

@@ -3,14 +3,14 @@
 // Pure.
 #pragma once
 
+#include "core/error.hpp"
+#include "nfs/mount.hpp"
+#include "nfs/rpc/endpoint.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "core/error.hpp"
-#include "nfs/mount.hpp"
-#include "nfs/rpc/endpoint.hpp"
 
 namespace uidnfs::nfs {
 

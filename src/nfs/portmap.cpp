@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/portmap.hpp"
 
+#include "nfs/rpc/ask.hpp"
+#include "nfs/rpc/status.hpp"
+#include "nfs/xdr_reader.hpp"
+
 #include <netinet/in.h>
 #include <nfsc/libnfs-raw-portmap.h>
 #include <nfsc/libnfs-zdr.h>
@@ -9,10 +13,6 @@
 #include <cstdlib>
 #include <string_view>
 #include <vector>
-
-#include "nfs/rpc/ask.hpp"
-#include "nfs/rpc/status.hpp"
-#include "nfs/xdr_reader.hpp"
 
 namespace uidnfs::nfs::portmap {
 namespace {

@@ -3,10 +3,10 @@
 // server has it; version 3 (rpcbind) over IPv6, of which version 2 knows nothing.
 #pragma once
 
+#include "nfs/rpc/transport.hpp"
+
 #include <cstdint>
 #include <span>
-
-#include "nfs/rpc/transport.hpp"
 
 namespace uidnfs::nfs::portmap {
 

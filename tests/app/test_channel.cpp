@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "app/channel.hpp"
+
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -8,8 +10,6 @@
 #include <cerrno>
 #include <chrono>
 #include <string>
-
-#include "app/channel.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "app/convert.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <chrono>
 #include <string_view>
-
-#include "app/convert.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes to fsconfig(2) and fsmount(2); the mounts themselves are made in tests/integration.
+#include "app/fuse_mount.hpp"
+#include "app/mountpoint.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -9,9 +12,6 @@
 
 #include <fstream>
 #include <string>
-
-#include "app/fuse_mount.hpp"
-#include "app/mountpoint.hpp"
 
 namespace uidnfs::app {
 namespace {

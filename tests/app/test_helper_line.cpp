@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "app/commands.hpp"
+#include "app/helper_line.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
-
-#include "app/commands.hpp"
-#include "app/helper_line.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "app/message.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <random>
 #include <string>
-
-#include "app/message.hpp"
 
 namespace uidnfs::app {
 namespace {

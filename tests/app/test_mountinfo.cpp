@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "app/mountinfo.hpp"
+#include "core/fd.hpp"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
-
-#include "app/mountinfo.hpp"
-#include "core/fd.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole program as a function: what it prints where, and how it exits, as far as no mount is
 // made.
+#include "app/commands.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
-
-#include "app/commands.hpp"
 
 namespace uidnfs::app {
 namespace {

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The spawned program is this test itself: gtest_main with arguments that choose what it does.
+#include "app/channel.hpp"
+#include "app/spawn.hpp"
+#include "app/text.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -7,10 +11,6 @@
 
 #include <chrono>
 #include <string>
-
-#include "app/channel.hpp"
-#include "app/spawn.hpp"
-#include "app/text.hpp"
 
 namespace uidnfs::app {
 namespace {

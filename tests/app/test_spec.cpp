@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "app/spec.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cerrno>
-
-#include "app/spec.hpp"
 
 namespace uidnfs::app {
 namespace {

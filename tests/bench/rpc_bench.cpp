@@ -5,6 +5,10 @@
 //           N]
 #include "rpc_bench.hpp"
 
+#include "core/log.hpp"
+#include "core/reactor.hpp"
+#include "nfs/mount.hpp"
+
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -14,10 +18,6 @@
 #include <cstring>
 #include <map>
 #include <optional>
-
-#include "core/log.hpp"
-#include "core/reactor.hpp"
-#include "nfs/mount.hpp"
 
 namespace uidnfs::bench {
 namespace {

@@ -2,14 +2,14 @@
 // What the two clients under comparison have in common: the same work against the same server.
 #pragma once
 
+#include "mapper/credential.hpp"
+#include "nfs/types.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "mapper/credential.hpp"
-#include "nfs/types.hpp"
 
 namespace uidnfs::bench {
 

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contender: libnfs 4.0.0's raw asynchronous calls, as fast as they go: non-blocking socket,
 // TCP_NODELAY, poll(2).
-#include <nfsc/libnfs.h>  // before the others of libnfs, which need it
+#include "rpc_bench.hpp"
+
+// libnfs.h has what the others need and do not include.
+// clang-format off
+#include <nfsc/libnfs.h>
+#include <nfsc/libnfs-raw.h>
+#include <nfsc/libnfs-raw-nfs.h>
+// clang-format on
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <nfsc/libnfs-raw-nfs.h>
-#include <nfsc/libnfs-raw.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
-
-#include "rpc_bench.hpp"
 
 namespace uidnfs::bench {
 namespace {

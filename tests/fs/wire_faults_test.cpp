@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What networks and servers do to the client: connections that end anywhere, answers that are late, lost,
-// twice, alien or broken, servers that are silent or come back. The application must not notice, unless
-// it asked to be told (soft).
-#include "fs/wire_fixture.hpp"
-
+// What networks and servers do to the client: connections that end anywhere, answers that are late,
+// lost, twice, alien or broken, servers that are silent or come back. The application must not
+// notice, unless it asked to be told (soft).
 #include "core/arena.hpp"
 #include "fs/filesystem.hpp"
+#include "fs/wire_fixture.hpp"
 
 #include <sys/stat.h>
 
@@ -30,7 +29,8 @@ protected:
     }
     std::string read_all() { return read("/a", 0, static_cast<std::uint32_t>(data_.size())); }
 
-    /// Both transmissions of the only call of a procedure: one xid, one source port, two connections.
+    /// Both transmissions of the only call of a procedure: one xid, one source port, two
+    /// connections.
     void expect_replayed(Procedure procedure) {
         const auto calls = wire(procedure);
         ASSERT_EQ(calls.size(), 2u);
@@ -65,7 +65,12 @@ TEST_F(WireFaults, connection_ends_within_a_reply) {
                 parameters.source_port = source;
                 client();
                 const auto before = wire(Procedure::read).size();
-                peer.inject({.kind = Kind::cut_reply, .procedure = Procedure::read, .bytes = bytes, .ending = ending});
+                peer.inject(
+                    {.kind = Kind::cut_reply,
+                     .procedure = Procedure::read,
+                     .bytes = bytes,
+                     .ending = ending}
+                );
                 EXPECT_TRUE(read_all() == data_) << bytes;
                 const auto calls = wire(Procedure::read);
                 ASSERT_EQ(calls.size(), before + 2) << bytes;
@@ -85,8 +90,20 @@ TEST_F(WireFaults, connection_ends_with_many_calls_under_way) {
     server.put_file("/big", big);
     server.put_file("/new", "");
     client();
-    peer.inject({.kind = Kind::cut_reply, .procedure = Procedure::read, .bytes = 30'000, .skip = 5, .times = 3});
-    peer.inject({.kind = Kind::drop_call, .procedure = Procedure::write, .ending = Ending::reset, .skip = 4, .times = 2});
+    peer.inject(
+        {.kind = Kind::cut_reply,
+         .procedure = Procedure::read,
+         .bytes = 30'000,
+         .skip = 5,
+         .times = 3}
+    );
+    peer.inject(
+        {.kind = Kind::drop_call,
+         .procedure = Procedure::write,
+         .ending = Ending::reset,
+         .skip = 4,
+         .times = 2}
+    );
     const OpenRef source{server.handle("/big")};
     const OpenRef target{server.handle("/new")};
     constexpr std::size_t kPiece = 65536;
@@ -112,12 +129,14 @@ TEST_F(WireFaults, connection_ends_with_many_calls_under_way) {
 
 TEST_F(WireFaults, replies_out_of_order) {
     constexpr std::uint32_t kFiles = 4;
-    for (std::uint32_t i = 0; i < kFiles; ++i) server.put_file("/f" + std::to_string(i), pattern(20'000 + i, i));
+    for (std::uint32_t i = 0; i < kFiles; ++i)
+        server.put_file("/f" + std::to_string(i), pattern(20'000 + i, i));
     client();
     peer.inject({.kind = Kind::hold_reply, .procedure = Procedure::read, .bytes = 2});
     peer.inject({.kind = Kind::hold_reply, .procedure = Procedure::read, .bytes = 1});
     std::vector<OpenRef> files;
-    for (std::uint32_t i = 0; i < kFiles; ++i) files.push_back({server.handle("/f" + std::to_string(i))});
+    for (std::uint32_t i = 0; i < kFiles; ++i)
+        files.push_back({server.handle("/f" + std::to_string(i))});
     std::vector<core::Task<core::Result<ReadReply>>> tasks;
     for (const auto& file : files) tasks.push_back(client().read(context, file, 0, 65536));
     const auto replies = world.run_all(std::move(tasks));
@@ -174,12 +193,14 @@ TEST_F(WireFaults, broken_results_are_an_error_of_one_call) {
 }
 
 TEST_F(WireFaults, fragments_and_tiny_writes) {
-    const std::vector<Framing> framings{{7, 0}, {1000, 0}, {0, 3}, {0, 1460}, {16384, 1001}, {5, 2}};
+    const std::vector<Framing> framings{
+        {7, 0}, {1000, 0}, {0, 3}, {0, 1460}, {16384, 1001}, {5, 2}};
     for (const auto& framing : framings) {
         unmount();
         peer.set_framing(framing);
         server.put_file("/b", "");
-        const std::uint32_t bytes = framing.write_bytes > 0 && framing.write_bytes < 10 ? 2000 : 90'000;
+        const std::uint32_t bytes =
+            framing.write_bytes > 0 && framing.write_bytes < 10 ? 2000 : 90'000;
         EXPECT_TRUE(read("/a", 5, bytes) == data_.substr(5, bytes)) << framing.fragment_bytes;
         EXPECT_EQ(write("/b", 0, data_).count, data_.size());
         EXPECT_TRUE(server.content("/b") == data_);
@@ -189,7 +210,8 @@ TEST_F(WireFaults, fragments_and_tiny_writes) {
     EXPECT_EQ(client().status().reconnects, 0u);
 }
 
-/// Names that were changed although nobody heard of it, with and without the server's duplicate cache.
+/// Names that were changed although nobody heard of it, with and without the server's duplicate
+/// cache.
 class LostReplies : public WireFaults, public ::testing::WithParamInterface<DuplicateCache> {
 protected:
     void SetUp() override {
@@ -203,8 +225,11 @@ protected:
 };
 
 INSTANTIATE_TEST_SUITE_P(
-    , LostReplies, ::testing::Values(DuplicateCache::on, DuplicateCache::off), [](const auto& info) {
-        return info.param == DuplicateCache::on ? "with_cache" : "without_cache";
+    ,
+    LostReplies,
+    ::testing::Values(DuplicateCache::on, DuplicateCache::off),
+    [](const auto& chosen) {
+        return chosen.param == DuplicateCache::on ? "with_cache" : "without_cache";
     }
 );
 
@@ -435,14 +460,14 @@ protected:
     }
     /// create, write in pieces, close; then the server crashes once more.
     void write_file(std::string_view name, std::string_view data, std::size_t piece) {
-        auto made = good(fs_->create(
-            caller_, fs::kRootId, std::string(name), S_IFREG | 0644, O_RDWR | O_CREAT
-        ));
+        auto made = good(
+            fs_->create(caller_, fs::kRootId, std::string(name), S_IFREG | 0644, O_RDWR | O_CREAT)
+        );
         for (std::size_t at = 0; at < data.size(); at += piece) {
             const auto part = data.substr(at, piece);
-            const auto written = good(fs_->write(
-                made.open.open, at, HeapBytes::slice(part), fs::WriteOrigin::application
-            ));
+            const auto written = good(
+                fs_->write(made.open.open, at, HeapBytes::slice(part), fs::WriteOrigin::application)
+            );
             ASSERT_EQ(written, part.size());
         }
         EXPECT_EQ(code(fs_->flush(made.open.open)), 0);
@@ -460,7 +485,8 @@ protected:
 TEST_F(WireCrash, during_writes) {
     const auto data = pattern(12 << 20, 5);
     for (const unsigned skip : {0u, 1u, 3u, 7u}) {
-        server.inject({.procedure = Procedure::write, .skip = skip, .before = [&] { peer.crash(); }});
+        server.inject({.procedure = Procedure::write, .skip = skip, .before = [&] { peer.crash(); }}
+        );
         write_file("w" + std::to_string(skip), data, 131072);
         server.forget_faults();
     }
@@ -476,7 +502,13 @@ TEST_F(WireCrash, before_commits) {
 
 TEST_F(WireCrash, connections_that_keep_ending) {
     const auto data = pattern(8 << 20, 7);
-    peer.inject({.kind = Kind::drop_reply, .procedure = Procedure::write, .ending = Ending::reset, .skip = 1, .times = 3});
+    peer.inject(
+        {.kind = Kind::drop_reply,
+         .procedure = Procedure::write,
+         .ending = Ending::reset,
+         .skip = 1,
+         .times = 3}
+    );
     peer.inject({.kind = Kind::drop_call, .procedure = Procedure::commit});
     peer.inject({.kind = Kind::drop_reply, .procedure = Procedure::create, .ending = Ending::fin});
     write_file("k", data, 100'000);

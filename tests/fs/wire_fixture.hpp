@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fixture of the tests over TCP: the server in memory behind an RpcPeer on 127.0.0.1, and the real
-// client mounted on it. At the end of each test everything that came over the wire is looked at: in whose
-// name it was asked, and whether a correct client would have sent it.
+// The fixture of the tests over TCP: the server in memory behind an RpcPeer on 127.0.0.1, and the
+// real client mounted on it. At the end of each test everything that came over the wire is looked
+// at: in whose name it was asked, and whether a correct client would have sent it.
 #pragma once
 
+#include "core/log.hpp"
 #include "fs/fixture.hpp"
 #include "nfs/mount.hpp"
 #include "support/heap_bytes.hpp"
 #include "support/rpc_peer.hpp"
-
-#include "core/log.hpp"
 
 #include <gtest/gtest.h>
 

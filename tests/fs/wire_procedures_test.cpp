@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every procedure of NFS version 3 from the client's arguments over TCP to the server's tree and back.
+// Every procedure of NFS version 3 from the client's arguments over TCP to the server's tree and
+// back.
 #include "fs/wire_fixture.hpp"
 
 #include <sys/stat.h>
@@ -64,9 +65,8 @@ TEST_F(WireProcedures, mount_tells_the_root) {
 }
 
 TEST_F(WireProcedures, mount_of_what_is_not_exported_says_so) {
-    const auto mounted = world.run(
-        mount_export(world.reactor, {"127.0.0.1", "/other"}, parameters, credential)
-    );
+    const auto mounted =
+        world.run(mount_export(world.reactor, {"127.0.0.1", "/other"}, parameters, credential));
     ASSERT_FALSE(mounted);
     EXPECT_EQ(mounted.error().code, ENOENT);
     EXPECT_NE(mounted.error().user_text.find("/other"), std::string::npos);
@@ -241,7 +241,9 @@ TEST_F(WireProcedures, create_in_its_three_ways) {
     expect_made(
         good(client().create(context, root, "g", CreateHow::guarded, mode, kNoVerifier)), "/g"
     );
-    EXPECT_EQ(code(client().create(context, root, "g", CreateHow::guarded, mode, kNoVerifier)), EEXIST);
+    EXPECT_EQ(
+        code(client().create(context, root, "g", CreateHow::guarded, mode, kNoVerifier)), EEXIST
+    );
     const Verifier one{std::byte{1}, std::byte{2}};
     const Verifier other{std::byte{3}};
     expect_made(good(client().create(context, root, "x", CreateHow::exclusive, {}, one)), "/x");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/call_queue.hpp"
 
+#include "nfs/rpc/record_reader.hpp"
+#include "wire_fixture.hpp"
+
 #include <array>
 #include <deque>
 #include <random>
-
-#include "nfs/rpc/record_reader.hpp"
-#include "wire_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {

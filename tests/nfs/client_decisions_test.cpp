@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pure decisions of the version 3 client: replays, JUKEBOX, transfer sizes, texts of failed
 // mounts.
-#include <set>
-
 #include "nfs/mount3.hpp"
 #include "nfs/mount_text.hpp"
 #include "nfs/rpc/status.hpp"
@@ -11,6 +9,8 @@
 #include "nfs/v3/replay.hpp"
 #include "nfs/v3/status.hpp"
 #include "wire_fixture.hpp"
+
+#include <set>
 
 namespace uidnfs::test {
 namespace {

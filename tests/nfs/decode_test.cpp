@@ -2,14 +2,14 @@
 // Every decoder: a good reply, each truncation of it, and lies. A hostile server gets an error.
 #include "nfs/v3/decode.hpp"
 
-#include <functional>
-#include <random>
-
 #include "nfs/mount3.hpp"
 #include "nfs/portmap.hpp"
 #include "nfs/rpc/status.hpp"
 #include "nfs/v3/status.hpp"
 #include "wire_fixture.hpp"
+
+#include <functional>
+#include <random>
 
 namespace uidnfs::test {
 namespace {

@@ -4,14 +4,14 @@
 // tells the test.
 #pragma once
 
+#include "core/fd.hpp"
+#include "xdr_writer.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <thread>
-
-#include "core/fd.hpp"
-#include "xdr_writer.hpp"
 
 namespace uidnfs::test {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/record_reader.hpp"
 
+#include "wire_fixture.hpp"
+
 #include <cstring>
 #include <random>
-
-#include "wire_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {

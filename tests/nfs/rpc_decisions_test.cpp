@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pure decisions of the transport: xids, back-off, patience, reply heads, fault tables.
-#include <gtest/gtest.h>
-
-#include <deque>
-#include <map>
-#include <random>
-
 #include "nfs/rpc/patience.hpp"
 #include "nfs/rpc/reconnect.hpp"
 #include "nfs/rpc/reply.hpp"
 #include "nfs/rpc/status.hpp"
 #include "nfs/rpc/xid_table.hpp"
 #include "xdr_writer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+#include <random>
 
 namespace uidnfs::test {
 namespace {

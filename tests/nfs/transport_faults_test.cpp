@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The transport on the wire while things go wrong: lost connections, silence, garbage.
+#include "nfs/rpc/status.hpp"
+#include "wire_fixture.hpp"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstring>
-
-#include "nfs/rpc/status.hpp"
-#include "wire_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {

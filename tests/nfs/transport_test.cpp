@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The transport on the wire while nothing is lost: framing, order, payload, budgets, identity.
+#include "nfs/rpc/status.hpp"
+#include "wire_fixture.hpp"
+
 #include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
-
-#include "nfs/rpc/status.hpp"
-#include "wire_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {

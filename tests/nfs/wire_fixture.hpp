@@ -3,6 +3,14 @@
 // are run to their end or fail the test after a while.
 #pragma once
 
+#include "core/log.hpp"
+#include "core/reactor.hpp"
+#include "core/task.hpp"
+#include "nfs/rpc/ask.hpp"
+#include "nfs/rpc/transport.hpp"
+#include "nfs/v3/client.hpp"
+#include "peer.hpp"
+
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -13,14 +21,6 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
-
-#include "core/log.hpp"
-#include "core/reactor.hpp"
-#include "core/task.hpp"
-#include "nfs/rpc/ask.hpp"
-#include "nfs/rpc/transport.hpp"
-#include "nfs/v3/client.hpp"
-#include "peer.hpp"
 
 namespace uidnfs::test {
 

@@ -15,7 +15,6 @@ constexpr std::uint32_t kLastFragment = 0x8000'0000;
 constexpr std::size_t kReceiveBytes = 256 * 1024;
 constexpr std::size_t kMarkBytes = 4;
 
-
 }  // namespace
 
 Bytes frame(const Bytes& body, std::uint32_t fragment_bytes) {
@@ -67,8 +66,9 @@ RpcConnection::State RpcConnection::send() {
         auto& chunk = out_.front();
         auto length = chunk.bytes.size() - chunk.sent;
         if (chunk.write_bytes > 0) length = std::min<std::size_t>(length, chunk.write_bytes);
-        const auto sent =
-            ::send(socket_.get(), chunk.bytes.data() + chunk.sent, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        const auto sent = ::send(
+            socket_.get(), chunk.bytes.data() + chunk.sent, length, MSG_DONTWAIT | MSG_NOSIGNAL
+        );
         if (sent < 0) return errno == EAGAIN || errno == EINTR ? State::open : State::closed;
         chunk.sent += static_cast<std::size_t>(sent);
         const bool trickles = chunk.write_bytes > 0;

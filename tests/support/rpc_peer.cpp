@@ -298,7 +298,8 @@ void RpcPeer::accept_from(const Listener& listener) {
         &length,
         SOCK_CLOEXEC | SOCK_NONBLOCK
     ));
-    if (socket) connections_.emplace_back(std::move(socket), ++last_connection_, ntohs(address.sin_port));
+    if (socket)
+        connections_.emplace_back(std::move(socket), ++last_connection_, ntohs(address.sin_port));
 }
 
 RpcConnection* RpcPeer::find(std::uint64_t id) {
@@ -332,9 +333,9 @@ Work RpcPeer::prepare(const RpcCall& call) {
             default: return {Accept::program_unavailable};
         }
     } catch (const XdrError& error) {
-        violation(fmt::format(
-            "program {} procedure {}: {}", call.program, call.procedure, error.what()
-        ));
+        violation(
+            fmt::format("program {} procedure {}: {}", call.program, call.procedure, error.what())
+        );
         return {Accept::garbage_arguments};
     }
 }
@@ -359,8 +360,15 @@ void RpcPeer::handle_record(RpcConnection& connection, const Bytes& record) {
     auto known = duplicates_.find(key);
     const auto seen = known == duplicates_.end() ? WireCall::Seen::first : WireCall::Seen::again;
     calls_.push_back(
-        {call.xid, call.program, call.procedure, call.flavor, call.who, call.machine,
-         connection.port(), connection.id(), seen}
+        {call.xid,
+         call.program,
+         call.procedure,
+         call.flavor,
+         call.who,
+         call.machine,
+         connection.port(),
+         connection.id(),
+         seen}
     );
     if (hearing_ == Hearing::answers_nothing) return;
     if (known != duplicates_.end()) {
@@ -405,10 +413,7 @@ void RpcPeer::remember(const DuplicateKey& key, const Bytes& record) {
 }
 
 void RpcPeer::finish(
-    std::uint64_t id,
-    const RpcCall& call,
-    const Work& work,
-    const std::optional<WireFault>& fault
+    std::uint64_t id, const RpcCall& call, const Work& work, const std::optional<WireFault>& fault
 ) {
     Bytes reply;
     if (work.accept == Accept::success) {
@@ -465,9 +470,7 @@ void RpcPeer::answer(
         case Kind::stranger_first:
             connection.queue_record(with_xid(0x5a5a'5a5a), options_.framing);
             return send_reply(connection, reply);
-        case Kind::reply_twice:
-            send_reply(connection, reply);
-            return send_reply(connection, reply);
+        case Kind::reply_twice: send_reply(connection, reply); return send_reply(connection, reply);
         case Kind::call_instead: {
             reply[7] = std::byte{kCall};
             return send_reply(connection, reply);
@@ -504,9 +507,7 @@ void RpcPeer::answer(
             for (const auto word : {xid, kReply, 1u, 1u, fault->bytes}) out.u32(word);
             return send_reply(connection, out.bytes());
         }
-        case Kind::rewrite:
-            fault->change(reply);
-            return send_reply(connection, reply);
+        case Kind::rewrite: fault->change(reply); return send_reply(connection, reply);
     }
 }
 

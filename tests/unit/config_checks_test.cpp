@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Contradictions between options that the parser alone does not reach, and what is derived.
+#include "config/checks.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "config/checks.hpp"
 
 namespace uidnfs::config {
 namespace {

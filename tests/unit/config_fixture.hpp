@@ -2,14 +2,14 @@
 // Two-word helpers of the option tests: one way in, and what came out of it.
 #pragma once
 
+#include "config/mount_options.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <string>
 #include <string_view>
-
-#include "config/mount_options.hpp"
 
 namespace uidnfs::config {
 

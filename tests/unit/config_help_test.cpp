@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Help made from the table: complete, aligned, not too wide.
+#include "config/help.hpp"
+#include "config/option_table.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <sstream>
-
-#include "config/help.hpp"
-#include "config/option_table.hpp"
 
 namespace uidnfs::config {
 namespace {

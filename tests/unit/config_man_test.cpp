@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // docs/man/uidnfs.8.md against the option table, both ways: names, defaults, who may set them.
+#include "config/option_table.hpp"
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,8 +10,6 @@
 #include <fstream>
 #include <string>
 #include <vector>
-
-#include "config/option_table.hpp"
 
 namespace uidnfs::config {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random option strings and sources: never a crash, always a request that keeps its promises or one
 // printable line that says why not. The seed is fixed; UIDNFS_SEED chooses another.
-#include <cstdlib>
-#include <random>
-
 #include "config/option_table.hpp"
 #include "config_fixture.hpp"
+
+#include <cstdlib>
+#include <random>
 
 namespace uidnfs::config {
 namespace {

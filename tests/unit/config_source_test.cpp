@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SOURCE: the three ways to write it, and what is not one.
+#include "config/source.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
-
-#include "config/source.hpp"
 
 namespace uidnfs::config {
 namespace {

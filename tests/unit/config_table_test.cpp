@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The option table itself: complete, without contradictions, and as the interface promises it.
-#include <set>
-
 #include "config/option_table.hpp"
 #include "config_fixture.hpp"
+
+#include <set>
 
 namespace uidnfs::config {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may be shown, and how far two words are apart.
+#include "config/text.hpp"
+
 #include <gtest/gtest.h>
 
 #include <string>
-
-#include "config/text.hpp"
 
 namespace uidnfs::config {
 namespace {

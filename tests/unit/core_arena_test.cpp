@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arena and Table: what the next worker finds, and what it refuses to believe.
+#include "core/arena.hpp"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,8 +12,6 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
-
-#include "core/arena.hpp"
 
 namespace uidnfs::core {
 namespace {

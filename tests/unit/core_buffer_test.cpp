@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // BufferPool and Slice: who keeps memory alive, and when it is used again.
+#include "core/buffer.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <optional>
-
-#include "core/buffer.hpp"
 
 namespace uidnfs::core {
 namespace {

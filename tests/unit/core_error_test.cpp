@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Error, Failure and their texts.
+#include "core/error.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <stdexcept>
-
-#include "core/error.hpp"
 
 namespace uidnfs::core {
 namespace {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log: levels, what is made printable, where it goes. Each test sets the log for itself.
+#include "core/fd.hpp"
+#include "core/log.hpp"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,9 +17,6 @@
 #include <sstream>
 #include <thread>
 #include <vector>
-
-#include "core/fd.hpp"
-#include "core/log.hpp"
 
 namespace uidnfs::core {
 namespace {

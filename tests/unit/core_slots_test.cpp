@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SlotPool: the order of slots, what is given back, and what a second worker may give back.
+#include "core/slots.hpp"
+
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
@@ -7,8 +9,6 @@
 #include <cstring>
 #include <optional>
 #include <vector>
-
-#include "core/slots.hpp"
 
 namespace uidnfs::core {
 namespace {

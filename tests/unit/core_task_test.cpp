@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Task and FramePool: when a coroutine runs, what it gives, where its frame comes from.
+#include "core/task.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "core/task.hpp"
 
 namespace uidnfs::core {
 namespace {

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reactor, Event, Semaphore and Mutex: who wakes whom, when and in which order.
+#include "core/event.hpp"
+#include "core/reactor.hpp"
+#include "core/task.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,10 +12,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "core/event.hpp"
-#include "core/reactor.hpp"
-#include "core/task.hpp"
 
 namespace uidnfs::core {
 namespace {

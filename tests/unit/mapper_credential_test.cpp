@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Credential: bytes on the wire (RFC 5531 section 8.2 and appendix A), limits, refusals.
+#include "mapper/credential.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <initializer_list>
-
-#include "mapper/credential.hpp"
 
 namespace uidnfs::mapper {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gate: who may use a mount.
-#include <gtest/gtest.h>
-
 #include "mapper/gate.hpp"
+
+#include <gtest/gtest.h>
 
 namespace uidnfs::mapper {
 namespace {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Presenter: what is shown, and what a chown becomes, for all three presentations. The application
 // is 2000:2001, the identity on the server 1001:1002.
+#include "mapper/presenter.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <type_traits>
-
-#include "mapper/presenter.hpp"
 
 namespace uidnfs::mapper {
 namespace {

@@ -2,11 +2,11 @@
 // One call of a small program (portmap, MOUNT) whose arguments are few bytes.
 #pragma once
 
-#include <cstddef>
-#include <span>
-
 #include "core/task.hpp"
 #include "nfs/rpc/transport.hpp"
+
+#include <cstddef>
+#include <span>
 
 namespace uidnfs::nfs::rpc {
 

@@ -4,17 +4,17 @@
 // that a steady state allocates nothing. Reactor's thread only.
 #pragma once
 
-#include <coroutine>
-#include <memory>
-#include <optional>
-#include <span>
-#include <vector>
-
 #include "core/buffer.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "mapper/credential.hpp"
 #include "nfs/rpc/reply.hpp"
+
+#include <coroutine>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
 
 namespace uidnfs::nfs::rpc {
 

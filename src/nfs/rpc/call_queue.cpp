@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/call_queue.hpp"
 
+#include "nfs/rpc/record_reader.hpp"
+
 #include <algorithm>
 #include <array>
-
-#include "nfs/rpc/record_reader.hpp"
 
 namespace uidnfs::nfs::rpc {
 

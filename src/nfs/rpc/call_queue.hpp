@@ -3,15 +3,15 @@
 // made, and how far they have been sent. Pure bookkeeping, no socket. Owned by a Connection.
 #pragma once
 
+#include "nfs/rpc/call.hpp"
+#include "nfs/rpc/xid_table.hpp"
+
 #include <sys/uio.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include "nfs/rpc/call.hpp"
-#include "nfs/rpc/xid_table.hpp"
 
 namespace uidnfs::nfs::rpc {
 

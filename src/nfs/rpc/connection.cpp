@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/connection.hpp"
 
+#include "nfs/rpc/status.hpp"
+
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <sys/random.h>
@@ -10,8 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <utility>
-
-#include "nfs/rpc/status.hpp"
 
 namespace uidnfs::nfs::rpc {
 namespace {

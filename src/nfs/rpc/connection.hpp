@@ -5,13 +5,6 @@
 // something is pending); reactor's thread only.
 #pragma once
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
-
-#include <cstdint>
-#include <memory>
-#include <vector>
-
 #include "core/reactor.hpp"
 #include "nfs/rpc/call_queue.hpp"
 #include "nfs/rpc/connector.hpp"
@@ -20,6 +13,13 @@
 #include "nfs/rpc/patience.hpp"
 #include "nfs/rpc/reconnect.hpp"
 #include "nfs/rpc/record_reader.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
 
 namespace uidnfs::nfs::rpc {
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/connector.hpp"
 
+#include "nfs/rpc/status.hpp"
+
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -11,8 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-
-#include "nfs/rpc/status.hpp"
 
 namespace uidnfs::nfs::rpc {
 namespace {

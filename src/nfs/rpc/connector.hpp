@@ -5,6 +5,12 @@
 // Owned by a Connection; reactor's thread only.
 #pragma once
 
+#include "core/error.hpp"
+#include "core/fd.hpp"
+#include "core/reactor.hpp"
+#include "nfs/mount.hpp"
+#include "nfs/rpc/endpoint.hpp"
+
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -12,12 +18,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-
-#include "core/error.hpp"
-#include "core/fd.hpp"
-#include "core/reactor.hpp"
-#include "nfs/mount.hpp"
-#include "nfs/rpc/endpoint.hpp"
 
 namespace uidnfs::nfs::rpc {
 

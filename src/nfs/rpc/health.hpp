@@ -3,10 +3,10 @@
 // of the kernel's client that operators' alerts know. Shared by the connections of one transport.
 #pragma once
 
+#include "core/log.hpp"
+
 #include <string>
 #include <utility>
-
-#include "core/log.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -3,12 +3,12 @@
 // timeo and retrans. Pure.
 #pragma once
 
+#include "core/clock.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-
-#include "core/clock.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -2,10 +2,10 @@
 // Backoff: how long to wait before the next attempt to connect. Pure: chance is an argument.
 #pragma once
 
+#include "core/clock.hpp"
+
 #include <chrono>
 #include <cstdint>
-
-#include "core/clock.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -5,6 +5,8 @@
 // its bytes there. Decisions only, no socket. Owned by one Connection.
 #pragma once
 
+#include "core/buffer.hpp"
+
 #include <sys/uio.h>
 
 #include <array>
@@ -12,8 +14,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-
-#include "core/buffer.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -2,13 +2,13 @@
 // The head of a reply record (RFC 5531 section 9): whose it is, and where the results begin. Pure.
 #pragma once
 
+#include "core/buffer.hpp"
+#include "core/error.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
-
-#include "core/buffer.hpp"
-#include "core/error.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -3,13 +3,13 @@
 // owns nothing of ours; whoever stops waiting leaves it behind.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "core/error.hpp"
 #include "core/reactor.hpp"
 #include "core/task.hpp"
 #include "nfs/rpc/endpoint.hpp"
+
+#include <string>
+#include <vector>
 
 namespace uidnfs::nfs::rpc {
 

@@ -2,12 +2,12 @@
 // What a server can say instead of a result (RFC 5531 section 9), and its errno. Pure.
 #pragma once
 
+#include "core/error.hpp"
+
 #include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-
-#include "core/error.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -5,13 +5,13 @@
 // only.
 #pragma once
 
+#include "core/event.hpp"
+#include "nfs/rpc/connection.hpp"
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "core/event.hpp"
-#include "nfs/rpc/connection.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -3,10 +3,10 @@
 // every call has a place of its own. Owned by one Connection.
 #pragma once
 
+#include "nfs/rpc/call.hpp"
+
 #include <cstdint>
 #include <vector>
-
-#include "nfs/rpc/call.hpp"
 
 namespace uidnfs::nfs::rpc {
 

@@ -2,12 +2,12 @@
 // Client3: files, attributes, listings, and the client itself; names are in client_names.cpp.
 #include "nfs/v3/client.hpp"
 
-#include <algorithm>
-#include <chrono>
-
 #include "core/log.hpp"
 #include "nfs/mount3.hpp"
 #include "nfs/v3/client_call.hpp"
+
+#include <algorithm>
+#include <chrono>
 
 namespace uidnfs::nfs::v3 {
 namespace {

@@ -4,9 +4,6 @@
 // reactor's thread only.
 #pragma once
 
-#include <array>
-#include <memory>
-
 #include "nfs/client.hpp"
 #include "nfs/mount.hpp"
 #include "nfs/rpc/transport.hpp"
@@ -14,6 +11,9 @@
 #include "nfs/v3/encode.hpp"
 #include "nfs/v3/procedure.hpp"
 #include "nfs/v3/replay.hpp"
+
+#include <array>
+#include <memory>
 
 namespace uidnfs::nfs::v3 {
 

@@ -2,13 +2,13 @@
 // Client3::call(): the one way of every NFSv3 call, for the files that hold the procedures.
 #pragma once
 
-#include <cerrno>
-#include <utility>
-
 #include "nfs/rpc/status.hpp"
 #include "nfs/v3/client.hpp"
 #include "nfs/v3/jukebox.hpp"
 #include "nfs/v3/status.hpp"
+
+#include <cerrno>
+#include <utility>
 
 namespace uidnfs::nfs::v3 {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/v3/decode.hpp"
 
-#include <algorithm>
-#include <cstring>
-#include <string_view>
-
 #include "nfs/rpc/status.hpp"
 #include "nfs/v3/encode.hpp"
 #include "nfs/v3/status.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
 
 namespace uidnfs::nfs::v3 {
 namespace {

@@ -5,13 +5,13 @@
 // names with '/' or NUL.
 #pragma once
 
-#include <cstdint>
-#include <span>
-
 #include "core/buffer.hpp"
 #include "core/error.hpp"
 #include "nfs/client.hpp"
 #include "nfs/xdr_reader.hpp"
+
+#include <cstdint>
+#include <span>
 
 namespace uidnfs::nfs::v3 {
 

@@ -3,16 +3,16 @@
 // of its buffer but not opaque data, so it is used only where there is none, and never gets to see
 // the record itself: it reads a copy with slack behind, and what it consumed is compared with what
 // was there.
+#include "nfs/rpc/status.hpp"
+#include "nfs/v3/decode.hpp"
+#include "nfs/v3/status.hpp"
+
 #include <nfsc/libnfs-raw-nfs.h>
 #include <nfsc/libnfs-zdr.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-
-#include "nfs/rpc/status.hpp"
-#include "nfs/v3/decode.hpp"
-#include "nfs/v3/status.hpp"
 
 namespace uidnfs::nfs::v3 {
 namespace {

@@ -4,13 +4,13 @@
 // opaque data. Each returns the number of bytes. REQUIRES: out holds argument_room() of them.
 #pragma once
 
+#include "nfs/types.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
-
-#include "nfs/types.hpp"
 
 namespace uidnfs::nfs::v3 {
 

@@ -4,13 +4,13 @@
 // Pure.
 #pragma once
 
-#include <cstdint>
-#include <optional>
-
 #include "core/error.hpp"
 #include "nfs/rpc/reply.hpp"
 #include "nfs/types.hpp"
 #include "nfs/v3/procedure.hpp"
+
+#include <cstdint>
+#include <optional>
 
 namespace uidnfs::nfs::v3 {
 

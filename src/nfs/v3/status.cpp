@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/v3/status.hpp"
 
-#include <cerrno>
-
 #include "nfs/v3/procedure.hpp"
+
+#include <cerrno>
 
 namespace uidnfs::nfs::v3 {
 namespace {

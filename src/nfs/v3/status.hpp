@@ -2,10 +2,10 @@
 // nfsstat3 (RFC 1813 section 2.6) and its errno. Pure.
 #pragma once
 
+#include "core/error.hpp"
+
 #include <cstdint>
 #include <optional>
-
-#include "core/error.hpp"
 
 namespace uidnfs::nfs::v3 {
 

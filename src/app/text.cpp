@@ -31,20 +31,6 @@ core::Result<std::string> read_whole(const std::string& path) {
     }
 }
 
-std::string printable(std::string_view text) {
-    std::string out;
-    out.reserve(text.size());
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte < 0x20 || byte == 0x7f) {
-            out += fmt::format("\\x{:02x}", byte);
-        } else {
-            out += c;
-        }
-    }
-    return out;
-}
-
 std::string describe_errno(int code) { return std::generic_category().message(code); }
 
 std::string utc_time(std::chrono::system_clock::time_point when) {

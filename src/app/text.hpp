@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -14,8 +15,8 @@ namespace uidnfs::app {
 /// A whole file whose size is not known beforehand, at most 16 MiB. Errors: errno, EFBIG.
 core::Result<std::string> read_whole(const std::string& path);
 
-/// Control characters as \xNN: names from a server must not reach a terminal as they are.
-std::string printable(std::string_view text);
+/// Names from a server must not reach a terminal as they are.
+using core::log::printable;
 
 /// strerror(3), thread-safe.
 std::string describe_errno(int code);

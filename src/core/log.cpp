@@ -81,6 +81,8 @@ std::shared_ptr<spdlog::logger> make_logger(spdlog::sink_ptr sink, const char* p
 
 constexpr const char* kFullPattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %v";
 
+}  // namespace
+
 std::string printable(std::string_view text) {
     std::string out;
     out.reserve(text.size());
@@ -120,8 +122,6 @@ Failure cannot_open(const std::string& path, int code, std::string_view why) {
             why
         )};
 }
-
-}  // namespace
 
 Outcome<void> configure(const Options& options) {
     std::shared_ptr<spdlog::logger> logger;

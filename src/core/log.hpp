@@ -33,6 +33,9 @@ bool is_enabled(Level level) noexcept;
 /// Control characters in `text` (names from a server) are shown as \xNN.
 void write(Level level, std::string_view text);
 
+/// `text` with its control characters as \xNN, so that names from elsewhere cannot fake lines.
+std::string printable(std::string_view text);
+
 /// "info" etc.; nothing when the name is unknown.
 bool parse_level(std::string_view name, Level& level) noexcept;
 std::string_view to_string(Level level) noexcept;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attributes: what replies tell about an inode, how long that holds, and changing it.
+#include "fs/file_type.hpp"
 #include "fs/filesystem.hpp"
 #include "fs/timed.hpp"
 
@@ -16,19 +17,6 @@ constexpr auto kPatience = std::chrono::milliseconds(900);
 
 WallTime wall_now() {
     return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
-}
-
-mode_t type_bits(nfs::FileType type) noexcept {
-    switch (type) {
-        case nfs::FileType::regular: return S_IFREG;
-        case nfs::FileType::directory: return S_IFDIR;
-        case nfs::FileType::block_device: return S_IFBLK;
-        case nfs::FileType::character_device: return S_IFCHR;
-        case nfs::FileType::symlink: return S_IFLNK;
-        case nfs::FileType::socket: return S_IFSOCK;
-        case nfs::FileType::fifo: return S_IFIFO;
-    }
-    return 0;
 }
 
 timespec to_timespec(const nfs::Time& time) noexcept {

@@ -2,6 +2,8 @@
 // Directories: listings by cookie, with the attributes of the entries where the server sends them.
 #include "fs/filesystem.hpp"
 
+#include "fs/file_type.hpp"
+
 #include <algorithm>
 #include <cerrno>
 
@@ -13,20 +15,6 @@ namespace {
 constexpr std::uint32_t kPageBytes = 64u << 10;
 /// nfsstat3 NFS3ERR_BAD_COOKIE, in Error::detail().
 constexpr std::uint32_t kBadCookie = 10003;
-
-mode_t type_of(const nfs::DirEntry& found) noexcept {
-    if (!found.attr) return 0;
-    switch (found.attr->type) {
-        case nfs::FileType::regular: return S_IFREG;
-        case nfs::FileType::directory: return S_IFDIR;
-        case nfs::FileType::block_device: return S_IFBLK;
-        case nfs::FileType::character_device: return S_IFCHR;
-        case nfs::FileType::symlink: return S_IFLNK;
-        case nfs::FileType::socket: return S_IFSOCK;
-        case nfs::FileType::fifo: return S_IFIFO;
-    }
-    return 0;
-}
 
 bool is_bad_cookie(const core::Error& error) noexcept {
     return error.source() == core::ErrorSource::nfs && error.detail() == kBadCookie;
@@ -102,7 +90,7 @@ DirItem Filesystem::make_item(
     DirItem item;
     item.name = found.name;
     item.fileid = found.fileid;
-    item.type = type_of(found);
+    item.type = found.attr ? type_bits(found.attr->type) : 0;
     if (listing == Listing::names || !found.handle || !found.attr || is_dot(found.name)) {
         return item;
     }

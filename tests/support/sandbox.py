@@ -13,6 +13,7 @@ that exist nowhere else. Otherwise everything is on loopback.
 
 import ctypes
 import errno
+import contextlib
 import os
 import pathlib
 import signal
@@ -73,7 +74,8 @@ def become_init():
 def _pass_on(child, number):
     # Ctrl-C reaches the child from the terminal by itself.
     if number != signal.SIGINT:
-        os.kill(child, number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
 
 
 def prepare(server_network):

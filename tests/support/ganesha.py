@@ -143,6 +143,18 @@ class Ganesha:
     def freeze(self):
         """SIGSTOP: connections stay, nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)
+        # The signal is sent, not yet taken: a thread that is running may still answer.
+        deadline = time.monotonic() + 10
+        while not self._is_stopped():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the server does not stop")
+            time.sleep(0.005)
+
+    def _is_stopped(self):
+        tasks = pathlib.Path(f"/proc/{self._process.pid}/task").iterdir()
+        states = [(task / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+                  for task in tasks]
+        return all(state == "T" for state in states)
 
     def thaw(self):
         if self._process.poll() is None:

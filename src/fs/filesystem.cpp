@@ -10,9 +10,6 @@
 namespace uidnfs::fs {
 namespace {
 
-/// `df` and its like must not hang on a silent server.
-constexpr auto kPatience = std::chrono::milliseconds(900);
-
 /// What the kernel's client shows at most (NFS3_MAXNAMLEN in its nfs3.h), whatever servers claim.
 constexpr std::uint32_t kNameMax = 255;
 

@@ -13,8 +13,6 @@
 namespace uidnfs::fs {
 namespace {
 
-constexpr auto kPatience = std::chrono::milliseconds(900);
-
 WallTime wall_now() {
     return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
 }

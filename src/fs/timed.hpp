@@ -8,12 +8,17 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <chrono>
 #include <coroutine>
 #include <memory>
 #include <optional>
 #include <utility>
 
 namespace uidnfs::fs {
+
+/// `df` and a stat of the root must not hang on a silent server: they answer within a second.
+inline constexpr auto kPatience = std::chrono::milliseconds(900);
+
 namespace detail {
 
 template <class T>

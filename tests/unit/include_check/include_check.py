@@ -46,7 +46,8 @@ LIBRARIES = {
     r"boost/url(/.*|\.hpp)": r"config/.*\.cpp",
     r"CLI/.*": r"app/.*\.cpp",
     r"toml\+\+/.*": r"config/.*\.cpp",
-    r"(ldap|lber)(_\w+)?\.h": r"ldap/.*\.cpp",
+    r"(ldap|lber|openldap)(_\w+)?\.h": r"ldap/.*\.cpp",
+    r"sodium(/.*|\.h)": r"ldap/.*\.cpp",
 }
 
 INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^">]+)[">]')

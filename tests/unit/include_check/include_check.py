@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the walls of the house: include_check.py SRC
+"""Checks the walls of the house: include_check.py TREE...
+
+TREE is src, whose folders are rooms, or plugins, whose folders are rooms named "plugins/FOLDER".
 
 Which room may include which, which library belongs to which room, what each CMake library links, and
 that each file begins as the style wants it. Prints every violation as FILE:LINE: text; exit status 1
-if there is one, 2 if SRC holds no rooms. The table below is the one in docs and the plan of the house:
+if there is one, 2 if a TREE holds no rooms. The table below is the one in docs and the plan of the house:
 change both or none.
 """
 
@@ -22,6 +24,10 @@ ROOMS = {
     "ldap": {"core": (), "mapper": ()},
     "config": {"core": (), "mapper": ()},
     "app": {"core": (), "mapper": (), "nfs": (), "fs": (), "fuse": (), "config": ()},
+    "plugins/policy": {"core": (), "mapper": ()},
+    "plugins/settings": {"core": (), "mapper": (), "ldap": (), "config": (), "plugins/policy": ()},
+    "plugins/daemon": {"core": (), "mapper": (), "ldap": (), "config": (), "plugins/policy": (),
+                       "plugins/settings": ()},
 }
 
 # Rooms that a library may reach only by what its ROOMS line says. Linking more than may be included
@@ -35,17 +41,20 @@ LINKS = {
     "ldap": {"core", "mapper"},
     "config": {"core", "mapper"},
     "app": {"core", "mapper", "nfs", "fs", "fuse", "config"},
+    "policy": {"core", "mapper"},
+    "settings": {"core", "mapper", "ldap", "config", "policy"},
+    "daemon": {"core", "mapper", "ldap", "config", "policy", "settings"},
 }
 
-# Headers of libraries -> who may include them, as patterns of paths below SRC.
+# Headers of libraries -> who may include them, as patterns of paths below src or with plugins/.
 LIBRARIES = {
     r"nfsc/.*": r"nfs/.*\.cpp",
     r"fuse\d+/.*|fuse(_\w+)?\.h": r"fuse/.*",
     r"spdlog/.*": r"core/.*",
-    r"boost/asio(/.*|\.hpp)": r"(core|nfs|fs|fuse|app)/.*",
+    r"boost/asio(/.*|\.hpp)": r"(core|nfs|fs|fuse|app|plugins/daemon)/.*",
     r"boost/url(/.*|\.hpp)": r"config/.*\.cpp",
-    r"CLI/.*": r"app/.*\.cpp",
-    r"toml\+\+/.*": r"config/.*\.cpp",
+    r"CLI/.*": r"(app|plugins/daemon)/.*\.cpp",
+    r"toml\+\+/.*": r"plugins/settings/.*\.cpp",
     r"(ldap|lber|openldap)(_\w+)?\.h": r"ldap/.*\.cpp",
     r"sodium(/.*|\.h)": r"ldap/.*\.cpp",
 }
@@ -55,14 +64,16 @@ SPDX = "SPDX-License-Identifier: Apache-2.0"
 
 
 def room_of(path):
-    return path.split("/", 1)[0]
+    parts = path.split("/")
+    return "/".join(parts[:2]) if parts[0] == "plugins" else parts[0]
 
 
 def check_include(path, bracket, header):
     """Why `header` may not be included by the file `path` (relative to SRC); nothing if it may."""
     for pattern, users in LIBRARIES.items():
         if re.fullmatch(pattern, header) and not re.fullmatch(users, path):
-            return f"<{header}> belongs to {users.split('/')[0]}, and is included elsewhere"
+            owner = users.removesuffix("/.*").removesuffix(r"/.*\.cpp")
+            return f"<{header}> belongs to {owner}, and is included elsewhere"
     target = room_of(header)
     if "/" not in header or target not in ROOMS:
         if bracket == '"':
@@ -92,8 +103,14 @@ def check_head(path, lines, has_header):
         yield 1, "no #pragma once"
 
 
-def check_source(root, file):
+def path_of(root, file):
+    """Relative to src, or with plugins/ before it."""
     path = file.relative_to(root).as_posix()
+    return f"plugins/{path}" if root.name == "plugins" else path
+
+
+def check_source(root, file):
+    path = path_of(root, file)
     lines = file.read_text(encoding="utf-8").splitlines()
     has_header = path.endswith(".cpp") and file.with_suffix(".hpp").exists()
     for number, text in check_head(path, lines, has_header):
@@ -106,7 +123,7 @@ def check_source(root, file):
 
 
 def check_cmake(root, file):
-    path = file.relative_to(root).as_posix()
+    path = path_of(root, file)
     text = file.read_text(encoding="utf-8")
     if not text.startswith(f"# {SPDX}"):
         yield path, 1, f"the first line is not: # {SPDX}"
@@ -125,8 +142,8 @@ def check(root):
     violations = []
     seen = 0
     for file in sorted(root.rglob("*")):
-        path = file.relative_to(root).as_posix()
-        if file.suffix in (".cpp", ".hpp", ".h", ".c", ".cc") and "/" in path:
+        path = path_of(root, file)
+        if file.suffix in (".cpp", ".hpp", ".h", ".c", ".cc") and file.parent != root:
             seen += 1
             if room_of(path) not in ROOMS:
                 violations.append((path, 1, f"{room_of(path)} is no room of the plan"))
@@ -138,13 +155,17 @@ def check(root):
 
 
 def main(arguments):
-    if len(arguments) != 1:
+    if not arguments:
         print(__doc__, file=sys.stderr)
         return 2
-    violations, seen = check(pathlib.Path(arguments[0]))
-    if seen == 0:
-        print(f"no source files below {arguments[0]}", file=sys.stderr)
-        return 2
+    violations, seen = [], 0
+    for tree in arguments:
+        found, files = check(pathlib.Path(tree))
+        if files == 0:
+            print(f"no source files below {tree}", file=sys.stderr)
+            return 2
+        violations += found
+        seen += files
     for path, line, text in violations:
         print(f"{path}:{line}: {text}")
     print(f"{seen} files, {len(violations)} violations")

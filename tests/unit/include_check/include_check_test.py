@@ -88,6 +88,42 @@ class Rooms(Tree):
         self.assertIn("config/CMakeLists.txt:2: config may not link nfs", output)
 
 
+class Plugins(Tree):
+    """The rooms of plugins, each of which is named with it."""
+
+    def setUp(self):
+        super().setUp()
+        self.root = self.root / "plugins"
+
+    def test_allowed_directions(self):
+        self.accept("policy/a.cpp", HEAD + '#include "core/error.hpp"\n#include "mapper/ids.hpp"\n'
+                    '#include "plugins/policy/b.hpp"\n')
+        self.accept("policy/a.cpp", HEAD)
+
+    def test_upwards(self):
+        for path, header, message in (
+                ("policy/a.cpp", "config/source.hpp",
+                 "plugins/policy/a.cpp:3: plugins/policy may not use config"),
+                ("policy/a.cpp", "plugins/settings/a.hpp", "may not use plugins/settings"),
+                ("settings/a.cpp", "plugins/daemon/a.hpp", "may not use plugins/daemon"),
+                ("settings/a.cpp", "app/text.hpp", "may not use app"),
+                ("settings/a.cpp", "policy/policy.hpp", "names no room"),
+                ("daemon/a.cpp", "nfs/mount.hpp", "may not use nfs"),
+                ("attic/a.cpp", "core/error.hpp", "plugins/attic is no room")):
+            with self.subTest(path=path, header=header):
+                self.setUp()
+                self.refuse(path, HEAD + f'#include "{header}"\n', message)
+
+    def test_libraries(self):
+        self.refuse("policy/a.cpp", HEAD + "#include <toml++/toml.h>\n",
+                    "<toml++/toml.h> belongs to plugins/settings")
+
+    def test_no_room_of_src_uses_them(self):
+        self.root = self.root.parent / "src"
+        self.refuse("app/a.cpp", HEAD + '#include "plugins/policy/a.hpp"\n',
+                    "app may not use plugins/policy")
+
+
 class Libraries(Tree):
     def test_where_they_belong(self):
         for path, header in (("nfs/v3/a.cpp", "nfsc/libnfs.h"), ("fuse/a.cpp", "fuse_lowlevel.h"),

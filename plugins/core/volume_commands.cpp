@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each command of a Volume begins, by the state that it finds. Pure.
+#include "plugins/core/volume.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace uidnfs::plugins {
+
+void Volume::run(const Create& command) {
+    const bool is_free =
+        rest_ == Rest::absent || rest_ == Rest::created || (rest_ == Rest::failed && !worker_);
+    const bool is_same = definition_ && definition_->same_as(*command.definition);
+    if (is_same) return complete({});
+    if (!is_free) {
+        return complete(core::Failure{
+            EBUSY,
+            fmt::format(
+                "cannot change volume {}: it is mounted with other options; unmount it first",
+                key_.name
+            )});
+    }
+    definition_before_ = std::exchange(definition_, command.definition);
+    enter(Phase::defining, Step::save_definition);
+}
+
+void Volume::run(const Mount& command) {
+    switch (rest_) {
+        case Rest::absent:
+            return complete(core::Failure{
+                ENOENT, fmt::format("Volume '{}' must be created before being mounted", key_.name)}
+            );
+        case Rest::created: return begin_mount();
+        case Rest::detached: phase_ = Phase::flushing; return;
+        case Rest::failed:
+            if (worker_) return begin_teardown();  // then begin_mount()
+            return begin_mount();
+        case Rest::mounted: break;
+    }
+    const auto [holder, is_new] =
+        holders_.insert_or_assign(command.holder, current_->command.serial);
+    if (!is_new) return complete({});
+    save(Phase::holding, LiveRecord::Phase::mounted);
+}
+
+void Volume::run(const Unmount& command) {
+    if (rest_ == Rest::absent) {
+        return complete(core::Failure{ENOENT, fmt::format("Volume '{}' not found", key_.name)});
+    }
+    release(command.holder);
+}
+
+void Volume::run(const Remove&) {
+    holders_.clear();  // the platform has none: what is left are Unmounts that got lost
+    if (rest_ == Rest::absent) return complete({});
+    if (worker_ && rest_ != Rest::detached) return begin_teardown();
+    if (rest_ == Rest::detached) {
+        phase_ = Phase::flushing;
+        return;
+    }
+    forget();
+}
+
+void Volume::run(const Drain&) {
+    holders_.clear();
+    if (worker_ && rest_ != Rest::detached) return begin_teardown();
+    if (rest_ == Rest::detached) {
+        phase_ = Phase::flushing;
+        return;
+    }
+    complete({});
+}
+
+void Volume::run(const TakeBack& command) {
+    const auto holder = holders_.find(command.holder);
+    if (holder == holders_.end() || holder->second != command.serial) return complete({});
+    release(command.holder);
+}
+
+/// Ends the current Unmount or TakeBack: somebody needs the volume no more.
+void Volume::release(const std::string& holder) {
+    const bool was_held = holders_.erase(holder) > 0;
+    const bool is_platforms = std::holds_alternative<Unmount>(current_->command.what);
+    switch (rest_) {
+        case Rest::absent:
+        case Rest::detached: return complete({});
+        case Rest::created:
+            if (is_platforms && lifetime_ == Lifetime::until_unmounted) return forget();
+            return complete({});
+        case Rest::mounted:
+        case Rest::failed: break;
+    }
+    if (!was_held && !holders_.empty()) return complete({});
+    if (!holders_.empty()) return save(Phase::holding, record_phase_);
+    if (worker_) return begin_teardown();
+    cleared();
+}
+
+}  // namespace uidnfs::plugins

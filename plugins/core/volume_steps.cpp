@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the steps of a Volume follow each other: forward while a Mount is wanted, else backwards.
+// Pure.
+#include "plugins/core/volume.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace uidnfs::plugins {
+namespace {
+
+core::Failure not_saved(std::string_view when, const core::Failure& why) {
+    return {
+        why.code,
+        fmt::format("persist state failed when {}: {}", when, why.user_text),
+        why.operator_text};
+}
+
+}  // namespace
+
+void Volume::enter(Phase phase, Step step, core::SteadyTime deadline) {
+    phase_ = phase;
+    actions_.push_back(Do{step, deadline});
+}
+
+void Volume::save(Phase phase, LiveRecord::Phase as) {
+    record_phase_ = as;
+    enter(phase, Step::save_live);
+}
+
+void Volume::begin_mount() { enter(Phase::preparing, Step::prepare, current_->command.deadline); }
+
+void Volume::take(Prepared event) {
+    if (is_unwanted()) return complete(undo_.value_or(late(*current_)));
+    if (!event.spec) return complete(std::move(event.spec).error());
+    spec_ = std::move(*event.spec);
+    source_ = spec_.source;
+    identity_ = spec_.identity;
+    save(Phase::intending, LiveRecord::Phase::mounting);
+}
+
+void Volume::take(Started event) {
+    if (phase_ == Phase::adopting) return take_adopted(std::move(event.worker));
+    if (!event.worker) {
+        undo_ = is_unwanted() ? late(*current_) : std::move(event.worker).error();
+        return clear();
+    }
+    worker_ = std::move(*event.worker);
+    worker_ended_.reset();
+    if (is_unwanted()) return begin_teardown();
+    holders_.insert_or_assign(current_mount()->holder, current_->command.serial);
+    save(Phase::recording, LiveRecord::Phase::mounted);
+}
+
+void Volume::take(Done event) {
+    switch (phase_) {
+        case Phase::defining:
+            if (event.result) {
+                rest_ = Rest::created;
+                definition_before_.reset();
+                return complete({});
+            }
+            definition_ = std::exchange(definition_before_, nullptr);
+            return complete(not_saved("creating", event.result.error()));
+        case Phase::forgetting:
+            if (!event.result) {
+                // On disk it is still there; saying otherwise would bring it back at the next
+                // start.
+                rest_ = Rest::created;
+                return complete(not_saved("removing", event.result.error()));
+            }
+            definition_.reset();
+            holders_.clear();
+            reason_.clear();
+            rest_ = Rest::absent;
+            return complete({});
+        case Phase::intending:
+            if (!event.result) undo_ = not_saved("mounting", event.result.error());
+            if (undo_ || is_unwanted()) return clear();
+            return enter(Phase::starting, Step::start, current_->command.deadline);
+        case Phase::recording: return after_recording(std::move(event.result));
+        case Phase::holding: return after_holding(std::move(event.result));
+        case Phase::ending:
+            if (!event.result) {
+                actions_.push_back(Note{Note::Kind::not_saved, event.result.error().user_text});
+            }
+            return stop_or_detach();
+        case Phase::detaching:
+            if (event.result) return detached();
+            rest_ = Rest::failed;
+            reason_ = event.result.error().user_text;
+            return complete(core::Failure{
+                event.result.error().code,
+                fmt::format("error unmounting volume: {}", reason_),
+                event.result.error().operator_text});
+        case Phase::leaving:
+            if (!event.result) {
+                actions_.push_back(Note{Note::Kind::not_saved, event.result.error().user_text});
+            }
+            if (worker_ended_) return clear();
+            // Whoever removes it waits until the data is safe; a Mount that was being undone, and
+            // an Unmount, do not.
+            if (current_ && std::holds_alternative<Drain>(current_->command.what)) {
+                phase_ = Phase::flushing;
+                return;
+            }
+            if (current_ && std::holds_alternative<Remove>(current_->command.what)) {
+                phase_ = Phase::flushing;
+                return;
+            }
+            if (current_mount()) {
+                if (undo_) return complete(*std::exchange(undo_, std::nullopt));
+                phase_ = Phase::flushing;
+                return;
+            }
+            return complete({});
+        case Phase::clearing:
+            if (!event.result) {
+                actions_.push_back(Note{Note::Kind::not_saved, event.result.error().user_text});
+            }
+            return cleared();
+        case Phase::idle:
+        case Phase::preparing:
+        case Phase::starting:
+        case Phase::stopping:
+        case Phase::flushing:
+        case Phase::adopting: return;  // REQUIRES of Do: no such step was asked for
+    }
+}
+
+void Volume::after_recording(core::Outcome<void> result) {
+    rest_ = Rest::mounted;
+    const auto holder = current_mount()->holder;
+    if (!result) {
+        holders_.erase(holder);
+        undo_ = not_saved("mounting", result.error());
+        return begin_teardown();
+    }
+    if (worker_ended_) {
+        holders_.erase(holder);
+        return complete(core::Failure{
+            EIO,
+            fmt::format(
+                "cannot mount {}: its worker ended ({}); try again", source_, worker_ended_->reason
+            )});
+    }
+    if (is_unwanted()) push_front({holder, current_->command.serial});
+    complete({});
+}
+
+void Volume::after_holding(core::Outcome<void> result) {
+    const auto* mount = current_mount();
+    if (!mount) {  // somebody left: that stands whatever the disk says
+        if (!result) actions_.push_back(Note{Note::Kind::not_saved, result.error().user_text});
+        return complete({});
+    }
+    if (!result) {
+        holders_.erase(mount->holder);
+        return complete(not_saved("mounting", result.error()));
+    }
+    if (is_unwanted()) push_front({mount->holder, current_->command.serial});
+    complete({});
+}
+
+void Volume::take_adopted(core::Outcome<Worker> worker) {
+    phase_ = Phase::idle;
+    if (worker) {
+        worker_ = std::move(*worker);
+        worker_ended_.reset();
+    }
+    switch (record_phase_) {
+        case LiveRecord::Phase::mounted:
+            rest_ = Rest::mounted;
+            if (!worker) {
+                rest_ = Rest::failed;
+                reason_ = worker.error().user_text;
+                // What is left of it must be detached before it can be mounted again.
+                worker_ended_ = Ended{reason_};
+            }
+            return complete({});
+        case LiveRecord::Phase::detached:
+            if (!worker) return clear();
+            rest_ = Rest::detached;
+            return complete({});
+        case LiveRecord::Phase::mounting:
+        case LiveRecord::Phase::unmounting:
+            // Nobody got an answer, or everybody was gone.
+            holders_.clear();
+            if (worker) return begin_teardown();
+            return clear();
+    }
+}
+
+void Volume::take(WorkerEnded event) {
+    if (!worker_ || worker_->id != event.worker || worker_ended_) return;
+    worker_ended_ = std::move(event.ended);
+    if (phase_ == Phase::flushing) return clear();
+    if (phase_ != Phase::idle) return;  // the running step finds out
+    settle();
+    run_next();
+}
+
+/// Between commands: what the end of a worker means.
+void Volume::settle() {
+    if (!worker_ended_ || phase_ != Phase::idle) return;
+    if (rest_ == Rest::detached) return clear();
+    if (rest_ != Rest::mounted) return;
+    rest_ = Rest::failed;
+    reason_ = fmt::format("its worker ended: {}", worker_ended_->reason);
+    actions_.push_back(Note{Note::Kind::worker_died, reason_});
+}
+
+void Volume::begin_teardown() {
+    // The record says that it is to go, so that a daemon that dies now finishes it at its start.
+    save(Phase::ending, LiveRecord::Phase::unmounting);
+}
+
+void Volume::stop_or_detach() {
+    if (worker_ended_) return enter(Phase::detaching, Step::detach, now_ + times_.flush);
+    enter(Phase::stopping, Step::stop, now_ + times_.stop);
+}
+
+void Volume::take(Stopped event) {
+    if (!event.ended) return enter(Phase::detaching, Step::detach, now_ + times_.flush);
+    worker_ended_ = std::move(*event.ended);
+    clear();
+}
+
+void Volume::detached() {
+    if (worker_ended_) return clear();
+    rest_ = Rest::detached;
+    save(Phase::leaving, LiveRecord::Phase::detached);
+}
+
+void Volume::clear() {
+    if (worker_ended_) {
+        for (const auto& lost : worker_ended_->lost) {
+            actions_.push_back(Note{Note::Kind::data_lost, lost});
+        }
+        worker_ended_->lost.clear();
+    }
+    enter(Phase::clearing, Step::erase_live);
+}
+
+/// No worker, no mount, no record.
+void Volume::cleared() {
+    worker_.reset();
+    worker_ended_.reset();
+    rest_ = definition_ ? Rest::created : Rest::absent;
+    if (!current_) {
+        if (lifetime_ == Lifetime::until_unmounted && definition_) return forget();
+        return complete({});
+    }
+    const auto& what = current_->command.what;
+    if (current_mount()) {
+        if (undo_) return complete(*std::exchange(undo_, std::nullopt));
+        return begin_mount();
+    }
+    if (std::holds_alternative<Remove>(what)) return forget();
+    const bool is_last = !std::holds_alternative<TakeBack>(what);
+    if (is_last && lifetime_ == Lifetime::until_unmounted && definition_) return forget();
+    complete({});
+}
+
+void Volume::forget() { enter(Phase::forgetting, Step::erase_definition); }
+
+}  // namespace uidnfs::plugins

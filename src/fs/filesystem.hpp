@@ -143,6 +143,8 @@ private:
     core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<nfs::AccessBits>> rights(nfs::CallContext context, InodeRef inode);
+    /// A directory that may not be searched any more hides the names that the kernel knows in it.
+    core::Task<void> close_names(nfs::CallContext context, InodeRef directory);
     void remember_rights(Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted);
     core::Task<core::Result<AttrReply>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes

@@ -212,6 +212,13 @@ core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeI
     co_return std::move(reply->target);
 }
 
+core::Task<void> Filesystem::close_names(nfs::CallContext context, InodeRef directory) {
+    // With identity=caller the kernel checks the modes of directories itself.
+    if (options_.identity != IdentityMode::fixed || directory->children.empty()) co_return;
+    const auto granted = co_await rights(std::move(context), directory);
+    if (granted && !(*granted & nfs::kAccessLookup)) deps_.invalidator.all_names();
+}
+
 core::Task<core::Result<AttrReply>> Filesystem::change(
     nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
 ) {
@@ -222,6 +229,9 @@ core::Task<core::Result<AttrReply>> Filesystem::change(
         if (!reply) co_return reply.error();
         // A new mode or owner may give or take rights, whatever the clock's tick says.
         inode->access.known = decltype(inode->access)::Known::no;
+        if (inode->is_directory() && (attributes.mode || attributes.uid || attributes.gid)) {
+            co_await close_names(context, inode);
+        }
     }
     const auto refreshed = co_await refresh(context, inode);
     if (!refreshed) co_return refreshed.error();
@@ -241,6 +251,14 @@ core::Task<core::Result<AttrReply>> Filesystem::setattr(
             ref = file->ref;
             ctx = file->context;
         }
+    }
+    // A server lets the owner set any size, for the sake of open files; truncate(2) needs the
+    // right.
+    if (request.size && !request.open) {
+        constexpr auto kNeeded = nfs::kAccessModify | nfs::kAccessExtend;
+        const auto granted = co_await rights(ctx, inode);
+        if (!granted) co_return granted.error();
+        if ((*granted & kNeeded) != kNeeded) co_return core::Error(EACCES);
     }
     nfs::SetAttr attributes;
     attributes.mode = request.mode ? std::optional(*request.mode & 07777) : std::nullopt;

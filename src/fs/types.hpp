@@ -145,6 +145,10 @@ public:
     /// made. Unlike the others this takes neither page nor directory locks (fs/fuse/inode.c,
     /// fuse_reverse_inval_inode with a negative offset), so it may be done at once.
     virtual void attributes(InodeId id) { inode(id, -1, 0); }
+    /// Every name is looked up again before it is used, in time for the reply that is being made.
+    /// Takes no lock either. Kernels before 6.16 cannot (linux/fuse.h, FUSE_NOTIFY_INC_EPOCH):
+    /// names end with their timeouts there.
+    virtual void all_names() = 0;
 };
 
 }  // namespace uidnfs::fs

@@ -13,6 +13,9 @@ namespace uidnfs::fuse {
 /// FUSE_DIRECT_IO_ALLOW_MMAP of linux/fuse.h 7.39; Debian 12 has 7.38.
 inline constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;
 
+/// FUSE_NOTIFY_INC_EPOCH of linux/fuse.h 7.44 (Linux 6.16).
+inline constexpr std::int32_t kNotifyIncEpoch = 8;
+
 /// Largest payload of a READ or WRITE: 256 pages, what libfuse 3.14 sizes its buffers for.
 inline constexpr std::uint32_t kMaxIo = 1u << 20;
 /// What libfuse leaves for the headers in front of it.

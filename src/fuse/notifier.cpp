@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/notifier.hpp"
 
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "fuse/libfuse.hpp"
+
 #include <pthread.h>
 #include <sys/uio.h>
 
@@ -20,10 +24,6 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
-
-#include "core/error.hpp"
-#include "core/log.hpp"
-#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -193,6 +193,8 @@ void Notifier::inode(fs::InodeId id, std::int64_t offset, std::int64_t length) {
 }
 
 void Notifier::attributes(fs::InodeId id) { send(shared_->device.get(), {id, {}, std::nullopt}); }
+
+void Notifier::all_names() { send<1>(shared_->device.get(), kNotifyIncEpoch, {}); }
 
 void Notifier::entry(fs::InodeId parent, std::string_view name) {
     auto& s = *shared_;

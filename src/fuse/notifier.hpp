@@ -4,13 +4,13 @@
 // of ours holds. Owned by the worker's main; called on the reactor's thread.
 #pragma once
 
+#include "core/fd.hpp"
+#include "fs/types.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-
-#include "core/fd.hpp"
-#include "fs/types.hpp"
 
 namespace uidnfs::fuse {
 
@@ -40,6 +40,7 @@ public:
     void inode(fs::InodeId id, std::int64_t offset, std::int64_t length) override;
     void entry(fs::InodeId parent, std::string_view name) override;
     void attributes(fs::InodeId id) override;
+    void all_names() override;
 
     enum class Stopped : std::uint8_t { ended, stuck };
     /// Gives up what is queued; nothing is sent afterwards. Waits at most `patience`.

@@ -170,6 +170,16 @@ TEST_F(Attributes, access_is_asked_again_after_chmod) {
     EXPECT_EQ(mount().access_path("/a", W_OK), EACCES);
 }
 
+TEST_F(Attributes, names_in_a_directory_that_may_not_be_searched_any_more_are_forgotten) {
+    server.put_directory("/d", 0700);
+    server.put_file("/d/f", "x");
+    mount().walk("/d/f");
+    EXPECT_EQ(mount().chmod_path("/d", 0711), 0);
+    EXPECT_EQ(mount().invalidated().all_names_count, 0);
+    EXPECT_EQ(mount().chmod_path("/d", 0600), 0);
+    EXPECT_EQ(mount().invalidated().all_names_count, 1);
+}
+
 TEST_F(Attributes, supplementary_groups_count) {
     server.put_file("/a", "x", 0060);
     server.set_owner("/a", 4242, 77);

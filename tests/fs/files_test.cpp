@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// open, create, read, write, truncate: bytes go where they belong, whatever the server's limits are.
+// open, create, read, write, truncate: bytes go where they belong, whatever the server's limits
+// are.
 #include "fs/fixture.hpp"
 
 #include <algorithm>
@@ -315,6 +316,12 @@ TEST_F(Files, truncate_by_path_and_extend) {
 TEST_F(Files, truncate_needs_write_permission) {
     server.put_file("/a", "0123456789", 0444);
     server.set_owner("/a", 4242, 4242);
+    EXPECT_EQ(mount().truncate_path("/a", 4), EACCES);
+    EXPECT_EQ(server.content("/a"), "0123456789");
+}
+
+TEST_F(Files, truncate_by_path_needs_the_owner_to_have_write_permission_too) {
+    server.put_file("/a", "0123456789", 0444);
     EXPECT_EQ(mount().truncate_path("/a", 4), EACCES);
     EXPECT_EQ(server.content("/a"), "0123456789");
 }

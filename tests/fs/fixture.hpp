@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fixture of the tests of file semantics: a server in memory and one or more mounts of it, each with
-// its own Filesystem, asked as the kernel asks. Helpers throw (and so fail the test) where an error is
-// not what the test is about; `errno_of` is for the others.
+// The fixture of the tests of file semantics: a server in memory and one or more mounts of it, each
+// with its own Filesystem, asked as the kernel asks. Helpers throw (and so fail the test) where an
+// error is not what the test is about; `errno_of` is for the others.
 #pragma once
 
 #include "core/arena.hpp"
@@ -9,9 +9,8 @@
 #include "support/memory_client.hpp"
 #include "support/world.hpp"
 
-#include <gtest/gtest.h>
-
 #include <fcntl.h>
+#include <gtest/gtest.h>
 
 #include <cstdint>
 #include <memory>
@@ -46,15 +45,18 @@ public:
     void entry(fs::InodeId parent, std::string_view name) override {
         entries.push_back({parent, std::string(name)});
     }
+    void all_names() override { ++all_names_count; }
     void clear() {
         inodes.clear();
         entries.clear();
         attribute_ids.clear();
+        all_names_count = 0;
     }
 
     std::vector<Inode> inodes;  ///< pages
     std::vector<fs::InodeId> attribute_ids;
     std::vector<Entry> entries;
+    int all_names_count = 0;
 };
 
 /// An open file as a process has it.
@@ -74,8 +76,8 @@ struct Listed {
     fs::InodeId inode = 0;
 };
 
-/// One client of the server. Paths begin with '/' and are looked up name by name, as a kernel without a
-/// dentry cache would.
+/// One client of the server. Paths begin with '/' and are looked up name by name, as a kernel
+/// without a dentry cache would.
 class Mount {
 public:
     Mount(World& world, fs::Options options, MemoryClient::Options client_options);
@@ -106,7 +108,9 @@ public:
     File create_file(std::string_view path, int flags = O_RDWR, mode_t mode = 0644);
     core::Result<File> try_open(std::string_view path, int flags = O_RDWR);
     File open_file(std::string_view path, int flags = O_RDWR);
-    core::Result<std::size_t> try_write(const File& file, std::uint64_t offset, std::string_view data);
+    core::Result<std::size_t> try_write(
+        const File& file, std::uint64_t offset, std::string_view data
+    );
     void write_at(const File& file, std::uint64_t offset, std::string_view data);
     core::Result<std::string> try_read(const File& file, std::uint64_t offset, std::size_t size);
     std::string read_at(const File& file, std::uint64_t offset, std::size_t size);
@@ -128,9 +132,7 @@ public:
     int remove_dir(std::string_view path);
     int remove_file(std::string_view path);
     int rename_path(
-        std::string_view from,
-        std::string_view to,
-        fs::RenameMode mode = fs::RenameMode::replace
+        std::string_view from, std::string_view to, fs::RenameMode mode = fs::RenameMode::replace
     );
     int link_path(std::string_view existing, std::string_view name);
     int symlink_path(std::string_view target, std::string_view name);

@@ -5,6 +5,7 @@
 #include "nfs/mount3.hpp"
 #include "nfs/mount_text.hpp"
 #include "nfs/portmap.hpp"
+#include "nfs/rpc/reach.hpp"
 #include "nfs/rpc/resolver.hpp"
 #include "nfs/rpc/transport.hpp"
 #include "nfs/v3/client.hpp"
@@ -36,17 +37,24 @@ public:
           parameters_(parameters),
           credential_(credential),
           text_(target),
-          deadline_(clock_now() + final_patience().total()) {}
+          end_(clock_now() + final_patience().total()),
+          deadline_(end_) {}
 
     core::Task<core::Outcome<Addresses>> resolve(std::string host) const;
+    /// The first of them that can be reached in front.
+    core::Task<Addresses> nearest_first(Addresses servers) const;
+    /// `addresses` are left to be tried: each has an equal part of the time that is left.
+    void begin_address(std::size_t addresses) {
+        deadline_ = clock_now() + (end_ - clock_now()) / std::max<std::size_t>(addresses, 1);
+    }
     /// All the way over one address of the server.
-    core::Task<core::Outcome<MountedExport>> over(rpc::Address server, Addresses mount_hosts) const;
+    core::Task<core::Outcome<MountedExport>> over(rpc::Address server, Addresses mount_hosts);
 
 private:
     core::Task<core::Outcome<rpc::Endpoint>> find(
         Service service, std::uint32_t program, rpc::Address host
-    ) const;
-    core::Task<core::Outcome<mount3::Export>> ask_mount_service(rpc::Endpoint service) const;
+    );
+    core::Task<core::Outcome<mount3::Export>> ask_mount_service(rpc::Endpoint service);
     core::Task<core::Outcome<MountedExport>> use_nfs_service(
         rpc::Endpoint service, rpc::Endpoint mount_service, mount3::Export answer
     ) const;
@@ -63,7 +71,9 @@ private:
     const MountParameters& parameters_;
     const mapper::CredentialRef& credential_;
     MountText text_;
-    core::SteadyTime deadline_;
+    core::SteadyTime end_;       // of all
+    core::SteadyTime deadline_;  // of the address that is tried
+    rpc::PortNotice port_notice_ = rpc::PortNotice::due;
 };
 
 rpc::Patience Mounting::final_patience() const {
@@ -91,6 +101,7 @@ rpc::TransportOptions Mounting::options_for(const rpc::Endpoint& server) const {
     options.connection.source = parameters_.source_port;
     options.connection.patience = remaining_patience();
     options.connection.persistence = rpc::ConnectionOptions::Persistence::once;
+    options.port_notice = port_notice_;
     return options;
 }
 
@@ -101,22 +112,31 @@ core::Task<core::Outcome<Addresses>> Mounting::resolve(std::string host) const {
     co_return std::move(*addresses);
 }
 
+core::Task<Addresses> Mounting::nearest_first(Addresses servers) const {
+    const auto port = parameters_.port ? parameters_.port : portmap::kPort;
+    const auto patience = (end_ - clock_now()) / 4;
+    auto racing = rpc::nearest_first(reactor_, std::move(servers), port, clock_now() + patience);
+    co_return co_await racing;
+}
+
 core::Task<core::Outcome<rpc::Endpoint>> Mounting::find(
     Service service, std::uint32_t program, rpc::Address host
-) const {
+) {
     const rpc::Endpoint portmapper(host, portmap::kPort);
     rpc::Transport transport(reactor_, options_for(portmapper));
     auto asking = portmap::get_port(transport, *credential_, program, 3);
     const auto port = co_await asking;
+    port_notice_ = transport.port_notice();
     if (!port) co_return text_.unanswered(Service::portmapper, portmapper, port.error());
     if (*port == 0) co_return text_.not_registered(service, portmapper);
     co_return rpc::Endpoint(host, *port);
 }
 
-core::Task<core::Outcome<mount3::Export>> Mounting::ask_mount_service(rpc::Endpoint service) const {
+core::Task<core::Outcome<mount3::Export>> Mounting::ask_mount_service(rpc::Endpoint service) {
     rpc::Transport transport(reactor_, options_for(service));
     auto asking = mount3::mount(transport, *credential_, target_.export_path);
     auto answer = co_await asking;
+    port_notice_ = transport.port_notice();
     if (!answer) co_return text_.unanswered(Service::mount, service, answer.error());
     if (!mount3::allows_sys(*answer)) {
         co_return text_.wrong_security(mount3::describe_flavours(answer->flavours));
@@ -191,8 +211,9 @@ core::Task<core::Outcome<MountedExport>> Mounting::check(
     co_return std::move(mounted);
 }
 
-core::Task<core::Outcome<MountedExport>> Mounting::over(rpc::Address server, Addresses mount_hosts)
-    const {
+core::Task<core::Outcome<MountedExport>> Mounting::over(
+    rpc::Address server, Addresses mount_hosts
+) {
     std::optional<core::Failure> failure;
     for (const auto& mount_host : mount_hosts) {
         rpc::Endpoint mount_service(mount_host, parameters_.mount_port);
@@ -225,8 +246,14 @@ core::Task<core::Outcome<MountedExport>> Mounting::over(rpc::Address server, Add
     co_return std::move(*failure);
 }
 
-/// Whether another address of the same server may do better.
-bool is_about_the_address(const core::Failure& failure) {
+/// How much a failure says about the server as a whole.
+enum class Weight : std::uint8_t {
+    address,  ///< nobody there, or not on this address: another may do
+    refusal,  ///< somebody is there and does not serve this address: another may do
+    server,   ///< no other address of it will do better
+};
+
+Weight weight_of(const core::Failure& failure) {
     switch (failure.code) {
         case ECONNREFUSED:
         case EHOSTUNREACH:
@@ -234,8 +261,11 @@ bool is_about_the_address(const core::Failure& failure) {
         case EADDRNOTAVAIL:
         case EAFNOSUPPORT:
         case ECONNRESET:
-        case ETIMEDOUT: return true;
-        default: return false;
+        case ETIMEDOUT: return Weight::address;
+        // Exported to our IPv4 address only; registered with rpcbind for one family only.
+        case EACCES:
+        case ENOTSUP: return Weight::refusal;
+        default: return Weight::server;
     }
 }
 
@@ -255,7 +285,7 @@ core::Task<core::Outcome<MountedExport>> mount_export(
     if (target.export_path.size() > mount3::kMaxPathBytes) {
         co_return MountText(target).path_too_long();
     }
-    const Mounting mounting(reactor, target, parameters, credential);
+    Mounting mounting(reactor, target, parameters, credential);
     auto resolving = mounting.resolve(target.host);
     const auto servers = co_await resolving;
     if (!servers) co_return servers.error();
@@ -267,18 +297,22 @@ core::Task<core::Outcome<MountedExport>> mount_export(
         mount_hosts = std::move(*resolved);
     }
 
-    std::optional<core::Failure> first_failure;
-    for (const auto& server : *servers) {
+    auto racing = mounting.nearest_first(*servers);
+    const auto ordered = co_await racing;
+    std::optional<core::Failure> told;  // the failure that says most
+    for (std::size_t i = 0; i < ordered.size(); ++i) {
+        mounting.begin_address(ordered.size() - i);
+        const auto& server = ordered[i];
         auto trying =
             mounting.over(server, parameters.mount_host.empty() ? Addresses{server} : mount_hosts);
         auto mounted = co_await trying;
         if (mounted) co_return std::move(*mounted);
-        const bool is_final = !is_about_the_address(mounted.error());
-        if (is_final || !first_failure) first_failure = mounted.error();
-        if (is_final) break;
+        const auto weight = weight_of(mounted.error());
+        if (!told || weight > weight_of(*told)) told = mounted.error();
+        if (weight == Weight::server) break;
         core::log::debug("{}", mounted.error().user_text);
     }
-    co_return std::move(*first_failure);
+    co_return std::move(*told);
 }
 
 }  // namespace uidnfs::nfs

@@ -57,6 +57,7 @@ void Call::reset() noexcept {
     head_bytes = payload_bytes = padding_bytes = 0;
     sent = 0;
     transmissions = 0;
+    repetitions = 0;
     reply_bytes = 0;
     send = Send::now;
     early_reply.reset();

@@ -63,7 +63,9 @@ struct Call {
     std::size_t reply_bytes = 0;      ///< the largest reply that is expected
     Send send = Send::now;
     core::SteadyTime queued_at;
-    core::SteadyTime sent_at;
+    core::SteadyTime sent_at;                ///< when a byte of it last went out
+    core::SteadyTime first_sent_at;          ///< when it began to go out on the current socket
+    std::uint32_t repetitions = 0;           ///< on the current socket, because no answer came
     std::optional<core::Slice> early_reply;  ///< came before the record was sent
 
     // The answer.

@@ -60,6 +60,7 @@ void CallQueue::sent(std::size_t bytes, core::SteadyTime now, std::vector<Call*>
     while (bytes > 0) {
         auto& call = *unsent_;
         const auto taken = std::min(bytes, call.record_bytes() - call.sent);
+        if (call.sent == 0 && call.repetitions == 0) call.first_sent_at = now;
         call.sent += taken;
         call.sent_at = now;
         bytes -= taken;
@@ -72,12 +73,16 @@ void CallQueue::sent(std::size_t bytes, core::SteadyTime now, std::vector<Call*>
 
 void CallQueue::rewind() noexcept {
     unsent_ = calls_.front();
-    for (auto* call = calls_.front(); call; call = call->next) call->sent = 0;
+    for (auto* call = calls_.front(); call; call = call->next) {
+        call->sent = 0;
+        call->repetitions = 0;
+    }
 }
 
 void CallQueue::send_again(Call& call) noexcept {
     calls_.remove(call);
     call.sent = 0;
+    ++call.repetitions;
     calls_.push_back(call);
     if (!unsent_) unsent_ = &call;
 }

@@ -23,6 +23,9 @@ public:
     /// The call behind an xid; nothing when nobody waits, or before a byte of it went out.
     Call* find(std::uint32_t xid) const noexcept;
 
+    /// Somebody waits for this xid, whether sent or not: it must not be given to another call.
+    bool is_taken(std::uint32_t xid) const noexcept { return xids_.find(xid) != nullptr; }
+
     bool empty() const noexcept { return calls_.empty(); }
     std::size_t size() const noexcept { return calls_.size(); }
     Call* front() const noexcept { return calls_.front(); }

@@ -49,7 +49,9 @@ bool Connection::submit(Call& call) {
         call.result = closed_why_;
         return false;
     }
-    call.set_xid(shared_->next_xid++);
+    do {
+        call.set_xid(shared_->next_xid++);
+    } while (calls_.is_taken(call.xid));
     call.queued_at = clock_now();
     calls_.add(call);
 
@@ -100,7 +102,7 @@ void Connection::close(core::Error why) {
 // ------------------------------------------------------------------------------------
 
 void Connection::connect_soon() {
-    const auto delay = backoff_.next(chance());
+    const auto delay = backoff_.next(clock_now(), chance());
     if (delay == core::SteadyDuration::zero()) return connect_now();
     state_ = State::waiting;
     backoff_timer_.expires_after(delay);
@@ -139,24 +141,17 @@ void Connection::adopt(Connected connected) {
     if (error) return lose(socket_error(error.value()));
     connected.socket.release();
     calls_.rewind();
+    // A server that takes the connection and says nothing is no better than one that does not.
+    if (!calls_.empty()) arm_timer(clock_now() + options_.patience.timeo);
     flush();
     wait_readable();
 }
 
 void Connection::tell_about_port() {
-    if (shared_->port_notice == Shared::PortNotice::given) return;
-    const auto why = [this]() -> std::string_view {
-        switch (port_origin_) {
-            case PortOrigin::reserved:
-            case PortOrigin::any: return {};
-            case PortOrigin::not_permitted:
-                return "this process may not bind one (CAP_NET_BIND_SERVICE)";
-            case PortOrigin::exhausted: return "all ports from 512 to 1023 are taken";
-        }
-        return {};
-    }();
+    if (shared_->port_notice == PortNotice::given) return;
+    const auto why = why_not_reserved(port_origin_);
     if (why.empty()) return;
-    shared_->port_notice = Shared::PortNotice::given;
+    shared_->port_notice = PortNotice::given;
     core::log::warning(
         "no reserved source port towards {}: {}; going on from port {}, which servers with the "
         "export option \"secure\" refuse (noresvport avoids this line)",
@@ -366,7 +361,7 @@ void Connection::take_reply(core::Slice record, std::uint32_t xid) {
         return;
     }
     backoff_.succeeded();
-    if (std::exchange(hearing_, Hearing::fine) == Hearing::silent) shared_->health.answering();
+    end_silence();
 
     const auto offset = results_offset(record.bytes());
     if (!offset) return finish(*call, offset.error());
@@ -396,13 +391,20 @@ void Connection::resume_finished() {
 // ---- waiting too long
 // ------------------------------------------------------------------------------
 
-Patience::Silence Connection::silence_of(const Call& call) const noexcept {
-    const bool is_under_way = state_ == State::up && call.sent > 0;
-    return {
-        call.queued_at,
-        call.sent_at,
-        heard_at_,
-        is_under_way ? Patience::Silence::Sent::yes : Patience::Silence::Sent::no};
+Line Connection::line() {
+    using Path = Patience::Silence::Path;
+    if (state_ != State::up) return {Line::State::down, Path::alive, heard_at_};
+    const bool is_dead = is_path_dead(socket_.native_handle(), options_.patience.timeo);
+    return {Line::State::up, is_dead ? Path::dead : Path::alive, heard_at_};
+}
+
+void Connection::begin_silence(void (ServerHealth::*tell)()) {
+    if (options_.persistence == ConnectionOptions::Persistence::once) return;
+    if (std::exchange(hearing_, Hearing::silent) == Hearing::fine) (shared_->health.*tell)();
+}
+
+void Connection::end_silence() {
+    if (std::exchange(hearing_, Hearing::fine) == Hearing::silent) shared_->health.answering();
 }
 
 void Connection::arm_timer(core::SteadyTime when) {
@@ -417,61 +419,20 @@ void Connection::arm_timer(core::SteadyTime when) {
     });
 }
 
-void Connection::note_silence() {
-    if (options_.persistence == ConnectionOptions::Persistence::once) return;
-    if (std::exchange(hearing_, Hearing::silent) == Hearing::fine) shared_->health.silent();
-}
-
 void Connection::on_timer() {
-    const auto now = clock_now();
     const auto& patience = options_.patience;
-    auto next_look = core::SteadyTime::max();
-    enum class Stream { sound, torn, dead } stream = Stream::sound;
-    std::size_t given_up = 0;
-    auto* const last = calls_.empty() ? nullptr : calls_.back();
-    for (auto* call = calls_.front(); call;) {
-        auto* const next = call == last ? nullptr : call->next;
-        const auto silence = silence_of(*call);
-        switch (patience.judge(silence, now)) {
-            case Patience::Verdict::wait:
-                if (silence.sent == Patience::Silence::Sent::no) {
-                    const auto patient_until =
-                        std::max(call->queued_at, heard_at_) + patience.timeo;
-                    if (now >= patient_until) {
-                        note_silence();
-                    } else {
-                        next_look = std::min(next_look, patient_until);
-                    }
-                }
-                next_look = std::min(next_look, patience.next_judgement(silence));
-                break;
-            case Patience::Verdict::send_again:
-                if (call->is_sent()) {
-                    calls_.send_again(*call);
-                } else {
-                    call->sent_at = now;
-                }
-                next_look = std::min(next_look, now + patience.timeo);
-                break;
-            case Patience::Verdict::reconnect: stream = Stream::dead; break;
-            case Patience::Verdict::fail:
-                if (call->is_partly_sent() && stream == Stream::sound) stream = Stream::torn;
-                ++given_up;
-                finish(*call, core::Error(patience.give_up_errno()));
-                break;
-        }
-        call = next;
+    const auto overdue = find_overdue(calls_, patience, line(), clock_now());
+    for (auto* call : overdue.failed) finish(*call, core::Error(patience.give_up_errno()));
+    if (!overdue.failed.empty()) {
+        begin_silence(&ServerHealth::timed_out);
+    } else if (overdue.server == Overdue::Server::silent) {
+        begin_silence(&ServerHealth::silent);
     }
-    if (given_up > 0 && options_.persistence == ConnectionOptions::Persistence::forever) {
-        shared_->health.timed_out();
-    }
-    if (stream == Stream::dead) note_silence();
-    if (stream != Stream::sound) {
-        lose(socket_error(ETIMEDOUT));
-        next_look = std::min(next_look, now + patience.timeo);
-    }
+    if (overdue.stream != Overdue::Stream::sound) lose(socket_error(ETIMEDOUT));
     flush();
-    if (!calls_.empty() && next_look != core::SteadyTime::max()) arm_timer(next_look);
+    if (!calls_.empty() && overdue.next_look != core::SteadyTime::max()) {
+        arm_timer(overdue.next_look);
+    }
 }
 
 }  // namespace uidnfs::nfs::rpc

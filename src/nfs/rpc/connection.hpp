@@ -10,6 +10,7 @@
 #include "nfs/rpc/connector.hpp"
 #include "nfs/rpc/endpoint.hpp"
 #include "nfs/rpc/health.hpp"
+#include "nfs/rpc/overdue.hpp"
 #include "nfs/rpc/patience.hpp"
 #include "nfs/rpc/reconnect.hpp"
 #include "nfs/rpc/record_reader.hpp"
@@ -33,10 +34,13 @@ struct Traffic {
     std::uint64_t broken_streams = 0;   ///< connections ended because of what came
 };
 
+/// Whether it was said that there is no reserved source port: once is enough.
+enum class PortNotice : std::uint8_t { due, given };
+
 /// What the connections of a transport share; outlives all of them.
 struct Shared {
-    Shared(core::Reactor& the_reactor, std::string server_name)
-        : reactor(&the_reactor), health(std::move(server_name)) {}
+    Shared(core::Reactor& the_reactor, std::string server_name, PortNotice notice)
+        : reactor(&the_reactor), health(std::move(server_name)), port_notice(notice) {}
 
     core::Reactor* reactor;
     ReceiveBlocks blocks;
@@ -44,7 +48,7 @@ struct Shared {
     Traffic traffic;
     ServerHealth health;
     std::uint32_t next_xid = 0;
-    enum class PortNotice : std::uint8_t { due, given } port_notice = PortNotice::due;
+    PortNotice port_notice;
 };
 
 struct ConnectionOptions {
@@ -106,8 +110,9 @@ private:
     void resume_finished();
     void arm_timer(core::SteadyTime when);
     void on_timer();
-    void note_silence();
-    Patience::Silence silence_of(const Call& call) const noexcept;
+    Line line();
+    void begin_silence(void (ServerHealth::*tell)());
+    void end_silence();
     void tell_about_port();
 
     std::shared_ptr<Shared> shared_;

@@ -69,6 +69,24 @@ std::string to_string(const Endpoint& endpoint) {
     return fmt::format("{}:{}", address, endpoint.port());
 }
 
+std::string_view why_not_reserved(PortOrigin origin) noexcept {
+    switch (origin) {
+        case PortOrigin::reserved:
+        case PortOrigin::any: return {};
+        case PortOrigin::not_permitted:
+            return "this process may not bind one (CAP_NET_BIND_SERVICE)";
+        case PortOrigin::exhausted: return "all ports from 512 to 1023 are taken";
+    }
+    return {};
+}
+
+bool is_path_dead(int socket, core::SteadyDuration time) noexcept {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    return info.tcpi_unacked > 0 && std::chrono::milliseconds(info.tcpi_last_ack_recv) >= time;
+}
+
 Connector::Connector(core::Reactor& reactor)
     : reactor_(&reactor), watch_(reactor.io()), timer_(reactor.io()) {}
 

@@ -5,6 +5,7 @@
 // Owned by a Connection; reactor's thread only.
 #pragma once
 
+#include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
 #include "core/reactor.hpp"
@@ -18,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 namespace uidnfs::nfs::rpc {
 
@@ -28,6 +30,12 @@ enum class PortOrigin : std::uint8_t {
     not_permitted,  ///< a reserved port was asked for, and refused by the system
     exhausted,      ///< a reserved port was asked for, and none is free
 };
+
+/// Why it is none, for the log; empty where nothing is to be said.
+std::string_view why_not_reserved(PortOrigin origin) noexcept;
+
+/// Bytes wait that the peer's TCP has not acknowledged, and for `time` nothing at all came from it.
+bool is_path_dead(int socket, core::SteadyDuration time) noexcept;
 
 struct ConnectRequest {
     Endpoint server;

@@ -6,6 +6,7 @@
 #include "core/log.hpp"
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace uidnfs::nfs::rpc {
@@ -15,21 +16,23 @@ public:
     explicit ServerHealth(std::string server) : server_(std::move(server)) {}
 
     /// One connection went silent. REQUIRES: once, until it answers.
-    void silent() {
-        if (silent_connections_++ == 0) {
-            core::log::warning("server {} not responding, still trying", server_);
-        }
-    }
-    /// That connection answers again, or is given up.
+    void silent() { begin("still trying"); }
+    /// A soft call ended without an answer, and its connection counts as silent from now on.
+    void timed_out() { begin("timed out"); }
+    /// A silent connection answers again.
     void answering() {
         if (--silent_connections_ == 0) core::log::warning("server {} OK", server_);
     }
-    /// A soft call ends without an answer.
-    void timed_out() { core::log::warning("server {} not responding, timed out", server_); }
-    /// The connection ends while silent, without being heard again.
+    /// A silent connection ends without being heard again.
     void forget() noexcept { --silent_connections_; }
 
 private:
+    void begin(std::string_view what) {
+        if (silent_connections_++ == 0) {
+            core::log::warning("server {} not responding, {}", server_, what);
+        }
+    }
+
     std::string server_;
     unsigned silent_connections_ = 0;
 };

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 namespace uidnfs::nfs::rpc {
@@ -92,14 +93,18 @@ core::Task<core::Result<std::vector<Address>>> resolve(
     lookup->timer.async_wait([lookup](const boost::system::error_code& error) {
         if (!error) lookup->finish(core::Error(ETIMEDOUT));
     });
-    std::thread([lookup, host, &io = reactor.io()] {
-        auto addresses = look_up(host);
-        const std::lock_guard lock(lookup->mutex);
-        if (lookup->waiting == Lookup::Waiting::no) return;
-        boost::asio::post(io, [lookup, addresses = std::move(addresses)]() mutable {
-            lookup->finish(std::move(addresses));
-        });
-    }).detach();
+    try {
+        std::thread([lookup, host, &io = reactor.io()] {
+            auto addresses = look_up(host);
+            const std::lock_guard lock(lookup->mutex);
+            if (lookup->waiting == Lookup::Waiting::no) return;
+            boost::asio::post(io, [lookup, addresses = std::move(addresses)]() mutable {
+                lookup->finish(std::move(addresses));
+            });
+        }).detach();
+    } catch (const std::system_error&) {
+        lookup->finish(core::Error(EAGAIN));  // no more threads: not now
+    }
 
     co_await LookupAwaiter{*lookup};
     {

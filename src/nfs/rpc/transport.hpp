@@ -19,6 +19,7 @@ struct TransportOptions {
     std::string server_name;  ///< as people write it, for the log
     ConnectionOptions connection;
     std::uint32_t connections = 1;  ///< 1..16
+    PortNotice port_notice = PortNotice::due;
 };
 
 /// Which connection carries a call.
@@ -106,6 +107,7 @@ public:
     const std::vector<std::shared_ptr<Connection>>& connections() const noexcept {
         return connections_;
     }
+    PortNotice port_notice() const noexcept { return shared_->port_notice; }
     std::uint32_t next_xid() const noexcept { return shared_->next_xid; }
     void trim() noexcept;
 

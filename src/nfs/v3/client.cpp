@@ -392,6 +392,7 @@ core::Task<void> Client3::shutdown(const CallContext& context) {
         options.connection.source = notice_.source_port;
         options.connection.persistence = rpc::ConnectionOptions::Persistence::once;
         options.connection.patience = {rpc::GiveUp::with_etimedout, 1s, 0};
+        options.port_notice = rpc::PortNotice::given;  // by the mount, if it was to be said
         rpc::Transport transport(transport_->reactor(), options);
         auto telling = mount3::unmount(transport, *context.credential, notice_.export_path);
         const auto told = co_await telling;

@@ -43,8 +43,11 @@ std::vector<std::byte> encode_mapping(std::uint32_t program, std::uint32_t versi
     return encode(&zdr_pmap2_mapping, mapping);
 }
 
-std::vector<std::byte> encode_rpcb(std::uint32_t program, std::uint32_t version) {
+std::vector<std::byte> encode_rpcb(
+    std::uint32_t program, std::uint32_t version, const rpc::Address& server
+) {
     char netid[] = "tcp6";
+    if (server.is_v4()) netid[3] = '\0';
     char nothing[] = "";
     pmap3_mapping mapping{};
     mapping.prog = program;
@@ -97,14 +100,28 @@ core::Task<core::Result<std::uint16_t>> get_port(
     std::uint32_t program,
     std::uint32_t version
 ) {
-    const bool is_v6 = transport.server().address().is_v6();
-    const auto arguments = is_v6 ? encode_rpcb(program, version) : encode_mapping(program, version);
-    const rpc::ProcedureId id = is_v6 ? rpc::ProcedureId{PMAP_PROGRAM, PMAP_V3, PMAP3_GETADDR}
-                                      : rpc::ProcedureId{PMAP_PROGRAM, PMAP_V2, PMAP2_GETPORT};
-    auto asking = rpc::ask(transport, id, credential, arguments);
-    const auto results = co_await asking;
-    if (!results) co_return results.error();
-    co_return is_v6 ? decode_get_address(results->bytes()) : decode_get_port(results->bytes());
+    const auto& server = transport.server().address();
+    const rpc::ProcedureId get_address{PMAP_PROGRAM, PMAP_V3, PMAP3_GETADDR};
+    const auto address_arguments = encode_rpcb(program, version, server);
+    auto asking = rpc::ask(transport, get_address, credential, address_arguments);
+    const auto address = co_await asking;
+    // A refusal of the call is one of the version; anything else is about the server.
+    if (!address && address.error().source() != core::ErrorSource::rpc) co_return address.error();
+    if (address) {
+        const auto port = decode_get_address(address->bytes());
+        if (!port || *port != 0) co_return port;
+    }
+
+    const rpc::ProcedureId get_port{PMAP_PROGRAM, PMAP_V2, PMAP2_GETPORT};
+    const auto port_arguments = encode_mapping(program, version);
+    auto asking_again = rpc::ask(transport, get_port, credential, port_arguments);
+    const auto port = co_await asking_again;
+    if (!port) {
+        // rpcbind need not have version 2; then its word in version 3 stands.
+        if (address) co_return std::uint16_t{0};
+        co_return port.error();
+    }
+    co_return decode_get_port(port->bytes());
 }
 
 }  // namespace uidnfs::nfs::portmap

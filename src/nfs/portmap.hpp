@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The portmapper (RFC 1833): on which TCP port does a program listen? Version 2 over IPv4, as every
-// server has it; version 3 (rpcbind) over IPv6, of which version 2 knows nothing.
+// The portmapper (RFC 1833): on which TCP port does a program listen? Version 3 (rpcbind), which
+// knows IPv6; version 2 from servers that have nothing newer, or that know the program there only.
 #pragma once
 
 #include "nfs/rpc/transport.hpp"

@@ -90,6 +90,7 @@ class Rule:
         self.action = action
         self._left = times
         self._hits = 0
+        self._answers = 0
         self._changed = threading.Condition()
 
     def take(self, call):
@@ -112,6 +113,17 @@ class Rule:
         with self._changed:
             if not self._changed.wait_for(lambda: self._hits >= count, timeout):
                 raise AssertionError(f"rule hit {self._hits} times in {timeout} s, not {count}")
+
+    def note_answer(self):
+        with self._changed:
+            self._answers += 1
+            self._changed.notify_all()
+
+    def wait_for_answers(self, count=1, timeout=10.0):
+        """Until the server has executed so many of the calls that this rule took."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._answers >= count, timeout):
+                raise AssertionError(f"{self._answers} answers in {timeout} s, not {count}")
 
     def remove(self):
         with self._changed:
@@ -328,7 +340,8 @@ class ProxyHost:
             rules = list(self._rules)
         if self._observer:
             self._observer(seen)
-        action = next((rule.action for rule in rules if rule.take(call)), None)
+        rule = next((rule for rule in rules if rule.take(call)), None)
+        action = rule.action if rule else None
         if isinstance(action, DropCall):
             return
         if isinstance(action, CutCall):
@@ -339,12 +352,15 @@ class ProxyHost:
             self._loop.call_later(action.seconds, _write_if_open, connection.server, raw)
             return
         if action is not None:
-            connection.on_reply[call.xid] = action
+            connection.on_reply[call.xid] = rule
         connection.server.write(raw)
         await connection.server.drain()
 
     async def _server_record(self, connection, raw, record):
-        action = connection.on_reply.pop(struct.unpack(">I", record[:4])[0], None)
+        rule = connection.on_reply.pop(struct.unpack(">I", record[:4])[0], None)
+        action = rule.action if rule else None
+        if rule:
+            rule.note_answer()
         if isinstance(action, DropReply):
             return
         if isinstance(action, CutReply):

@@ -26,6 +26,8 @@ MOUNTS = ROOT / "mnt"
 
 CLIENT_ADDRESS = "192.0.2.1"
 SERVER_ADDRESS = "192.0.2.2"
+CLIENT_ADDRESS_6 = "2001:db8::1"
+SERVER_ADDRESS_6 = "2001:db8::2"
 SERVER_NETNS = "/run/netns/server"
 
 _INSIDE = "UIDNFS_SANDBOX"
@@ -180,8 +182,11 @@ def _server_network():
     run("ip", "link", "add", "client0", "type", "veth", "peer", "name", "server0",
         "netns", "server")
     run("ip", "address", "add", f"{CLIENT_ADDRESS}/24", "dev", "client0")
+    # Without duplicate address detection it is there at once.
+    run("ip", "address", "add", f"{CLIENT_ADDRESS_6}/64", "dev", "client0", "nodad")
     run("ip", "link", "set", "client0", "up")
     in_server = ("ip", "-n", "server")
     run(*in_server, "link", "set", "lo", "up")
     run(*in_server, "address", "add", f"{SERVER_ADDRESS}/24", "dev", "server0")
+    run(*in_server, "address", "add", f"{SERVER_ADDRESS_6}/64", "dev", "server0", "nodad")
     run(*in_server, "link", "set", "server0", "up")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Definition: what Create said about a volume, as it was written, the password apart. It is parsed
-// again at each Mount, because the operator's rules may have changed. Immutable once made; shared
-// on the reactor's thread.
+// again at each Mount, because the operator's rules may have changed. Immutable once made, so that
+// the thread that saves it may share it.
 #pragma once
 
 #include "core/secret.hpp"

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/core/store_json.hpp"
+
+#include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <stdexcept>
+#include <utility>
+
+namespace uidnfs::plugins {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::int64_t kVersion = 1;
+
+constexpr std::array<std::pair<std::string_view, LiveRecord::Phase>, 4> kPhases{{
+    {"mounting", LiveRecord::Phase::mounting},
+    {"mounted", LiveRecord::Phase::mounted},
+    {"unmounting", LiveRecord::Phase::unmounting},
+    {"detached", LiveRecord::Phase::detached},
+}};
+
+/// What is wrong with a file; ends in parse_*().
+struct Misfit : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+json::object begin(const VolumeKey& key) {
+    return {
+        {"version", kVersion},
+        {"plugin", json::string_view(to_string(key.dialect))},
+        {"name", key.name}};
+}
+
+std::string finish(const json::object& object) { return json::serialize(object) + "\n"; }
+
+const json::value& field(const json::object& object, std::string_view name) {
+    const auto* value = object.if_contains(name);
+    if (!value) throw Misfit(fmt::format("\"{}\" is missing", name));
+    return *value;
+}
+
+std::string text(const json::object& object, std::string_view name) {
+    const auto* value = field(object, name).if_string();
+    if (!value) throw Misfit(fmt::format("\"{}\" is not a string", name));
+    return std::string(value->begin(), value->end());
+}
+
+template <class Number>
+Number number(const json::value& value, std::string_view name) {
+    boost::system::error_code error;
+    const auto result = value.to_number<Number>(error);
+    if (error) throw Misfit(fmt::format("\"{}\" is not a number of its range", name));
+    return result;
+}
+
+template <class Number>
+Number number(const json::object& object, std::string_view name) {
+    return number<Number>(field(object, name), name);
+}
+
+const json::array& list(const json::object& object, std::string_view name) {
+    const auto* value = field(object, name).if_array();
+    if (!value) throw Misfit(fmt::format("\"{}\" is not a list", name));
+    return *value;
+}
+
+std::vector<std::string> texts(const json::object& object, std::string_view name) {
+    std::vector<std::string> out;
+    for (const auto& item : list(object, name)) {
+        if (!item.is_string()) throw Misfit(fmt::format("\"{}\" holds other than strings", name));
+        out.emplace_back(item.get_string().begin(), item.get_string().end());
+    }
+    return out;
+}
+
+/// Version and key, which every file has.
+json::object open(std::string_view bytes, VolumeKey& key) {
+    boost::system::error_code error;
+    auto value = json::parse(bytes, error);
+    if (error) throw Misfit(fmt::format("it is not JSON ({})", error.message()));
+    if (!value.is_object()) throw Misfit("it is not a JSON object");
+    auto object = std::move(value.get_object());
+    const auto version = number<std::int64_t>(object, "version");
+    if (version != kVersion) {
+        throw Misfit(
+            fmt::format("it has version {}, this uidnfsd reads version {}", version, kVersion)
+        );
+    }
+    const auto dialect = parse_dialect(text(object, "plugin"));
+    if (!dialect) throw Misfit("\"plugin\" is unknown");
+    key = {*dialect, text(object, "name")};
+    return object;
+}
+
+template <class Stored, class Read>
+core::Outcome<Stored> parse(std::string_view bytes, Read read) {
+    try {
+        Stored stored;
+        const auto object = open(bytes, stored.key);
+        read(object, stored);
+        return stored;
+    } catch (const Misfit& misfit) {
+        return core::Failure{EINVAL, misfit.what()};
+    }
+}
+
+}  // namespace
+
+std::string to_json(const VolumeKey& key, const Definition& definition) {
+    auto object = begin(key);
+    object["source"] = definition.source;
+    auto& options = object["options"].emplace_array();
+    for (const auto& [name, value] : definition.options) {
+        options.push_back(json::array{name, value});
+    }
+    auto& problems = object["problems"].emplace_array();
+    for (const auto& problem : definition.problems) problems.emplace_back(problem);
+    object["had_password"] = definition.password_state != Definition::Password::none;
+    return finish(object);
+}
+
+std::string to_json(const VolumeKey& key, const LiveRecord& record) {
+    auto object = begin(key);
+    for (const auto& [word, phase] : kPhases) {
+        if (phase == record.phase) object["phase"] = json::string_view(word);
+    }
+    object["pid"] = record.worker.id.pid;
+    object["start_time"] = record.worker.id.start_time;
+    object["mountpoint"] = record.worker.mountpoint;
+    object["control"] = record.worker.control;
+    object["source"] = record.source;
+    object["uid"] = record.identity.uid;
+    object["gid"] = record.identity.gid;
+    auto& gids = object["gids"].emplace_array();
+    for (const auto gid : record.identity.gids) gids.emplace_back(gid);
+    object["identity_source"] = record.identity.from;
+    object["user"] = record.identity.user;
+    auto& holders = object["holders"].emplace_array();
+    for (const auto& holder : record.holders) holders.emplace_back(holder);
+    return finish(object);
+}
+
+core::Outcome<StoredDefinition> parse_definition(std::string_view bytes) {
+    return parse<StoredDefinition>(bytes, [](const json::object& object, StoredDefinition& stored) {
+        auto definition = std::make_shared<Definition>();
+        definition->source = text(object, "source");
+        for (const auto& option : list(object, "options")) {
+            const auto* pair = option.if_array();
+            if (!pair || pair->size() != 2 || !pair->at(0).is_string() ||
+                !pair->at(1).is_string()) {
+                throw Misfit("\"options\" holds other than pairs of strings");
+            }
+            definition->options.emplace_back(
+                std::string(json::string_view(pair->at(0).get_string())),
+                std::string(json::string_view(pair->at(1).get_string()))
+            );
+        }
+        definition->problems = texts(object, "problems");
+        const auto* had_password = field(object, "had_password").if_bool();
+        if (!had_password) throw Misfit("\"had_password\" is neither true nor false");
+        definition->password_state =
+            *had_password ? Definition::Password::lost : Definition::Password::none;
+        stored.definition = std::move(definition);
+    });
+}
+
+core::Outcome<StoredRecord> parse_live(std::string_view bytes) {
+    return parse<StoredRecord>(bytes, [](const json::object& object, StoredRecord& stored) {
+        auto& record = stored.record;
+        const auto word = text(object, "phase");
+        bool is_known = false;
+        for (const auto& [known, phase] : kPhases) {
+            if (known != word) continue;
+            record.phase = phase;
+            is_known = true;
+        }
+        if (!is_known) throw Misfit("\"phase\" is unknown");
+        record.worker.id = {
+            number<std::uint32_t>(object, "pid"), number<std::uint64_t>(object, "start_time")};
+        record.worker.mountpoint = text(object, "mountpoint");
+        record.worker.control = text(object, "control");
+        record.source = text(object, "source");
+        record.identity.uid = number<std::uint32_t>(object, "uid");
+        record.identity.gid = number<std::uint32_t>(object, "gid");
+        for (const auto& gid : list(object, "gids")) {
+            record.identity.gids.push_back(number<std::uint32_t>(gid, "gids"));
+        }
+        record.identity.from = text(object, "identity_source");
+        record.identity.user = text(object, "user");
+        record.holders = texts(object, "holders");
+    });
+}
+
+}  // namespace uidnfs::plugins

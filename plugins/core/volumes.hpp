@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Volumes: all volumes of the daemon. It carries out what each Volume decides: commands for one
+// name in order, different names beside each other, deadlines, clients that hang up. What blocks
+// is on a thread of its own. Lives on the reactor's thread; owned by main(), until the reactor
+// ends.
+#pragma once
+
+#include "core/reactor.hpp"
+#include "plugins/core/background.hpp"
+#include "plugins/core/mounter.hpp"
+#include "plugins/core/store.hpp"
+#include "plugins/core/volume.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace uidnfs::plugins {
+
+struct VolumeInfo {
+    std::string name;
+    State state = State::absent;
+    std::string mountpoint = {};  ///< empty unless mounted
+    std::string reason = {};      ///< of state failed, or why the last Mount was
+    std::vector<std::string> holders = {};
+    std::string source = {};
+    std::optional<Worker> worker = {};
+};
+
+class Volumes {
+public:
+    struct Deps {
+        core::Reactor& reactor;
+        Store& store;
+        Mounter& mounter;
+        Preparer& preparer;
+        Observer& observer;
+    };
+    struct Limits {
+        core::SteadyDuration mount = std::chrono::seconds(7);  ///< the whole of it
+        /// The others, which may have to wait for a Mount before them.
+        core::SteadyDuration other = std::chrono::seconds(20);
+        Volume::Times times = {};
+        std::size_t volumes = 10'000;  ///< of both dialects
+        std::size_t waiting = 64;      ///< commands for one volume
+    };
+    struct Mounted {
+        std::string mountpoint;
+        Serial serial;  ///< for take_back()
+    };
+    using Reply = std::function<void(core::Outcome<void>)>;
+    using MountReply = std::function<void(core::Outcome<Mounted>)>;
+    /// Names that could not be unmounted, each with the reason.
+    using DrainReply = std::function<void(std::vector<std::string>)>;
+
+    Volumes(Deps deps, Limits limits);
+    Volumes(const Volumes&) = delete;
+    Volumes& operator=(const Volumes&) = delete;
+    ~Volumes();
+
+    /// Reads the store and begins to find live mounts again; to be called once, before commands.
+    core::Outcome<void> restore();
+
+    // Each is answered once, unless `hung_up` says that nobody listens; later than its deadline
+    // never. Failures carry a reference that log and audit have too.
+    void create(VolumeKey key, DefinitionPtr definition, Reply reply);
+    void mount(VolumeKey key, std::string holder, std::stop_token hung_up, MountReply reply);
+    /// ENOENT: there is no such volume.
+    void unmount(VolumeKey key, std::string holder, Reply reply);
+    void remove(VolumeKey key, Reply reply);
+    /// The answer of that Mount could not be delivered.
+    void take_back(VolumeKey key, std::string holder, Serial mount);
+
+    // At once, whatever hangs.
+    std::optional<VolumeInfo> find(const VolumeKey& key) const;
+    std::vector<VolumeInfo> list(Dialect dialect) const;
+
+    /// From the mounter; ignored when that volume has another worker by now.
+    void worker_ended(const VolumeKey& key, WorkerId worker, Ended ended);
+
+    /// Unmounts everything; new Mounts are refused from now on.
+    void drain(core::SteadyTime deadline, DrainReply reply);
+
+private:
+    struct Entry;
+    struct Waiter;
+    struct Draining;
+
+    Entry& entry(const VolumeKey& key);
+    template <class What>
+    void submit(
+        VolumeKey key,
+        What what,
+        core::SteadyTime deadline,
+        std::stop_token hung_up,
+        MountReply reply
+    );
+    void
+    refuse(const VolumeKey& key, std::string_view holder, core::Failure why, const MountReply&);
+    void dispatch(const VolumeKey& key, Event event);
+    void apply(Entry& entry, Action action);
+    void begin(Entry& entry, Do action);
+    void answer(Entry& entry, Answer action);
+    void arm(Entry& entry);
+    core::Task<> run_step(VolumeKey key, Do action, std::weak_ptr<void> alive);
+    void save(Entry& entry, Step step);
+    std::string next_reference();
+
+    Deps deps_;
+    Limits limits_;
+    std::map<VolumeKey, std::unique_ptr<Entry>> entries_;
+    std::map<Serial, std::unique_ptr<Waiter>> waiters_;
+    Serial serial_ = 0;
+    std::uint32_t reference_base_ = 0;
+    enum class Accepting { mounts, nothing_new } accepting_ = Accepting::mounts;
+    std::shared_ptr<void> alive_ = std::make_shared<int>();
+    Background background_;
+};
+
+}  // namespace uidnfs::plugins

@@ -42,6 +42,13 @@ std::string_view to_string(LeftOut::Why why) noexcept {
     return "unknown";
 }
 
+namespace {
+
+/// Some users are in thousands of groups; a line of the log is not the place for all of them.
+constexpr std::size_t kShownLeftOut = 40;
+
+}  // namespace
+
 std::string describe(const Identity& identity) {
     auto out = fmt::format("{}:{}", identity.uid.value(), identity.gid.value());
     const char* separator = " groups ";
@@ -50,7 +57,12 @@ std::string describe(const Identity& identity) {
         separator = ",";
     }
     separator = " (left out: ";
+    std::size_t shown = 0;
     for (const auto& group : identity.left_out) {
+        if (++shown > kShownLeftOut) {
+            out += fmt::format(" and {} more", identity.left_out.size() - kShownLeftOut);
+            break;
+        }
         out += fmt::format(
             "{}{} {}: {}",
             separator,

@@ -9,13 +9,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <filesystem>
+#include <string_view>
+#include <utility>
 
 namespace uidnfs::app {
 namespace {
 
-constexpr const char* kRunDirectory = "/run/uidnfs";
+constexpr std::string_view kSuffix = ".sock";
 
 sockaddr_un address_of(const std::string& path) {
     sockaddr_un address{};
@@ -24,42 +29,104 @@ sockaddr_un address_of(const std::string& path) {
     return address;
 }
 
-core::Result<void> make_directory() {
-    if (::mkdir(kRunDirectory, 0755) != 0 && errno != EEXIST) return core::Error(errno);
-    if (::mkdir(kControlDirectory, 0700) != 0 && errno != EEXIST) return core::Error(errno);
-    const core::Fd directory(
-        ::open(kControlDirectory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-    );
-    if (!directory) return core::Error(errno);
-    struct stat info {};
-    if (::fstat(directory.get(), &info) != 0) return core::Error(errno);
-    if (info.st_uid != ::geteuid() || (info.st_mode & 077) != 0) return core::Error(EPERM);
+/// `path` and what is above it, as far as it is of our making; both must be ours alone.
+core::Result<void> make_directory(const std::string& path) {
+    const auto above = path.substr(0, path.rfind('/'));
+    const mode_t mode = ::geteuid() == 0 ? 0755 : 0700;
+    if (::mkdir(above.c_str(), mode) != 0 && errno != EEXIST) return core::Error(errno);
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return core::Error(errno);
+    for (const auto& [name, forbidden] : {std::pair(above, 022u), std::pair(path, 077u)}) {
+        const core::Fd directory(
+            ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        );
+        if (!directory) return core::Error(errno);
+        struct stat info {};
+        if (::fstat(directory.get(), &info) != 0) return core::Error(errno);
+        if (info.st_uid != ::geteuid() || (info.st_mode & forbidden) != 0) {
+            return core::Error(EPERM);
+        }
+    }
     return {};
+}
+
+core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner) {
+    core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    if (!socket) return core::Error(errno);
+    // A keeper that is stopped accepts nobody; connect(2) must not wait for it for ever.
+    const timeval limit{0, 500'000};
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    const auto address = address_of(path);
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        return core::Error(errno);
+    }
+    // Anybody may make a directory in /tmp under another's name.
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+        peer.uid != owner) {
+        return core::Error(EPERM);
+    }
+    return Channel(std::move(socket));
+}
+
+/// Those that may have made the mount.
+std::vector<std::uint32_t> owners_of(const Address& address) {
+    std::vector<std::uint32_t> owners{::geteuid()};
+    for (const auto uid : {0u, address.owner}) {
+        if (std::find(owners.begin(), owners.end(), uid) == owners.end()) owners.push_back(uid);
+    }
+    return owners;
+}
+
+std::optional<std::uint32_t> minor_in(std::string_view name) {
+    if (!name.ends_with(kSuffix)) return std::nullopt;
+    name.remove_suffix(kSuffix.size());
+    std::uint32_t minor = 0;
+    const auto [stop, error] = std::from_chars(name.data(), name.data() + name.size(), minor);
+    if (error != std::errc() || stop != name.data() + name.size()) return std::nullopt;
+    return minor;
 }
 
 }  // namespace
 
-std::string control_path(std::uint32_t minor) {
-    return fmt::format("{}/{}.sock", kControlDirectory, minor);
+std::vector<std::string> control_directories(std::uint32_t uid) {
+    const auto temporary = fmt::format("/tmp/uidnfs-{}/mounts", uid);
+    // Root of a user namespace may not write to /run.
+    if (uid == 0) return {"/run/uidnfs/mounts", temporary};
+    return {fmt::format("/run/user/{}/uidnfs/mounts", uid), temporary};
+}
+
+std::string control_path(const std::string& directory, std::uint32_t minor) {
+    return fmt::format("{}/{}{}", directory, minor, kSuffix);
 }
 
 core::Result<ControlSocket> ControlSocket::listen(std::uint32_t minor) {
-    if (const auto made = make_directory(); !made) return made.error();
-    core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket) return core::Error(errno);
-    const auto path = control_path(minor);
-    const auto address = address_of(path);
-    // The minor number is ours now: what is there was left by a keeper that was killed.
-    ::unlink(path.c_str());
-    const auto mask = ::umask(0177);
-    const int bound =
-        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-    const int reason = errno;
-    ::umask(mask);
-    if (bound != 0) return core::Error(reason);
-    ControlSocket result(std::move(socket), path);
-    if (::listen(result.fd(), 8) != 0) return core::Error(errno);
-    return result;
+    core::Error failed(EPERM);
+    for (const auto& directory : control_directories(::geteuid())) {
+        if (const auto made = make_directory(directory); !made) {
+            failed = made.error();
+            continue;
+        }
+        core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        if (!socket) return core::Error(errno);
+        const auto path = control_path(directory, minor);
+        const auto address = address_of(path);
+        // The minor number is ours now: what is there was left by a keeper that was killed.
+        ::unlink(path.c_str());
+        const auto mask = ::umask(0177);
+        const int bound =
+            ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+        const int reason = errno;
+        ::umask(mask);
+        if (bound != 0) {
+            failed = core::Error(reason);
+            continue;
+        }
+        ControlSocket result(std::move(socket), path);
+        if (::listen(result.fd(), 8) != 0) return core::Error(errno);
+        return result;
+    }
+    return failed;
 }
 
 ControlSocket::~ControlSocket() {
@@ -76,29 +143,50 @@ std::optional<Channel> ControlSocket::accept() const {
     return Channel(std::move(caller));
 }
 
-core::Result<Channel> send_to_keeper(std::uint32_t minor, const Message& request) {
-    core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-    if (!socket) return core::Error(errno);
-    // A keeper that is stopped accepts nobody; connect(2) must not wait for it for ever.
-    const timeval limit{0, 500'000};
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    const auto address = address_of(control_path(minor));
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        return core::Error(errno);
+core::Result<Channel> send_to_keeper(const Address& address, const Message& request) {
+    core::Error failed(ENOENT);
+    for (const auto owner : owners_of(address)) {
+        for (const auto& directory : control_directories(owner)) {
+            auto channel = connect_to(control_path(directory, address.minor), owner);
+            if (channel) {
+                if (const auto sent = channel->send(request); !sent) return sent.error();
+                return channel;
+            }
+            const int code = channel.error().code();
+            // The most telling one: a socket that refuses us over one that is not there.
+            if (code != ENOENT && failed.code() == ENOENT) failed = channel.error();
+        }
     }
-    Channel channel(std::move(socket));
-    if (const auto sent = channel.send(request); !sent) return sent.error();
-    return channel;
+    return failed;
 }
 
 core::Result<Message> ask_keeper(
-    std::uint32_t minor, const Message& request, core::SteadyTime deadline
+    const Address& address, const Message& request, core::SteadyTime deadline
 ) {
-    const auto channel = send_to_keeper(minor, request);
+    const auto channel = send_to_keeper(address, request);
     if (!channel) return channel.error();
     auto received = channel->receive_until(deadline);
     if (!received) return received.error();
     return std::move(received->message);
+}
+
+std::vector<Address> all_keepers() {
+    std::vector<Address> found;
+    const auto uid = ::geteuid();
+    for (const auto& directory : control_directories(uid)) {
+        std::error_code error;
+        for (std::filesystem::directory_iterator entry(directory, error), end;
+             !error && entry != end;
+             entry.increment(error)) {
+            if (const auto minor = minor_in(entry->path().filename().string())) {
+                found.push_back({*minor, uid});
+            }
+        }
+    }
+    std::sort(found.begin(), found.end(), [](const Address& a, const Address& b) {
+        return a.minor < b.minor;
+    });
+    return found;
 }
 
 }  // namespace uidnfs::app

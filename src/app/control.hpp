@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket of a mount, /run/uidnfs/mounts/MINOR.sock: root only, found through mountinfo
-// and never through a path on the mount. One request and one answer per connection, each a Message:
+// The control socket of a mount, MINOR.sock: for its own user and root, found through mountinfo and
+// never through a path on the mount. Root's are in /run/uidnfs/mounts, those of a user in
+// /run/user/UID/uidnfs/mounts, or, where that is not his, in /tmp/uidnfs-UID/mounts (decision
+// 0003). One request and one answer per connection, each a Message:
 //
-//     status                        ok json=...
+//     status                        ok json=... phase=starting|serving|ending attached=yes|no
 //     drain milliseconds=N          ok | lost lost=... (one per range)
 //     finish                        ok | lost lost=... | serving   after the mount was unmounted
 //     stop milliseconds=N           ok | lost lost=...             as SIGTERM does
@@ -17,18 +19,27 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace uidnfs::app {
 
-inline constexpr const char* kControlDirectory = "/run/uidnfs/mounts";
+/// Where the sockets of `uid` may be, the first choice first. Pure.
+std::vector<std::string> control_directories(std::uint32_t uid);
 
-std::string control_path(std::uint32_t minor);
+std::string control_path(const std::string& directory, std::uint32_t minor);
+
+/// A mount's keeper, as it is found: by number, and by who may have made the mount.
+struct Address {
+    std::uint32_t minor = 0;
+    std::uint32_t owner =
+        0;  ///< user_id= of the mount (fuse(4)); 0 also when root made it for another
+};
 
 /// The keeper's end: the socket's file lives as long as this.
 class ControlSocket {
 public:
-    /// Makes the directory (0700) if need be. Errors: errno; EPERM when the directory is not ours
-    /// alone.
+    /// Makes the directory (0700) if need be. Errors: errno of the last choice; EPERM when the
+    /// directory is not ours alone.
     static core::Result<ControlSocket> listen(std::uint32_t minor);
 
     ControlSocket(ControlSocket&& other) noexcept = default;
@@ -49,12 +60,16 @@ private:
 
 /// Asks the keeper of a mount; the answer comes on the channel. Errors as ask_keeper(), but
 /// ETIMEDOUT.
-core::Result<Channel> send_to_keeper(std::uint32_t minor, const Message& request);
+core::Result<Channel> send_to_keeper(const Address& address, const Message& request);
 
 /// Asks the keeper of a mount. ENOENT, ECONNREFUSED: there is none; EACCES: only root may;
 /// ETIMEDOUT: it did not answer until `deadline`; EPIPE: it ended without an answer.
 core::Result<Message> ask_keeper(
-    std::uint32_t minor, const Message& request, core::SteadyTime deadline
+    const Address& address, const Message& request, core::SteadyTime deadline
 );
+
+/// Every keeper of this user that listens. Not all of them have a mount: some still try to make it
+/// (bg), or bring the bytes of one that was detached to the server.
+std::vector<Address> all_keepers();
 
 }  // namespace uidnfs::app

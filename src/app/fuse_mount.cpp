@@ -16,8 +16,6 @@
 namespace uidnfs::app {
 namespace {
 
-constexpr const char* kMaxRead = "1048576";  // libfuse's INIT must say the same
-
 /// What the kernel wrote into the log of a file system context (fsopen(2)): "e fuse: Bad value
 /// ...".
 std::string kernel_words(int context) {

@@ -16,6 +16,9 @@
 
 namespace uidnfs::app {
 
+/// max_read= of the mount; libfuse's INIT must say the same.
+inline constexpr const char* kMaxRead = "1048576";
+
 /// What goes to fsconfig(2), in order; a parameter without value is a flag. And MOUNT_ATTR_* of
 /// fsmount(2).
 struct FuseMountPlan {

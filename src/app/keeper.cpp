@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a mount begins and is kept; how it ends is in keeper_end.cpp, what the control socket asks in
-// keeper_control.cpp.
+// How a mount is kept; how it begins is in keeper_start.cpp, how it ends in keeper_end.cpp, what
+// the control socket asks in keeper_control.cpp.
 #include "app/keeper.hpp"
 
 #include "app/convert.hpp"
@@ -29,19 +29,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 namespace log = core::log;
 
-constexpr std::uint64_t kLeastReadAheadKib = 128;
-
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
-
-core::Result<core::Fd> catch_signals() {
-    sigset_t caught;
-    ::sigemptyset(&caught);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&caught, number);
-    if (::sigprocmask(SIG_BLOCK, &caught, nullptr) != 0) return core::Error(errno);
-    core::Fd signals(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (!signals) return core::Error(errno);
-    return signals;
-}
 
 }  // namespace
 
@@ -51,7 +39,8 @@ Keeper::Keeper(
     : spec_(std::move(spec)),
       request_(std::move(request)),
       descriptors_(std::move(descriptors)),
-      starter_(&starter) {
+      starter_(&starter),
+      retry_(request_.options.when, config::retry_window(request_.options), now()) {
     spec_.keeper_pid = static_cast<std::uint32_t>(::getpid());
 }
 
@@ -72,48 +61,12 @@ int Keeper::run() {
     return exit_status_;
 }
 
-core::Outcome<void> Keeper::start() {
-    const auto cannot = [&](const char* step, const core::Error& error) {
-        return core::Failure{
-            error.code(),
-            fmt::format(
-                "{}{} ({})",
-                cannot_mount(request_.source.display(), spec_.mountpoint),
-                step,
-                describe_errno(error.code())
-            )};
-    };
-    auto signals = catch_signals();
-    if (!signals) return cannot("signals cannot be caught", signals.error());
-    signals_ = std::move(*signals);
-    auto arena = core::Arena::create(fs::Filesystem::arena_regions());
-    if (!arena) return cannot("the memory for its state cannot be made", arena.error());
-    arena_.emplace(std::move(*arena));
-
-    auto ends = Channel::make_pair();
-    if (!ends) return cannot("no socket for the worker", ends.error());
-    auto& [ours, theirs] = *ends;
-    const auto output = spec_.stay == Stay::foreground ? Output::standard_error : Output::none;
-    auto child = spawn_self(
-        {"uidnfs", "worker", request_.source.display(), spec_.mountpoint}, theirs.fd(), output
-    );
-    if (!child) return cannot("the worker process cannot be started", child.error());
-    worker_.emplace(std::move(*child));
-    worker_channel_ = std::move(ours);
-    const std::array descriptors{descriptors_.fuse.get(), arena_->fd()};
-    if (const auto sent = worker_channel_.send(spec_.encode(), descriptors); !sent) {
-        return cannot("the worker process does not listen", sent.error());
-    }
-    deadline_ = now() + mount_deadline(request_.options);
-    return {};
-}
-
 void Keeper::wait_for_events() {
     std::vector<pollfd> fds{
         {signals_.get(), POLLIN, 0},
         {worker_channel_.fd(), POLLIN, 0},
         {worker_ ? worker_->pidfd() : -1, POLLIN, 0},
-        {phase_ == Phase::starting ? starter_->fd() : -1, POLLIN, 0},
+        {is_starting() ? starter_->fd() : -1, POLLIN, 0},
         {control_ ? control_->fd() : -1, POLLIN, 0},
     };
     const auto fixed = fds.size();
@@ -137,7 +90,7 @@ void Keeper::wait_for_events() {
     }
     if (phase_ == Phase::over) return;
     if (fds[0].revents != 0) on_signal();
-    if (fds[3].revents != 0 && phase_ == Phase::starting) on_starter();
+    if (fds[3].revents != 0 && is_starting()) on_starter();
     for (std::size_t i = fixed; i < fds.size() && phase_ != Phase::over; ++i) {
         if (fds[i].revents != 0) on_client(clients_[i - fixed]);
     }
@@ -150,16 +103,20 @@ void Keeper::check_time(core::SteadyTime time) {
         deadline_ = core::SteadyTime::max();
         switch (phase_) {
             case Phase::starting:
+                // The worker's own limits are shorter: it hangs, and would hang again.
                 fail_start(
                     {ETIMEDOUT,
                      fmt::format(
                          "{}no answer within {} s; check that the server is reached and runs, or "
                          "set timeo= and retrans=",
-                         cannot_mount(request_.source.display(), spec_.mountpoint),
+                         cannot(),
                          std::chrono::duration_cast<seconds>(mount_deadline(request_.options))
                              .count()
                      )}
                 );
+                break;
+            case Phase::waiting:
+                if (auto started = start_worker(); !started) try_failed(started.error());
                 break;
             case Phase::serving: give_up("the worker closed its channel"); break;
             case Phase::draining:
@@ -177,10 +134,8 @@ void Keeper::on_signal() {
     signalfd_siginfo info{};
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
         ++signals_seen_;
-        if (phase_ == Phase::starting) {
-            fail_start(
-                {EINTR, cannot_mount(request_.source.display(), spec_.mountpoint) + "interrupted"}
-            );
+        if (is_starting()) {
+            fail_start({EINTR, cannot() + "interrupted"});
         } else if (signals_seen_ == 1 && phase_ == Phase::serving) {
             begin_stop(flush_deadline());
         } else if (signals_seen_ > 1 && phase_ != Phase::over) {
@@ -191,10 +146,7 @@ void Keeper::on_signal() {
 
 void Keeper::on_starter() {
     if (!starter_->is_gone()) return;
-    fail_start(
-        {EINTR,
-         cannot_mount(request_.source.display(), spec_.mountpoint) + "the mount command ended"}
-    );
+    fail_start({EINTR, cannot() + "the mount command ended"});
 }
 
 void Keeper::on_worker_messages() {
@@ -219,8 +171,9 @@ void Keeper::on_worker_message(const Message& message) {
         }
     } else if (verb == "failed" && phase_ == Phase::starting) {
         if (!message.text("details").empty()) log::debug("{}", message.text("details"));
-        auto failure = read_verdict(message);
-        fail_start(failure ? std::move(*failure) : core::Failure{EIO, "no reason given"});
+        try_failed(read_verdict(message).failure);
+    } else if (verb == "connected" && phase_ == Phase::starting) {
+        give_device();
     } else if (verb == "unmounted" && phase_ == Phase::serving) {
         log::info("unmounted");
         phase_ = Phase::ending;
@@ -237,7 +190,7 @@ void Keeper::on_worker_message(const Message& message) {
         for (auto& client : clients_) {
             if (client.wants == Client::Wants::unknown || client.id != id) continue;
             if (verb == "status") {
-                answer(client, Message("ok").add("json", std::string(message.text("json"))));
+                answer(client, status_reply(std::string(message.text("json"))));
             } else {
                 const auto lost = message.all("lost");
                 Message reply(lost.empty() ? "ok" : "lost");
@@ -254,85 +207,13 @@ void Keeper::on_worker_end(const std::string& how) {
     if (phase_ == Phase::starting) {
         fail_start(
             {EIO,
-             cannot_mount(request_.source.display(), spec_.mountpoint) +
-                 fmt::format("the worker process ended unexpectedly ({}); see the log", how)}
+             cannot() + fmt::format("the worker process ended unexpectedly ({}); see the log", how)}
         );
     } else if (ended_ == Ended::yes) {
         finish();
     } else {
         give_up(fmt::format("the worker process ended unexpectedly ({})", how));
     }
-}
-
-core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
-    // From here on the mount is there: who waited must still wait.
-    if (starter_->fd() >= 0 && starter_->is_gone()) {
-        return core::Failure{EINTR, "the mount command ended"};
-    }
-    if (descriptors_.mount) {
-        const auto what = cannot_mount(request_.source.display(), spec_.mountpoint);
-        const auto minor = minor_of(descriptors_.mount.get());
-        if (!minor) {
-            return core::Failure{
-                minor.error().code(),
-                what + fmt::format(
-                           "its device is unknown ({})", describe_errno(minor.error().code())
-                       )};
-        }
-        const auto read_ahead = std::max(kLeastReadAheadKib, 4 * read_bytes / 1024);
-        if (const auto raised = raise_read_ahead(*minor, read_ahead); !raised) {
-            log::warning(
-                "read-ahead stays at the kernel's default, reading will be slower: "
-                "/sys/class/bdi/0:{}/read_ahead_kb: {}",
-                *minor,
-                describe_errno(raised.error().code())
-            );
-        }
-        open_control(*minor);
-        if (auto attached =
-                attach_mount(descriptors_.mount.get(), descriptors_.directory.get(), what);
-            !attached) {
-            return attached;
-        }
-        minor_ = *minor;
-        descriptors_.mount.reset();
-        descriptors_.directory.reset();
-    } else if (const auto minor = minor_of_device(descriptors_.fuse.get())) {
-        open_control(*minor);
-    }
-    tell_worker(Message("attached"));
-    phase_ = Phase::serving;
-    deadline_ = core::SteadyTime::max();
-    log::info(
-        "mounted, version {}, keeper {}, worker {}", UIDNFS_VERSION, ::getpid(), worker_->pid()
-    );
-    starter_->mounted();
-    return {};
-}
-
-void Keeper::open_control(std::uint32_t minor) {
-    auto control = ControlSocket::listen(minor);
-    if (control) {
-        control_.emplace(std::move(*control));
-        return;
-    }
-    log::warning(
-        "uidnfs status and umount cannot ask this mount: {}: {}",
-        control_path(minor),
-        describe_errno(control.error().code())
-    );
-}
-
-void Keeper::fail_start(core::Failure failure) {
-    // Nothing is left behind when the starter hears of it.
-    control_.reset();
-    if (worker_) worker_->kill();
-    release_device();
-    descriptors_.mount.reset();
-    descriptors_.directory.reset();
-    phase_ = Phase::over;
-    exit_status_ = 1;
-    starter_->failed(failure);
 }
 
 core::SteadyDuration Keeper::flush_deadline() const {
@@ -351,8 +232,12 @@ int run_keeper() {
     if (!received) return kRoleMisused;
     auto spec = MountSpec::decode(received->message);
     auto& fds = received->descriptors;
-    const bool expects_mount = received->message.text("mounts") == "detached";
-    if (!spec || fds.size() != (expects_mount ? 3 : 1)) return kRoleMisused;
+    if (!spec) return kRoleMisused;
+    // The device, the mount, and the directory unless it does not exist yet.
+    const bool fits = spec->way == Way::detached    ? fds.size() == 3 || fds.size() == 2
+                      : spec->way == Way::inherited ? fds.size() == 1
+                                                    : fds.empty();
+    if (!fits) return kRoleMisused;
     ChannelStarter starter(std::move(starter_channel));
     auto request = config::parse_mount_request(spec->source, spec->options);
     if (!request) {
@@ -363,11 +248,9 @@ int run_keeper() {
         starter.failed(logging.error());
         return kExitRoleFailed;
     }
-    Keeper::Descriptors descriptors{std::move(fds[0]), core::Fd(), core::Fd()};
-    if (expects_mount) {
-        descriptors.mount = std::move(fds[1]);
-        descriptors.directory = std::move(fds[2]);
-    }
+    Keeper::Descriptors descriptors;
+    core::Fd* const places[]{&descriptors.fuse, &descriptors.mount, &descriptors.directory};
+    for (std::size_t i = 0; i < fds.size(); ++i) *places[i] = std::move(fds[i]);
     Keeper keeper(std::move(*spec), std::move(*request), std::move(descriptors), starter);
     return keeper.run();
 }

@@ -7,6 +7,7 @@
 
 #include "app/channel.hpp"
 #include "app/control.hpp"
+#include "app/retry.hpp"
 #include "app/spawn.hpp"
 #include "app/spec.hpp"
 #include "app/starter.hpp"
@@ -27,9 +28,9 @@ namespace uidnfs::app {
 class Keeper {
 public:
     struct Descriptors {
-        core::Fd fuse;
-        core::Fd mount;      ///< detached; none: somebody else mounted the device
-        core::Fd directory;  ///< what it will be attached to
+        core::Fd fuse;       ///< none: fusermount3 will give it
+        core::Fd mount;      ///< detached; none: somebody else mounted the device, or will
+        core::Fd directory;  ///< what it will be attached to; none: looked up when it is time
     };
 
     Keeper(MountSpec spec, config::MountRequest request, Descriptors descriptors, Starter& starter);
@@ -46,6 +47,7 @@ private:
 
     enum class Phase : std::uint8_t {
         starting,  ///< the worker connects; nothing is attached
+        waiting,   ///< it failed, and will be tried again
         serving,
         draining,  ///< told to end: the worker brings to the server what it has
         ending,    ///< unmounted, or told to: the worker brings away the rest and exits
@@ -61,6 +63,15 @@ private:
     };
 
     core::Outcome<void> start();
+    core::Outcome<void> start_worker();
+    /// A try to mount has failed: the next one is planned, or it is over.
+    void try_failed(core::Failure failure);
+    void go_to_background(const core::Failure& failure);
+    bool is_starting() const noexcept {
+        return phase_ == Phase::starting || phase_ == Phase::waiting;
+    }
+    std::string cannot() const;
+    void give_device();
     void wait_for_events();
     void check_time(core::SteadyTime now);
 
@@ -71,6 +82,7 @@ private:
     void on_worker_end(const std::string& how);
 
     core::Outcome<void> attach(std::uint64_t read_bytes);
+    core::Outcome<std::uint32_t> attach_ours(std::uint64_t read_bytes);
     void open_control(std::uint32_t minor);
     void fail_start(core::Failure failure);
     void begin_stop(core::SteadyDuration limit);
@@ -80,6 +92,7 @@ private:
     void finish();
     enum class Detach : std::uint8_t { if_unused, lazily };
     void unmount(Detach how);
+    int unmount_one(const std::string& path, Detach how);
     void release_device();
     void note_lost(const std::vector<std::string>& lost);
 
@@ -88,6 +101,7 @@ private:
     void answer_status(Client& client);
     void answer_end(Client& client);
     void answer(Client& client, const Message& message);
+    Message status_reply(std::string json) const;
     bool ask_worker(Client& client, Message question);
 
     core::SteadyDuration flush_deadline() const;
@@ -98,6 +112,9 @@ private:
     Descriptors descriptors_;
     Starter* starter_;
     Phase phase_ = Phase::starting;
+    Retry retry_;
+    std::string last_failure_;  ///< of the tries to mount
+    enum class Ground : std::uint8_t { fore, back } ground_ = Ground::fore;  ///< bg took effect
     core::SteadyTime deadline_ = core::SteadyTime::max();
     std::optional<core::Arena> arena_;
     std::optional<Child> worker_;

@@ -2,6 +2,7 @@
 // The control socket's side of the keeper: every caller gets an answer in time, whatever the worker
 // does.
 #include "app/keeper.hpp"
+#include "app/mountinfo.hpp"
 #include "app/status_report.hpp"
 #include "core/log.hpp"
 
@@ -57,7 +58,8 @@ void Keeper::on_client(Client& client) {
     if (verb == "status") {
         client.wants = Client::Wants::status;
         client.deadline = now() + kStatusLimit;
-        if (!ask_worker(client, Message("status"))) answer_status(client);
+        // A worker that connects has nothing to say yet.
+        if (is_starting() || !ask_worker(client, Message("status"))) answer_status(client);
     } else if (verb == "drain") {
         const auto limit = limit_of(request, flush_deadline());
         client.wants = Client::Wants::drain;
@@ -71,7 +73,15 @@ void Keeper::on_client(Client& client) {
     } else if (verb == "stop") {
         client.wants = Client::Wants::stop;
         client.deadline = core::SteadyTime::max();
-        if (phase_ == Phase::serving) begin_stop(limit_of(request, flush_deadline()));
+        if (phase_ == Phase::serving) {
+            begin_stop(limit_of(request, flush_deadline()));
+        } else if (is_starting()) {
+            fail_start({EINTR, cannot() + "given up by uidnfs umount"});
+        } else if (phase_ == Phase::ending) {
+            // Unmounted already: what changes is how long the rest is waited for.
+            const auto limit = limit_of(request, flush_deadline());
+            if (now() + limit + kGrace < deadline_) begin_ending(limit);
+        }
     } else if (verb == "log_level") {
         core::log::Level level{};
         if (core::log::parse_level(request.text("level"), level)) {
@@ -96,12 +106,34 @@ bool Keeper::ask_worker(Client& client, Message question) {
 void Keeper::answer_status(Client& client) {
     auto status = describe_mount(spec_, request_);
     if (worker_) status["worker_pid"] = worker_->pid();
-    if (phase_ == Phase::ending) {
+    if (is_starting()) {
+        set_health(
+            status,
+            {State::stale,
+             fmt::format(
+                 "not mounted yet, try {}{}{}",
+                 retry_.tries(),
+                 last_failure_.empty() ? "" : ": ",
+                 last_failure_
+             )}
+        );
+    } else if (phase_ == Phase::ending) {
         set_health(status, {State::degraded, "unmounted; it is being ended"});
     } else {
         set_health(status, {State::stale, "the worker process does not answer"});
     }
-    answer(client, Message("ok").add("json", boost::json::serialize(status)));
+    answer(client, status_reply(boost::json::serialize(status)));
+}
+
+Message Keeper::status_reply(std::string json) const {
+    Message reply("ok");
+    reply.add("json", std::move(json));
+    const bool ends = phase_ == Phase::ending || phase_ == Phase::over;
+    reply.add("phase", is_starting() ? "starting" : ends ? "ending" : "serving");
+    const auto mounts = minor_ ? read_mountinfo() : std::vector<MountEntry>();
+    const bool is_detached = minor_ && mounts && find_by_minor(*mounts, *minor_).empty();
+    reply.add("attached", is_starting() || is_detached ? "no" : "yes");
+    return reply;
 }
 
 /// Time is up for this caller, or the mount has ended.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a mount ends: in order, with its bytes on the server; or, where server or worker do not
 // answer in time, detached, with the loss told. Nothing here waits for either of them.
+#include "app/fusermount.hpp"
 #include "app/keeper.hpp"
 #include "app/mountinfo.hpp"
 #include "app/text.hpp"
@@ -77,15 +78,28 @@ void Keeper::unmount(Detach how) {
             log::warning("{} stays: something else is mounted over it", entry.mountpoint);
             continue;
         }
-        const char* path = entry.mountpoint.c_str();
-        if (how == Detach::if_unused && ::umount2(path, UMOUNT_NOFOLLOW) == 0) continue;
-        if (how == Detach::if_unused && errno == EBUSY) {
-            log::warning("{} is in use and was detached", entry.mountpoint);
+        if (how == Detach::if_unused) {
+            const int reason = unmount_one(entry.mountpoint, how);
+            if (reason == 0) continue;
+            if (reason == EBUSY) log::warning("{} is in use and was detached", entry.mountpoint);
         }
-        if (::umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH) != 0 && errno != EINVAL) {
-            log::error("{} cannot be unmounted: {}", entry.mountpoint, describe_errno(errno));
+        const int reason = unmount_one(entry.mountpoint, Detach::lazily);
+        if (reason != 0 && reason != EINVAL) {
+            log::error("{} cannot be unmounted: {}", entry.mountpoint, describe_errno(reason));
         }
     }
+}
+
+/// 0 or an errno.
+int Keeper::unmount_one(const std::string& path, Detach how) {
+    if (spec_.way == Way::fusermount) {
+        const auto detach =
+            how == Detach::lazily ? FusermountDetach::lazily : FusermountDetach::if_unused;
+        const auto done = fusermount_unmount(path, detach);
+        return done ? 0 : done.error().code();
+    }
+    const int flags = how == Detach::lazily ? UMOUNT_NOFOLLOW | MNT_DETACH : UMOUNT_NOFOLLOW;
+    return ::umount2(path.c_str(), flags) == 0 ? 0 : errno;
 }
 
 void Keeper::release_device() { descriptors_.fuse.reset(); }

@@ -5,6 +5,7 @@
 #include "app/commands.hpp"
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
+#include "app/fusermount.hpp"
 #include "app/keeper.hpp"
 #include "app/mountpoint.hpp"
 #include "app/process.hpp"
@@ -25,6 +26,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <sstream>
 #include <vector>
 
 namespace uidnfs::app {
@@ -35,19 +37,38 @@ constexpr std::uint32_t kNobody = 65534;
 constexpr unsigned kMiscMajor = 10;
 constexpr unsigned kFuseMinor = 229;
 
+using namespace std::chrono_literals;
+
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
-/// "uidnfs", or "nobody" where that user does not exist.
-ServiceUser find_service_user() {
+/// Whether this user namespace has the id (user_namespaces(7)): "inside outside count" lines.
+bool is_mapped(const char* map, std::uint32_t id) {
+    const auto text = read_whole(map);
+    if (!text) return true;
+    std::istringstream lines(*text);
+    for (std::uint64_t inside = 0, outside = 0, count = 0; lines >> inside >> outside >> count;) {
+        if (id >= inside && id - inside < count) return true;
+    }
+    return false;
+}
+
+/// "uidnfs", or "nobody" where that user does not exist. None in a user namespace that has neither:
+/// the worker stays who it is then, without capabilities.
+std::optional<ServiceUser> find_service_user() {
+    const auto usable = [](ServiceUser user) -> std::optional<ServiceUser> {
+        const bool is_usable =
+            is_mapped("/proc/self/uid_map", user.uid) && is_mapped("/proc/self/gid_map", user.gid);
+        return is_usable ? std::optional(user) : std::nullopt;
+    };
     for (const char* name : {"uidnfs", "nobody"}) {
         std::array<char, 4096> space;
         passwd entry{};
         passwd* found = nullptr;
         if (::getpwnam_r(name, &entry, space.data(), space.size(), &found) == 0 && found) {
-            return {found->pw_uid, found->pw_gid};
+            return usable({found->pw_uid, found->pw_gid});
         }
     }
-    return {kNobody, kNobody};
+    return usable({kNobody, kNobody});
 }
 
 struct Prepared {
@@ -78,22 +99,26 @@ core::Outcome<void> make_mount(Prepared& prepared, const std::string& mountpoint
     const auto source = prepared.request.source.display();
     const auto what = cannot_mount(source, mountpoint);
     auto target = open_mountpoint(mountpoint, source);
-    if (!target) return target.error();
+    const bool may_wait = prepared.request.options.when == config::When::background &&
+                          ::geteuid() == 0 && config::retry_window(prepared.request.options) > 0min;
+    if (!target && !(may_wait && target.error().code == ENOENT)) return target.error();
+    prepared.spec.mountpoint = target ? target->path : absolute_path(mountpoint);
     if (::geteuid() != 0) {
-        return core::Failure{
-            EPERM,
-            what +
-                "only root may mount; run as root (mounting through fusermount3 is not "
-                "available yet)"};
+        // What would be refused after the server's answer is refused before.
+        auto plan =
+            plan_fusermount(prepared.request.options, source, ::geteuid(), read_fuse_conf(), what);
+        if (!plan) return plan.error();
+        prepared.spec.way = Way::fusermount;
+        return {};
     }
     auto device = open_fuse_device(what);
     if (!device) return device.error();
     auto mount =
         make_detached_mount(plan_fuse_mount(prepared.request.options, source), device->get(), what);
     if (!mount) return mount.error();
-    prepared.spec.mountpoint = target->path;
     prepared.spec.worker_user = find_service_user();
-    prepared.descriptors = {std::move(*device), std::move(*mount), std::move(target->directory)};
+    prepared.descriptors = {std::move(*device), std::move(*mount), core::Fd()};
+    if (target) prepared.descriptors.directory = std::move(target->directory);
     return {};
 }
 
@@ -111,6 +136,7 @@ core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRe
         );
         if (!device) return device.error();
         prepared.descriptors.fuse = std::move(*device);
+        spec.way = Way::inherited;
         if (::geteuid() == 0) spec.worker_user = find_service_user();
     } else if (auto made = make_mount(prepared, arguments.mountpoint); !made) {
         return made.error();
@@ -125,9 +151,22 @@ core::Failure keeper_trouble(const Prepared& prepared, const std::string& why) {
             fmt::format("the keeper process {}; see the log", why)};
 }
 
-/// Hands everything to a keeper in the background. Returns its pid once the mount is there;
-/// otherwise no process is left.
-core::Outcome<pid_t> mount_in_background(Prepared prepared) {
+/// How long a keeper may take with its first word: with bg after one try.
+core::SteadyDuration longest_start(const config::MountOptions& options) {
+    constexpr std::chrono::seconds kMargin(5);
+    const auto one_try = mount_deadline(options) + kMargin;
+    if (options.when == config::When::background) return one_try;
+    return config::retry_window(options) + one_try;
+}
+
+struct Started {
+    pid_t keeper;
+    std::string still_trying;  ///< with bg; empty: it is mounted
+};
+
+/// Hands everything to a keeper in the background. Returns once the mount is there, or, with bg,
+/// once the keeper goes on trying; otherwise no process is left.
+core::Outcome<Started> mount_in_background(Prepared prepared, Console& console) {
     auto ends = Channel::make_pair();
     if (!ends) return keeper_trouble(prepared, "has no socket");
     auto& [ours, theirs] = *ends;
@@ -142,28 +181,37 @@ core::Outcome<pid_t> mount_in_background(Prepared prepared) {
         );
     }
     theirs.close();
-    auto message = prepared.spec.encode();
-    std::vector<int> fds{prepared.descriptors.fuse.get()};
-    if (prepared.descriptors.mount) {
-        message.add("mounts", "detached");
-        fds.push_back(prepared.descriptors.mount.get());
-        fds.push_back(prepared.descriptors.directory.get());
+    std::vector<int> fds;
+    const auto& held = prepared.descriptors;
+    for (const auto* fd : {&held.fuse, &held.mount, &held.directory}) {
+        if (*fd) fds.push_back(fd->get());
     }
-    static_cast<void>(ours.send(message, fds));  // a keeper that does not listen ends the channel
+    static_cast<void>(ours.send(prepared.spec.encode(), fds)
+    );  // a keeper that does not listen ends the channel
     // It holds them now; an open detached mount here would keep the mount busy.
     prepared.descriptors = {};
 
-    constexpr auto kMargin = std::chrono::seconds(5);
-    auto received = ours.receive_until(now() + mount_deadline(prepared.request.options) + kMargin);
     core::Failure failure{EIO, ""};
-    if (received) {
+    for (const auto deadline = now() + longest_start(prepared.request.options);;) {
+        auto received = ours.receive_until(deadline);
+        if (!received) {
+            failure = keeper_trouble(
+                prepared,
+                received.error().code() == ETIMEDOUT ? "does not answer" : "ended unexpectedly"
+            );
+            break;
+        }
         auto verdict = read_verdict(received->message);
-        if (!verdict) return {boost::system::in_place_value, keeper->pid()};
-        failure = std::move(*verdict);
-    } else if (received.error().code() == ETIMEDOUT) {
-        failure = keeper_trouble(prepared, "does not answer");
-    } else {
-        failure = keeper_trouble(prepared, "ended unexpectedly");
+        if (verdict.is == Verdict::Is::mounted) return Started{keeper->pid(), {}};
+        if (verdict.is == Verdict::Is::in_background) {
+            return Started{keeper->pid(), std::move(verdict.text)};
+        }
+        if (verdict.is == Verdict::Is::failed) {
+            failure = std::move(verdict.failure);
+            break;
+        }
+        // Only for whoever sits there: a script wants one error.
+        if (::isatty(STDERR_FILENO)) console.complain(verdict.text);
     }
     ours.close();
     // It ends by itself; only one that hangs is killed.
@@ -209,13 +257,17 @@ int run_mount(const MountArguments& arguments, Console& console) {
         );
         return keeper.run();
     }
-    const auto keeper = mount_in_background(std::move(*prepared));
-    if (!keeper) {
-        console.complain(keeper.error().user_text);
+    const auto started = mount_in_background(std::move(*prepared), console);
+    if (!started) {
+        console.complain(started.error().user_text);
         return kExitFailed;
     }
-    if (arguments.ready_fd) write_ready(*arguments.ready_fd);
-    notify_service_manager(fmt::format("MAINPID={}\nREADY=1", *keeper));
+    if (!started->still_trying.empty()) {
+        console.complain(started->still_trying);
+    } else if (arguments.ready_fd) {
+        write_ready(*arguments.ready_fd);
+    }
+    notify_service_manager(fmt::format("MAINPID={}\nREADY=1", started->keeper));
     return kExitDone;
 }
 

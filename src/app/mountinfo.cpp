@@ -60,6 +60,11 @@ std::optional<MountEntry> parse_line(std::string_view line) {
     }
     entry.type = unmangle(next_word(line));
     entry.source = unmangle(next_word(line));
+    constexpr std::string_view kOwner = "user_id=";
+    if (const auto at = line.find(kOwner); at != std::string_view::npos) {
+        const auto value = line.substr(at + kOwner.size());
+        parse_number(value.substr(0, value.find_first_of(", ")), entry.owner);
+    }
     if (entry.mountpoint.empty() || entry.type.empty()) return std::nullopt;
     return entry;
 }

@@ -24,6 +24,7 @@ struct MountEntry {
     std::string mountpoint;
     std::string type;
     std::string source;
+    std::uint32_t owner = 0;  ///< user_id= of a FUSE mount (fuse(4))
 };
 
 /// In the order of the file: of two mounts on one path the later one lies on top. Lines that are

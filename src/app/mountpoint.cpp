@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <memory>
 
 namespace uidnfs::app {
@@ -69,6 +70,15 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
                 )};
     }
     return Mountpoint{std::move(directory), *canonical};
+}
+
+std::string absolute_path(const std::string& path) {
+    std::error_code error;
+    auto absolute = std::filesystem::weakly_canonical(path, error);
+    if (error) absolute = std::filesystem::absolute(path, error);
+    auto text = error ? path : absolute.string();
+    while (text.size() > 1 && text.back() == '/') text.pop_back();
+    return text;
 }
 
 std::optional<int> inherited_device(const std::string& mountpoint) {

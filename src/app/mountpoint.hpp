@@ -21,6 +21,9 @@ struct Mountpoint {
 /// Refused: missing, not a directory, a mount of ours already. `source` is for the message.
 core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::string& source);
 
+/// Without symbolic links as far as it exists.
+std::string absolute_path(const std::string& path);
+
 /// N of "/dev/fd/N": an open /dev/fuse that somebody else has mounted.
 std::optional<int> inherited_device(const std::string& mountpoint);
 

@@ -40,6 +40,13 @@ core::Result<void> set_capabilities(std::uint32_t mask) {
     return check(::syscall(SYS_capset, &header, data.data()));
 }
 
+std::uint32_t permitted_capabilities() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+    if (::syscall(SYS_capget, &header, data.data()) != 0) return 0;
+    return data[0].permitted;
+}
+
 /// What no program started from here could get back. Older kernels know fewer: EINVAL ends the
 /// list.
 void empty_bounding_set() {
@@ -96,10 +103,16 @@ core::Result<void> give_up_privileges(const MountSpec& spec, ReservedPort port) 
     if (auto done = check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)); !done) return done;
     const rlimit no_core{0, 0};
     if (auto done = check(::setrlimit(RLIMIT_CORE, &no_core)); !done) return done;
+    const std::uint32_t capabilities =
+        port == ReservedPort::wanted ? 1u << CAP_NET_BIND_SERVICE : 0;
     if (spec.worker_user) {
-        const std::uint32_t capabilities =
-            port == ReservedPort::wanted ? 1u << CAP_NET_BIND_SERVICE : 0;
         if (auto done = become(*spec.worker_user, capabilities); !done) return done;
+    } else {
+        // A user, or root of a user namespace: what it does not have it cannot keep.
+        empty_bounding_set();
+        if (auto done = set_capabilities(capabilities & permitted_capabilities()); !done) {
+            return done;
+        }
     }
     return check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 }

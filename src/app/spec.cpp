@@ -25,12 +25,29 @@ std::optional<std::uint32_t> small_number(const Message& message, std::string_vi
     return static_cast<std::uint32_t>(*value);
 }
 
+std::string_view to_string(Way way) noexcept {
+    switch (way) {
+        case Way::detached: return "detached";
+        case Way::inherited: return "inherited";
+        case Way::fusermount: return "fusermount";
+    }
+    return "detached";
+}
+
+std::optional<Way> parse_way(std::string_view text) noexcept {
+    for (const auto way : {Way::detached, Way::inherited, Way::fusermount}) {
+        if (text == to_string(way)) return way;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 Message MountSpec::encode() const {
     Message message{std::string(kVerb)};
     message.add("version", kVersion).add("source", source).add("mountpoint", mountpoint);
     message.add("stay", stay == Stay::foreground ? "foreground" : "background");
+    message.add("way", std::string(to_string(way)));
     message.add("since", since).add("keeper_pid", keeper_pid);
     if (worker_user) {
         message.add("worker_uid", worker_user->uid).add("worker_gid", worker_user->gid);
@@ -52,6 +69,9 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     const auto stay = message.text("stay");
     if (stay != "foreground" && stay != "background") return core::Error(EPROTO);
     spec.stay = stay == "foreground" ? Stay::foreground : Stay::background;
+    const auto way = parse_way(message.text("way"));
+    if (!way) return core::Error(EPROTO);
+    spec.way = *way;
     if (!message.text("worker_uid").empty()) {
         const auto uid = small_number(message, "worker_uid");
         const auto gid = small_number(message, "worker_gid");

@@ -25,12 +25,20 @@ struct ServiceUser {
     friend bool operator==(const ServiceUser&, const ServiceUser&) = default;
 };
 
+/// Where the FUSE mount comes from.
+enum class Way : std::uint8_t {
+    detached,    ///< we made it, and attach it when all is well
+    inherited,   ///< "/dev/fd/N": somebody else mounted the device
+    fusermount,  ///< not root: fusermount3(1) makes it when the server has answered
+};
+
 struct MountSpec {
     std::string source;  ///< as it was written: "server:/export" or a URL
     std::vector<config::RawOption> options;
     std::string mountpoint;  ///< absolute, without symbolic links; or "/dev/fd/N"
     Stay stay = Stay::background;
-    std::optional<ServiceUser> worker_user;  ///< none: started without privileges, stays who it is
+    Way way = Way::detached;
+    std::optional<ServiceUser> worker_user;  ///< none: stays who it is, without privileges
     std::string since;                       ///< RFC 3339
     std::uint32_t keeper_pid = 0;            ///< 0: not yet known
 

@@ -16,6 +16,8 @@ namespace {
 
 constexpr const char* kMounted = "mounted";
 constexpr const char* kFailed = "failed";
+constexpr const char* kTrying = "trying";
+constexpr const char* kInBackground = "in_background";
 
 }  // namespace
 
@@ -36,17 +38,29 @@ void ChannelStarter::failed(const core::Failure& failure) {
     channel_.close();
 }
 
+void ChannelStarter::trying(const std::string& text) {
+    static_cast<void>(channel_.send(Message(kTrying).add("text", text)));
+}
+
+void ChannelStarter::in_background(const std::string& text) {
+    static_cast<void>(channel_.send(Message(kInBackground).add("text", text)));
+    channel_.close();
+}
+
 bool ChannelStarter::is_gone() {
     const auto received = channel_.receive();
     return !received && received.error().code() != EAGAIN;
 }
 
-std::optional<core::Failure> read_verdict(const Message& message) {
-    if (message.verb() == kMounted) return std::nullopt;
-    core::Failure failure{EIO, std::string(message.text("text")), {}};
+Verdict read_verdict(const Message& message) {
+    if (message.verb() == kMounted) return {Verdict::Is::mounted};
+    std::string text(message.text("text"));
+    if (message.verb() == kTrying) return {Verdict::Is::trying, {}, std::move(text)};
+    if (message.verb() == kInBackground) return {Verdict::Is::in_background, {}, std::move(text)};
+    core::Failure failure{EIO, std::move(text), {}};
     if (const auto code = message.number("code")) failure.code = static_cast<int>(*code);
     if (failure.user_text.empty()) failure.user_text = "the keeper process gave no reason";
-    return failure;
+    return {Verdict::Is::failed, std::move(failure)};
 }
 
 void notify_service_manager(const std::string& state) {

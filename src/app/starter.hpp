@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starter: whoever started a mount and waits for the word: the same process with --foreground, else
-// the launcher at the other end of a channel. Told exactly once. Used by the keeper's thread.
+// the launcher at the other end of a channel. Told the word exactly once. Used by the keeper's
+// thread.
 #pragma once
 
 #include "app/channel.hpp"
@@ -20,6 +21,10 @@ public:
     virtual ~Starter() = default;
     virtual void mounted() = 0;
     virtual void failed(const core::Failure& failure) = 0;
+    /// Not yet the word: the first try failed and others follow. Told once at most.
+    virtual void trying(const std::string& text) = 0;
+    /// As good as the word, with bg: it goes on without whoever started it.
+    virtual void in_background(const std::string& text) = 0;
     /// Readable when the starter is gone; -1: it cannot be.
     virtual int fd() const noexcept = 0;
     /// After fd() was readable.
@@ -34,6 +39,9 @@ public:
 
     void mounted() override;
     void failed(const core::Failure& failure) override { console_->complain(failure.user_text); }
+    void trying(const std::string& text) override { console_->complain(text); }
+    /// There is nothing to go to the background from.
+    void in_background(const std::string& text) override { console_->complain(text); }
     int fd() const noexcept override { return -1; }
     bool is_gone() override { return false; }
 
@@ -49,6 +57,8 @@ public:
 
     void mounted() override;
     void failed(const core::Failure& failure) override;
+    void trying(const std::string& text) override;
+    void in_background(const std::string& text) override;
     int fd() const noexcept override { return channel_.fd(); }
     bool is_gone() override;
 
@@ -56,8 +66,13 @@ private:
     Channel channel_;
 };
 
-/// What ChannelStarter said: nothing for "mounted", else the failure.
-std::optional<core::Failure> read_verdict(const Message& message);
+/// What ChannelStarter said.
+struct Verdict {
+    enum class Is : std::uint8_t { mounted, failed, trying, in_background } is;
+    core::Failure failure = {};  ///< failed
+    std::string text = {};       ///< trying, in_background
+};
+Verdict read_verdict(const Message& message);
 
 /// sd_notify(3): to the service manager if there is one; `state` as "READY=1".
 void notify_service_manager(const std::string& state);

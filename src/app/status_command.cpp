@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,10 +36,11 @@ std::string why_no_answer(int code) {
     }
 }
 
-/// A mount that was asked.
+/// A mount that was asked, or a keeper without one.
 struct Question {
     MountEntry entry;
     core::Result<Channel> channel;
+    enum class Of : std::uint8_t { mount, keeper } of;
 };
 
 core::Result<Message> answer_to(const Question& question, core::SteadyTime deadline) {
@@ -47,11 +50,15 @@ core::Result<Message> answer_to(const Question& question, core::SteadyTime deadl
     return std::move(received->message);
 }
 
-boost::json::object status_from(const Question& question, core::SteadyTime deadline) {
+/// Nothing for a socket that nobody listens on any more.
+std::optional<boost::json::object> status_from(
+    const Question& question, core::SteadyTime deadline
+) {
     const auto& entry = question.entry;
     auto unknown = describe_unknown(entry.mountpoint, entry.source);
     const auto reply = answer_to(question, deadline);
     if (!reply) {
+        if (question.of == Question::Of::keeper) return std::nullopt;
         const int code = reply.error().code();
         const bool is_gone = code == ENOENT || code == ECONNREFUSED || code == EPIPE;
         set_health(unknown, {is_gone ? State::failed : State::stale, why_no_answer(code)});
@@ -66,10 +73,20 @@ boost::json::object status_from(const Question& question, core::SteadyTime deadl
     auto& object = status.get_object();
     // Whoever was handed an open device does not know where it is mounted.
     const auto* told = object.if_contains("mountpoint");
-    if (!told || !told->is_string() || inherited_device(std::string(told->get_string()))) {
-        object["mountpoint"] = entry.mountpoint;
+    const bool is_told =
+        told && told->is_string() && !inherited_device(std::string(told->get_string()));
+    if (!is_told && question.of == Question::Of::mount) object["mountpoint"] = entry.mountpoint;
+    if (reply->text("attached") == "no" && is_healthy(object)) {
+        set_health(
+            object, {State::degraded, "detached from its mount point, programs still use it"}
+        );
     }
     return std::move(object);
+}
+
+bool is_at(const boost::json::object& status, std::string_view path) {
+    const auto* told = status.if_contains("mountpoint");
+    return told && told->is_string() && std::string_view(told->get_string()) == path;
 }
 
 /// Each mount of ours once, also when parts of it are bound elsewhere.
@@ -84,6 +101,17 @@ std::vector<MountEntry> all_mounts(const std::vector<MountEntry>& mounts) {
     return found;
 }
 
+/// Those that try to make their mount, or have lost it; or serve it where we cannot see it.
+std::vector<Address> keepers_without(const std::vector<MountEntry>& mounts) {
+    auto keepers = all_keepers();
+    std::erase_if(keepers, [&](const Address& keeper) {
+        return std::any_of(mounts.begin(), mounts.end(), [&](const MountEntry& entry) {
+            return entry.minor == keeper.minor;
+        });
+    });
+    return keepers;
+}
+
 int complain(Console& console, const std::string& what, const std::string& why) {
     console.complain(fmt::format("cannot tell the status of {}: {}", printable(what), why));
     return kExitFailed;
@@ -96,40 +124,58 @@ int run_status(const StatusArguments& arguments, Console& console) {
     if (!mounts) {
         return complain(console, "mounts", "/proc does not tell what is mounted; mount /proc here");
     }
-    std::vector<MountEntry> chosen;
+    std::vector<MountEntry> chosen = all_mounts(*mounts);
+    std::string path;
     if (arguments.mountpoint) {
-        const auto path = canonical_mountpoint(*arguments.mountpoint);
-        if (!path) {
+        const auto canonical = canonical_mountpoint(*arguments.mountpoint);
+        if (!canonical) {
             return complain(
                 console,
                 *arguments.mountpoint,
-                describe_errno(path.error().code()) + "; check the path"
+                describe_errno(canonical.error().code()) + "; check the path"
             );
         }
-        const auto* entry = find_by_path(*mounts, *path);
-        if (!entry || !is_ours(*entry)) {
-            return complain(
-                console, *arguments.mountpoint, "it is not a mount of uidnfs; see uidnfs status"
-            );
-        }
-        chosen.push_back(*entry);
+        path = *canonical;
+    }
+    std::vector<Question> questions;
+    const auto ask = [&](MountEntry entry, Question::Of of) {
+        auto channel = send_to_keeper({entry.minor, entry.owner}, Message("status"));
+        questions.push_back({std::move(entry), std::move(channel), of});
+    };
+    const auto* there = arguments.mountpoint ? find_by_path(*mounts, path) : nullptr;
+    if (there && is_ours(*there)) {
+        ask(*there, Question::Of::mount);
     } else {
-        chosen = all_mounts(*mounts);
+        if (!arguments.mountpoint) {
+            for (const auto& entry : chosen) ask(entry, Question::Of::mount);
+        }
+        for (const auto& keeper : keepers_without(chosen)) {
+            MountEntry entry;
+            entry.minor = keeper.minor;
+            entry.owner = keeper.owner;
+            ask(std::move(entry), Question::Of::keeper);
+        }
     }
     int exit_status = kExitDone;
+    std::size_t told = 0;
     const bool human = arguments.format == StatusArguments::Format::human;
-    if (chosen.empty() && human) console.print("no mounts of uidnfs\n");
-    std::vector<Question> questions;
-    for (auto& entry : chosen) {
-        auto channel = send_to_keeper(entry.minor, Message("status"));
-        questions.push_back({std::move(entry), std::move(channel)});
-    }
     const auto deadline = std::chrono::steady_clock::now() + kLimit;
     for (const auto& question : questions) {
         const auto status = status_from(question, deadline);
-        if (!is_healthy(status)) exit_status = kExitFailed;
-        console.print(human ? render_status(status) : boost::json::serialize(status) + '\n');
+        if (!status) continue;
+        const bool is_wanted = !arguments.mountpoint || question.of == Question::Of::mount;
+        if (!is_wanted && !is_at(*status, path)) continue;
+        ++told;
+        if (!is_healthy(*status)) exit_status = kExitFailed;
+        console.print(human ? render_status(*status) : boost::json::serialize(*status) + '\n');
     }
+    if (told > 0) return exit_status;
+    if (arguments.mountpoint) {
+        return complain(
+            console, *arguments.mountpoint, "it is not a mount of uidnfs; see uidnfs status"
+        );
+    }
+    if (human) console.print("no mounts of uidnfs\n");
     return exit_status;
 }
 

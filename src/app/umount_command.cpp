@@ -3,12 +3,15 @@
 // it ended. Finds the mount through mountinfo; the mount itself is never touched.
 #include "app/commands.hpp"
 #include "app/control.hpp"
+#include "app/fusermount.hpp"
 #include "app/mountinfo.hpp"
 #include "app/mountpoint.hpp"
 #include "app/text.hpp"
 
+#include <boost/json.hpp>
 #include <fmt/format.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -36,6 +39,7 @@ public:
 
     int run() {
         if (!find()) return kExitFailed;
+        if (place_ == Place::nowhere) return end_without_mount();
         switch (arguments_.how) {
             case How::orderly: return orderly();
             case How::lazy: return unmount(MNT_DETACH) ? kExitDone : kExitFailed;
@@ -51,6 +55,7 @@ private:
         const auto mounts = read_mountinfo();
         if (!mounts) return fail("/proc does not tell what is mounted; mount /proc here");
         const auto* entry = find_by_path(*mounts, *path);
+        if (!(entry && is_ours(*entry)) && find_keeper(*mounts, *path)) return true;
         if (!entry) return fail("it is not a mount point; see uidnfs status");
         if (!is_ours(*entry)) {
             return fail(fmt::format(
@@ -59,6 +64,53 @@ private:
         }
         entry_ = *entry;
         return true;
+    }
+
+    /// A keeper that tries to mount there, or whose mount was detached from there.
+    bool find_keeper(const std::vector<MountEntry>& mounts, const std::string& path) {
+        for (const auto& keeper : all_keepers()) {
+            if (!find_by_minor(mounts, keeper.minor).empty()) continue;
+            const auto reply = ask_keeper(keeper, Message("status"), now() + seconds(1));
+            if (!reply) continue;
+            boost::system::error_code error;
+            const auto status = boost::json::parse(std::string(reply->text("json")), error);
+            const auto* object = status.if_object();
+            const auto* told = error || !object ? nullptr : object->if_contains("mountpoint");
+            if (!told || !told->is_string() || std::string_view(told->get_string()) != path) {
+                continue;
+            }
+            entry_.mountpoint = path;
+            entry_.minor = keeper.minor;
+            entry_.owner = keeper.owner;
+            place_ = Place::nowhere;
+            phase_ = reply->text("phase");
+            return true;
+        }
+        return false;
+    }
+
+    int end_without_mount() {
+        if (phase_ == "starting" || arguments_.how == How::force) return force();
+        if (arguments_.how == How::lazy) return kExitDone;  // that is what it is already
+        const seconds limit(arguments_.flush_deadline_seconds.value_or(kLongest.count()));
+        const auto reply =
+            ask_keeper({entry_.minor, entry_.owner}, Message("finish"), now() + limit);
+        if (reply && reply->verb() == "serving") {
+            fail(
+                "it was detached and programs still use it; end them (uidnfs status shows it), or "
+                "use --force to give up what they write"
+            );
+            return kExitFailed;
+        }
+        if (reply && reply->verb() == "lost") {
+            tell_lost(*reply, "lost");
+            return kExitFailed;
+        }
+        if (!reply && reply.error().code() == ETIMEDOUT) {
+            fail("the server did not take all bytes in time; use --force to give them up");
+            return kExitFailed;
+        }
+        return kExitDone;
     }
 
     int orderly() {
@@ -71,7 +123,7 @@ private:
             request.add("milliseconds", static_cast<std::uint64_t>(milliseconds(deadline).count()));
             limit = deadline + kMargin;
         }
-        auto reply = ask_keeper(entry_.minor, request, now() + limit);
+        auto reply = ask_keeper({entry_.minor, entry_.owner}, request, now() + limit);
         // Without a keeper the worker brings the rest away once it is unmounted.
         const bool has_keeper = reply.has_value();
         if (has_keeper && reply->verb() == "lost") {
@@ -91,7 +143,7 @@ private:
         if (!unmount(0)) return kExitFailed;
         if (!has_keeper || is_bound_elsewhere()) return kExitDone;
         // "serving": it goes on in another mount namespace.
-        reply = ask_keeper(entry_.minor, Message("finish"), now() + limit);
+        reply = ask_keeper({entry_.minor, entry_.owner}, Message("finish"), now() + limit);
         if (reply && reply->verb() == "lost") {
             tell_lost(*reply, "lost");
             return kExitFailed;
@@ -100,7 +152,8 @@ private:
     }
 
     bool keeper_lives() {
-        const auto reply = ask_keeper(entry_.minor, Message("status"), now() + seconds(1));
+        const auto reply =
+            ask_keeper({entry_.minor, entry_.owner}, Message("status"), now() + seconds(1));
         if (reply) return true;
         switch (reply.error().code()) {
             case EACCES:
@@ -116,7 +169,8 @@ private:
         const milliseconds deadline = seconds(arguments_.flush_deadline_seconds.value_or(0));
         Message request("stop");
         request.add("milliseconds", static_cast<std::uint64_t>(deadline.count()));
-        const auto reply = ask_keeper(entry_.minor, request, now() + deadline + kMargin + kMargin);
+        const auto reply =
+            ask_keeper({entry_.minor, entry_.owner}, request, now() + deadline + kMargin + kMargin);
         int status = kExitDone;
         if (!reply) {
             console_.complain(fmt::format(
@@ -134,15 +188,32 @@ private:
     }
 
     bool unmount(int flags) {
-        if (::umount2(entry_.mountpoint.c_str(), UMOUNT_NOFOLLOW | flags) == 0) return true;
-        if (errno == EBUSY) {
+        const int reason =
+            ::umount2(entry_.mountpoint.c_str(), UMOUNT_NOFOLLOW | flags) == 0 ? 0 : errno;
+        if (reason == 0) return true;
+        // Users unmount what they mounted.
+        if (reason == EPERM && ::geteuid() != 0) return unmount_as_user(flags);
+        return unmount_failed(reason);
+    }
+
+    bool unmount_as_user(int flags) {
+        const auto how =
+            flags & MNT_DETACH ? FusermountDetach::lazily : FusermountDetach::if_unused;
+        const auto done = fusermount_unmount(entry_.mountpoint, how);
+        return done || unmount_failed(done.error().code());
+    }
+
+    bool unmount_failed(int reason) {
+        if (reason == EBUSY) {
             return fail(
                 "it is busy; end the programs that use it (fuser -vm shows them), or use --lazy to "
                 "detach it now"
             );
         }
-        if (errno == EPERM) return fail("only root may unmount it; run as root");
-        return fail(describe_errno(errno));
+        if (reason == EPERM) {
+            return fail("only root and whoever mounted it may unmount it; run as one of them");
+        }
+        return fail(describe_errno(reason));
     }
 
     bool is_still_mounted() const {
@@ -172,6 +243,8 @@ private:
     const UmountArguments& arguments_;
     Console& console_;
     MountEntry entry_;
+    enum class Place : std::uint8_t { mounted, nowhere } place_ = Place::mounted;
+    std::string phase_;  ///< of the keeper's, nowhere: "starting", "serving", "ending"
 };
 
 }  // namespace

@@ -64,6 +64,7 @@ Worker::Worker(
       keeper_(std::move(keeper)),
       keeper_watch_(reactor_.io()),
       signals_(reactor_.io(), SIGTERM, SIGINT, SIGHUP),
+      device_given_(reactor_),
       life_(Life::connecting) {}
 
 void Worker::run() {
@@ -83,9 +84,19 @@ core::Task<void> Worker::begin() {
     );
     auto exported = co_await mounting;
     if (!exported) fail(exported.error());
+    auto waiting = wait_for_device();
+    co_await waiting;
     if (auto built = build(std::move(*exported), std::move(*options)); !built) fail(built.error());
     // INIT waits on the device since the mount was made; `ready` follows from it.
     mount_->session->start();
+}
+
+core::Task<void> Worker::wait_for_device() {
+    if (!descriptors_.fuse) tell_keeper(Message("connected"));
+    while (!descriptors_.fuse) {
+        auto news = device_given_.wait();
+        co_await news;
+    }
 }
 
 core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options options) {
@@ -159,9 +170,10 @@ void Worker::watch_keeper() {
 
 void Worker::on_keeper_readable() {
     for (;;) {
-        const auto received = keeper_.receive();
+        auto received = keeper_.receive();
         if (received) {
-            on_message(received->message);
+            auto descriptors = std::move(received->descriptors);
+            on_message(received->message, descriptors);
         } else if (received.error().code() == EAGAIN) {
             return;
         } else if (received.error().code() != EPROTO) {
@@ -171,11 +183,14 @@ void Worker::on_keeper_readable() {
     }
 }
 
-void Worker::on_message(const Message& message) {
+void Worker::on_message(const Message& message, std::vector<core::Fd>& descriptors) {
     const auto id = message.number("id").value_or(0);
     const auto deadline = now() + milliseconds(message.number("milliseconds").value_or(0));
     if (message.verb() == "attached") {
         if (life_ == Life::ready) life_ = Life::attached;
+    } else if (message.verb() == "device" && !mount_ && descriptors.size() == 1) {
+        descriptors_.fuse = std::move(descriptors.front());
+        device_given_.notify_all();
     } else if (message.verb() == "status" && mount_) {
         core::spawn(answer_status(id));
     } else if (message.verb() == "drain" && mount_) {
@@ -286,9 +301,11 @@ int run_worker() {
     if (!begin_role("worker")) return kRoleMisused;
     Channel keeper{core::Fd(kChannelDescriptor)};
     auto received = keeper.receive_until(now() + seconds(5));
-    if (!received || received->descriptors.size() != 2) return kRoleMisused;
+    if (!received) return kRoleMisused;
     auto spec = MountSpec::decode(received->message);
     if (!spec) return kRoleMisused;
+    const std::size_t expected = spec->way == Way::fusermount ? 1 : 2;
+    if (received->descriptors.size() != expected) return kRoleMisused;
     const auto refuse = [&](const core::Failure& failure) {
         Message message("failed");
         message.add("code", static_cast<std::uint64_t>(failure.code));
@@ -318,7 +335,7 @@ int run_worker() {
     Worker worker(
         std::move(*spec),
         std::move(*request),
-        {std::move(fds[0]), std::move(fds[1])},
+        {std::move(fds[0]), fds.size() > 1 ? std::move(fds[1]) : core::Fd()},
         std::move(keeper)
     );
     worker.run();

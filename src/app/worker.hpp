@@ -11,6 +11,7 @@
 #include "core/arena.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
+#include "core/event.hpp"
 #include "core/fd.hpp"
 #include "core/reactor.hpp"
 #include "core/task.hpp"
@@ -33,8 +34,8 @@ namespace uidnfs::app {
 class Worker {
 public:
     struct Descriptors {
-        core::Fd fuse;
         core::Fd arena;
+        core::Fd fuse;  ///< none: the keeper gives it when the server has answered
     };
 
     Worker(MountSpec spec, config::MountRequest request, Descriptors descriptors, Channel keeper);
@@ -50,12 +51,14 @@ private:
 
     core::Task<void> begin();
     core::Outcome<void> build(nfs::MountedExport exported, fs::Options options);
+    /// The keeper's answer to "connected".
+    core::Task<void> wait_for_device();
     [[noreturn]] void fail(const core::Failure& failure);
     void report_ready();
 
     void watch_keeper();
     void on_keeper_readable();
-    void on_message(const Message& message);
+    void on_message(const Message& message, std::vector<core::Fd>& descriptors);
     void on_keeper_gone();
     void watch_signals();
     void on_gone(core::Error error);
@@ -79,6 +82,7 @@ private:
     core::Reactor reactor_;
     boost::asio::posix::stream_descriptor keeper_watch_;
     boost::asio::signal_set signals_;
+    core::Event device_given_;
     std::unique_ptr<Mount> mount_;
     enum class Life : std::uint8_t { connecting, ready, attached, finishing } life_;
     /// A call of our own, to know whether the server answers when nobody else asks it.

@@ -177,6 +177,11 @@ RawOption split_item(std::string_view item, std::string_view where) {
 
 }  // namespace
 
+std::chrono::minutes retry_window(const MountOptions& options) noexcept {
+    const std::uint32_t otherwise = options.when == When::background ? 10'000 : 2;
+    return std::chrono::minutes(options.retry_minutes.value_or(otherwise));
+}
+
 std::vector<RawOption> split_option_string(std::string_view text, std::string_view where) {
     std::vector<RawOption> options;
     while (!text.empty()) {

@@ -10,6 +10,7 @@
 #include "mapper/gate.hpp"
 #include "mapper/presenter.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -51,7 +52,7 @@ struct MountOptions {
     Switch noatime = Switch::off;
     std::string context = {};  ///< SELinux label
     When when = When::foreground;
-    std::uint32_t retry_minutes = 2;
+    std::optional<std::uint32_t> retry_minutes;  ///< none: see retry_window()
 
     // Server (nfs(5); times in tenths of a second)
     std::uint16_t port = 2049;
@@ -85,6 +86,10 @@ struct MountOptions {
     core::log::Level log_level = core::log::Level::info;
     std::string log_file = {};  ///< empty: journal or stderr
 };
+
+/// How long a mount is tried again while its server cannot be reached (nfs(5): 2 minutes, with bg a
+/// week).
+std::chrono::minutes retry_window(const MountOptions& options) noexcept;
 
 /// One option as somebody wrote it; `value` is absent for "ro", empty for "ro=".
 struct RawOption {

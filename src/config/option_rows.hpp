@@ -72,12 +72,13 @@ OptionSpec size(std::string_view name, ValueRule rule, std::string_view help) {
     return row;
 }
 
-/// An id that may be absent.
+/// A number that may be absent.
 template <auto Member>
-OptionSpec id(std::string_view name, std::string_view help) {
+OptionSpec number_or_none(std::string_view name, ValueRule rule, std::string_view help) {
+    rule.kind = Kind::number;
     return {
         .name = name,
-        .value = {.kind = Kind::number, .placeholder = "N", .max = kMaxId},
+        .value = std::move(rule),
         .help = help,
         .apply = [](MountOptions& options, const Value& value
                  ) { options.*Member = static_cast<std::uint32_t>(value.number); },
@@ -86,6 +87,11 @@ OptionSpec id(std::string_view name, std::string_view help) {
             return fmt::format("{}", *(options.*Member));
         },
     };
+}
+
+template <auto Member>
+OptionSpec id(std::string_view name, std::string_view help) {
+    return number_or_none<Member>(name, {.placeholder = "N", .max = kMaxId}, help);
 }
 
 template <auto Member>

@@ -163,25 +163,19 @@ void add_mount(Builder& table) {
             kCallers
         )
         .default_words = "none";
-    table.add(flag<&M::when, When::background>("bg", "go on trying in the background"))
-        .availability = {
-        State::later,
-        {},
-        "mounting in the background is not available yet; use fg, or nofail and "
-        "x-systemd.automount in fstab"};
-    table.add(flag<&M::when, When::foreground>("fg", "fail at once when the server does not answer")
-    );
+    table.add(flag<&M::when, When::background>(
+        "bg", "when the server cannot be reached, exit 0 and go on trying in the background"
+    ));
+    table.add(flag<&M::when, When::foreground>(
+        "fg", "fail when the server cannot be reached within retry="
+    ));
     table
-        .add(number<&M::retry_minutes>(
+        .add(number_or_none<&M::retry_minutes>(
             "retry",
             {.placeholder = "MINUTES", .min = 0, .max = 1'000'000, .unit = "minutes"},
-            "how long a mount is tried again"
+            "how long a mount is tried again while the server cannot be reached; 0: one try"
         ))
-        .availability = {
-        State::later,
-        {},
-        "trying a mount again is not available yet; leave it out and bound the one try with timeo= "
-        "and retrans="};
+        .default_words = "2, with bg 10000";
     table.add(flag<&M::noexec, Switch::on>("noexec", "programs on the mount cannot be executed"));
     table.add(flag<&M::noatime, Switch::on>("noatime", "reading does not touch access times"));
 }

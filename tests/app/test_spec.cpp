@@ -63,6 +63,9 @@ TEST(MountSpec, RefusesWhatIsIncomplete) {
     EXPECT_TRUE(refused(base().add("mountpoint", "/m").add("stay", "background")));
     auto whole = base().add("source", "a:/b").add("mountpoint", "/m");
     EXPECT_TRUE(refused(whole));
+    EXPECT_TRUE(refused(Message(whole).add("stay", "background"))) << "no way";
+    EXPECT_TRUE(refused(Message(whole).add("stay", "background").add("way", "by magic")));
+    whole.add("way", "fusermount");
     EXPECT_TRUE(refused(Message(whole).add("stay", "somewhere")));
     EXPECT_FALSE(refused(Message(whole).add("stay", "background")));
     whole.add("stay", "background").add("worker_uid", "1");

@@ -113,12 +113,12 @@ class Server(Refusal):
         source = f"{address}:/exports/a"
         self.refused(FAILED, self.cannot_mount(source, "connection refused by .*:20048",
                                                "check that the server runs"),
-                     source=source, options=IDENTITY + ",port=2049,mountport=20048")
+                     source=source, options=IDENTITY + ",port=2049,mountport=20048,retry=0")
 
     def test_no_portmapper(self):
         source = f"{suite.lab().new_address()}:/exports/a"
         self.refused(FAILED, self.cannot_mount(source, "portmap|rpcbind", "mountport"),
-                     source=source)
+                     source=source, options=IDENTITY + ",retry=0")
 
     def test_no_such_export(self):
         source = "nas1:/exports/absent"
@@ -148,7 +148,7 @@ class Server(Refusal):
                 self.refused(FAILED, self.cannot_mount(source, "(no answer|not answer|timed out)",
                                                        r"\w"), source=source,
                              options=f"{IDENTITY},port=2049,mountport=20048,{kind},"
-                                     "timeo=5,retrans=1")
+                                     "timeo=5,retrans=1,retry=0")
                 self.assertLess(time.monotonic() - begin, 10)
         self.assertGreater(server.connections, 0)
 
@@ -157,7 +157,7 @@ class Server(Refusal):
         source = f"{server.address}:/exports/a"
         self.refused(FAILED, self.cannot_mount(source, "(no answer|not answer|timed out)",
                                                "mountport"),
-                     source=source, options=IDENTITY + ",timeo=5,retrans=1")
+                     source=source, options=IDENTITY + ",timeo=5,retrans=1,retry=0")
 
     def test_server_that_talks_garbage(self):
         answers = {
@@ -173,7 +173,8 @@ class Server(Refusal):
                 server = self.garbage_server((ganesha.MOUNT_PORT, ganesha.NFS_PORT), answer)
                 source = f"{server.address}:/exports/a"
                 self.refused(FAILED, self.cannot_mount(source, r"\w", r"\w"), source=source,
-                             options=IDENTITY + ",port=2049,mountport=20048,timeo=5,retrans=1")
+                             options=IDENTITY + ",port=2049,mountport=20048,timeo=5,retrans=1,"
+                                                "retry=0")
 
 
 class MountPoint(Refusal):

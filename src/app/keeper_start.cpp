@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a mount begins: a worker that connects, tried again as fg, bg and retry= say; the FUSE mount,
+// attached when all is well; and nothing left when it is not.
+#include "app/convert.hpp"
+#include "app/fuse_mount.hpp"
+#include "app/fusermount.hpp"
+#include "app/keeper.hpp"
+#include "app/mountinfo.hpp"
+#include "app/mountpoint.hpp"
+#include "app/text.hpp"
+#include "core/log.hpp"
+#include "fs/filesystem.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+namespace uidnfs::app {
+namespace {
+
+using std::chrono::milliseconds;
+namespace log = core::log;
+
+constexpr std::uint64_t kLeastReadAheadKib = 128;
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+core::Result<core::Fd> catch_signals() {
+    sigset_t caught;
+    ::sigemptyset(&caught);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&caught, number);
+    if (::sigprocmask(SIG_BLOCK, &caught, nullptr) != 0) return core::Error(errno);
+    core::Fd signals(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals) return core::Error(errno);
+    return signals;
+}
+
+core::Failure because(const std::string& what, const char* step, const core::Error& error) {
+    return {error.code(), fmt::format("{}{} ({})", what, step, describe_errno(error.code()))};
+}
+
+}  // namespace
+
+std::string Keeper::cannot() const {
+    return cannot_mount(request_.source.display(), spec_.mountpoint);
+}
+
+core::Outcome<void> Keeper::start() {
+    auto signals = catch_signals();
+    if (!signals) return because(cannot(), "signals cannot be caught", signals.error());
+    signals_ = std::move(*signals);
+    auto arena = core::Arena::create(fs::Filesystem::arena_regions());
+    if (!arena) return because(cannot(), "the memory for its state cannot be made", arena.error());
+    arena_.emplace(std::move(*arena));
+    if (auto started = start_worker(); !started) try_failed(started.error());
+    return {};
+}
+
+core::Outcome<void> Keeper::start_worker() {
+    phase_ = Phase::starting;
+    if (spec_.way == Way::detached && !descriptors_.directory) {
+        // A share below another one that is not there yet: mounted in any order (nfs(5), bg).
+        const auto target = open_mountpoint(spec_.mountpoint, request_.source.display());
+        if (!target && target.error().code == ENOENT) {
+            return core::Failure{ETIMEDOUT, target.error().user_text};
+        }
+        if (!target) return target.error();
+    }
+    auto ends = Channel::make_pair();
+    if (!ends) return because(cannot(), "no socket for the worker", ends.error());
+    auto& [ours, theirs] = *ends;
+    const auto output = spec_.stay == Stay::foreground ? Output::standard_error : Output::none;
+    auto child = spawn_self(
+        {"uidnfs", "worker", request_.source.display(), spec_.mountpoint}, theirs.fd(), output
+    );
+    if (!child) return because(cannot(), "the worker process cannot be started", child.error());
+    worker_.emplace(std::move(*child));
+    worker_channel_ = std::move(ours);
+    std::vector<int> descriptors{arena_->fd()};
+    if (descriptors_.fuse) descriptors.push_back(descriptors_.fuse.get());
+    if (const auto sent = worker_channel_.send(spec_.encode(), descriptors); !sent) {
+        return because(cannot(), "the worker process does not listen", sent.error());
+    }
+    deadline_ = now() + mount_deadline(request_.options);
+    return {};
+}
+
+void Keeper::try_failed(core::Failure failure) {
+    const auto pause = retry_.next(failure, now());
+    if (!pause) {
+        fail_start(retry_.last_word(std::move(failure), now()));
+        return;
+    }
+    if (worker_) worker_->kill();
+    worker_.reset();
+    worker_channel_.close();
+    const bool is_first = last_failure_.empty();
+    const auto window = describe_span(config::retry_window(request_.options));
+    if (request_.options.when == config::When::background && ground_ == Ground::fore) {
+        go_to_background(failure);
+    } else if (is_first) {
+        const auto text =
+            fmt::format("{}; trying again for {} (retry=)", failure.user_text, window);
+        log::warning("{}", text);
+        starter_->trying(text);
+    } else if (last_failure_ != failure.user_text) {
+        log::warning("{}; trying again", failure.user_text);
+    } else {
+        log::debug("{}; trying again", failure.user_text);
+    }
+    last_failure_ = std::move(failure.user_text);
+    phase_ = Phase::waiting;
+    deadline_ = now() + *pause;
+}
+
+void Keeper::go_to_background(const core::Failure& failure) {
+    ground_ = Ground::back;
+    // Held for a week it would keep a file system busy, and be under what is mounted there later.
+    descriptors_.directory.reset();
+    if (descriptors_.mount) {
+        if (const auto minor = minor_of(descriptors_.mount.get())) open_control(*minor);
+    }
+    const auto text = fmt::format(
+        "{}; trying again in the background for {} (bg, retry=)",
+        failure.user_text,
+        describe_span(config::retry_window(request_.options))
+    );
+    log::warning("{}", text);
+    starter_->in_background(text);
+}
+
+/// Not root: the server has answered, now the mount can appear.
+void Keeper::give_device() {
+    const auto plan = plan_fusermount(
+        request_.options, request_.source.display(), ::geteuid(), read_fuse_conf(), cannot()
+    );
+    if (!plan) return fail_start(plan.error());
+    auto device = fusermount(*plan, spec_.mountpoint, cannot());
+    if (!device) return fail_start(device.error());
+    descriptors_.fuse = std::move(*device);
+    const auto mounts = read_mountinfo();
+    const auto* entry = mounts ? find_by_path(*mounts, spec_.mountpoint) : nullptr;
+    if (entry && is_ours(*entry)) minor_ = entry->minor;
+    const int fd = descriptors_.fuse.get();
+    if (const auto sent = worker_channel_.send(Message("device"), {&fd, 1}); !sent) {
+        fail_start(because(cannot(), "the worker process does not listen", sent.error()));
+    }
+}
+
+core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
+    // From here on the mount is there: who waited must still wait.
+    if (starter_->fd() >= 0 && starter_->is_gone()) {
+        return core::Failure{EINTR, "the mount command ended"};
+    }
+    if (descriptors_.mount) {
+        const auto minor = attach_ours(read_bytes);
+        if (!minor) return minor.error();
+        minor_ = *minor;
+    } else if (minor_) {
+        open_control(*minor_);  // fusermount3 attached it
+    } else if (const auto minor = minor_of_device(descriptors_.fuse.get())) {
+        open_control(*minor);
+    }
+    tell_worker(Message("attached"));
+    phase_ = Phase::serving;
+    deadline_ = core::SteadyTime::max();
+    log::info(
+        "mounted, version {}, keeper {}, worker {}", UIDNFS_VERSION, ::getpid(), worker_->pid()
+    );
+    if (retry_.tries() > 1) log::info("mounted at try {}", retry_.tries());
+    starter_->mounted();
+    return {};
+}
+
+/// Attaches the mount that we made; its minor number.
+core::Outcome<std::uint32_t> Keeper::attach_ours(std::uint64_t read_bytes) {
+    if (!descriptors_.directory) {
+        auto target = open_mountpoint(spec_.mountpoint, request_.source.display());
+        if (!target) return target.error();
+        descriptors_.directory = std::move(target->directory);
+    }
+    const auto minor = minor_of(descriptors_.mount.get());
+    if (!minor) return because(cannot(), "its device is unknown", minor.error());
+    const auto read_ahead = std::max(kLeastReadAheadKib, 4 * read_bytes / 1024);
+    if (const auto raised = raise_read_ahead(*minor, read_ahead); !raised) {
+        log::warning(
+            "read-ahead stays at the kernel's default, reading will be slower: "
+            "/sys/class/bdi/0:{}/read_ahead_kb: {}",
+            *minor,
+            describe_errno(raised.error().code())
+        );
+    }
+    if (!control_) open_control(*minor);
+    if (auto attached =
+            attach_mount(descriptors_.mount.get(), descriptors_.directory.get(), cannot());
+        !attached) {
+        return attached.error();
+    }
+    descriptors_.mount.reset();
+    descriptors_.directory.reset();
+    return {boost::system::in_place_value, *minor};
+}
+
+void Keeper::open_control(std::uint32_t minor) {
+    auto control = ControlSocket::listen(minor);
+    if (control) {
+        control_.emplace(std::move(*control));
+        return;
+    }
+    log::warning(
+        "uidnfs status and umount cannot ask this mount: no control socket in {}: {}",
+        fmt::join(control_directories(::geteuid()), " or "),
+        describe_errno(control.error().code())
+    );
+}
+
+void Keeper::fail_start(core::Failure failure) {
+    // Nothing is left behind when the starter hears of it.
+    control_.reset();
+    if (worker_) worker_->kill();
+    release_device();
+    descriptors_.mount.reset();
+    descriptors_.directory.reset();
+    if (spec_.way == Way::fusermount) unmount(Detach::lazily);
+    phase_ = Phase::over;
+    exit_status_ = 1;
+    for (auto& client : clients_) answer_end(client);
+    if (ground_ == Ground::back) log::error("{}", failure.user_text);
+    starter_->failed(failure);
+}
+
+}  // namespace uidnfs::app

@@ -20,6 +20,7 @@ usage:
   uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
   uidnfs umount MOUNTPOINT [--lazy|--force] [--flush-deadline SECONDS]
   uidnfs status [MOUNTPOINT] [--json]
+  uidnfs check SOURCE [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...] [--write] [--json]
   uidnfs COMMAND --help
   uidnfs --help | --version
 
@@ -27,6 +28,7 @@ commands:
   mount    mounts a share; returns when it can be used
   umount   brings everything written to the server, then unmounts
   status   says how mounts are: identity, server, caches, operations, bytes not yet committed
+  check    says step by step what a mount would meet; mounts nothing
 
 example:
   uidnfs mount nas1:/exports/a /mnt -o uid=1001,gid=1001
@@ -70,7 +72,20 @@ Says how one mount is, or all of them. Exit status 1 if any is not healthy.
   --json                      one JSON object per mount and line
 )";
 
-constexpr std::string_view kCommands = "mount, umount, status";
+constexpr std::string_view kCheckUsage =
+    R"(usage: uidnfs check SOURCE [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...] [--write] [--json]
+
+Says step by step what a mount of SOURCE would meet: the addresses of the name, the connection, the
+portmapper, MOUNT, security flavours, FSINFO, and what the identity uid=, gid= may do in the root of
+the export. Mounts nothing and needs no right. Exit status 1 if a step failed.
+
+  --write                     create a file in the root of the export, say which owner the server
+                              recorded (all_squash shows here), remove it
+  --json                      one JSON object per step and line
+  -o OPTION[,OPTION...]       as of uidnfs mount, see uidnfs mount --help
+)";
+
+constexpr std::string_view kCommands = "mount, umount, status, check";
 
 UsageError misuse(std::string why, std::string_view command) {
     return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
@@ -145,7 +160,8 @@ public:
 private:
     static bool is_own(std::string_view argument) {
         const auto name = argument.substr(0, argument.find('='));
-        return name == "--foreground" || name == "--ready-fd" || name == "--help";
+        return name == "--foreground" || name == "--ready-fd" || name == "--help" ||
+               name == "--write" || name == "--json";
     }
 
     static bool takes_value(std::string_view name) {
@@ -215,6 +231,23 @@ Command parse_status(const std::vector<std::string>& arguments) {
     return result;
 }
 
+Command parse_check(const std::vector<std::string>& arguments) {
+    MountLine line(arguments);
+    if (!line.problem().empty()) return misuse(line.problem(), "check");
+    CheckArguments result;
+    bool write = false;
+    bool json = false;
+    CLI::App app;
+    app.add_option("SOURCE", result.source)->required();
+    app.add_flag("--write", write);
+    app.add_flag("--json", json);
+    if (auto other = parse_flags(app, line.rest(), "check", kCheckUsage)) return *other;
+    result.options = line.take_options();
+    result.write = write ? CheckArguments::Write::yes : CheckArguments::Write::no;
+    result.format = json ? CheckArguments::Format::json : CheckArguments::Format::human;
+    return result;
+}
+
 }  // namespace
 
 Command parse_command_line(const std::vector<std::string>& arguments) {
@@ -227,6 +260,7 @@ Command parse_command_line(const std::vector<std::string>& arguments) {
     if (name == "mount") return parse_mount(rest);
     if (name == "umount" || name == "unmount") return parse_umount(rest);
     if (name == "status") return parse_status(rest);
+    if (name == "check") return parse_check(rest);
     if (name == "keeper") return KeeperRole{};
     if (name == "worker") return WorkerRole{};
     if (name == "--help" || name == "-h" || name == "help") {

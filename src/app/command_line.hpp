@@ -40,6 +40,15 @@ struct StatusArguments {
     Format format = Format::human;
 };
 
+struct CheckArguments {
+    enum class Write : std::uint8_t { no, yes };
+    enum class Format : std::uint8_t { human, json };
+    std::string source;
+    std::vector<config::RawOption> options;
+    Write write = Write::no;
+    Format format = Format::human;
+};
+
 /// --help and --version: what was asked for, for standard output.
 struct ShowText {
     std::string text;
@@ -58,6 +67,7 @@ using Command = std::variant<
     MountArguments,
     UmountArguments,
     StatusArguments,
+    CheckArguments,
     ShowText,
     UsageError,
     KeeperRole,

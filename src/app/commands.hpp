@@ -14,6 +14,9 @@ namespace uidnfs::app {
 int run_program(const std::vector<std::string>& arguments, Console& console);
 
 int run_mount(const MountArguments& arguments, Console& console);
+/// `mount -o remount`: changes what can change of the mount at the mount point.
+int run_remount(const MountArguments& arguments, Console& console);
+int run_check(const CheckArguments& arguments, Console& console);
 int run_umount(const UmountArguments& arguments, Console& console);
 int run_status(const StatusArguments& arguments, Console& console);
 

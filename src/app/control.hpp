@@ -9,6 +9,7 @@
 //     finish                        ok | lost lost=... | serving   after the mount was unmounted
 //     stop milliseconds=N           ok | lost lost=...             as SIGTERM does
 //     log_level level=debug         ok
+//     remount step=check|change source=... option=...   ok read_only= noexec= noatime= kernel=
 //     anything else, or no success  error text=...
 #pragma once
 

@@ -4,15 +4,24 @@
 #include "app/commands.hpp"
 #include "app/text.hpp"
 #include "config/mount_options.hpp"
+#include "core/fd.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
 
-#include <type_traits>
+#include <cerrno>
+#include <exception>
 
 namespace uidnfs::app {
 namespace {
 
 constexpr int kInvocation = 1;
+constexpr int kSystem = 2;
+constexpr int kDefect = 4;
+constexpr int kInterrupted = 8;
 constexpr int kMountFailure = 32;
 
 std::string_view name_of(Helper helper) {
@@ -20,8 +29,8 @@ std::string_view name_of(Helper helper) {
 }
 
 std::string_view usage_of(Helper helper) {
-    return helper == Helper::mount ? "SOURCE MOUNTPOINT [-sfnv] [-o OPTIONS]"
-                                   : "MOUNTPOINT [-flnrv]";
+    return helper == Helper::mount ? "SOURCE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS]"
+                                   : "MOUNTPOINT [-flnrv] [-N NAMESPACE]";
 }
 
 /// Flags that may stand together behind one dash, the way mount(8) passes them.
@@ -29,6 +38,7 @@ struct Line {
     std::string letters;
     std::vector<std::string> words;
     std::vector<std::string> options;
+    std::string mount_namespace;
     std::string problem;
 };
 
@@ -50,7 +60,10 @@ Line split(const std::vector<std::string>& arguments, std::string_view allowed) 
                 } else if (letter == 'o') {
                     line.options.push_back(std::move(value));
                 } else if (letter == 'N') {
-                    line.problem = "-N is not supported; enter the namespace with nsenter --mount";
+                    // A number is a process, as mount(8) has it.
+                    const bool is_pid = value.find_first_not_of("0123456789") == std::string::npos;
+                    line.mount_namespace =
+                        is_pid ? fmt::format("/proc/{}/ns/mnt", value) : std::move(value);
                 }
                 break;
             }
@@ -107,6 +120,13 @@ int check_only(const MountArguments& arguments, Console& console) {
     return kInvocation;
 }
 
+/// 0 or an errno.
+int enter(const std::string& mount_namespace) {
+    if (mount_namespace.empty()) return 0;
+    const core::Fd target(::open(mount_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+    return target && ::setns(target.get(), CLONE_NEWNS) == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 std::optional<Helper> helper_role(std::string_view program) {
@@ -116,30 +136,38 @@ std::optional<Helper> helper_role(std::string_view program) {
     return std::nullopt;
 }
 
-HelperCommand parse_helper_line(Helper helper, const std::vector<std::string>& arguments) {
+HelperCall parse_helper_line(Helper helper, const std::vector<std::string>& arguments) {
     const auto line = split(arguments, helper == Helper::mount ? "sfnv" : "flnrv");
-    if (!line.problem.empty()) return misuse(helper, line.problem);
-    return helper == Helper::mount ? parse_mount(line) : parse_umount(line);
+    if (!line.problem.empty()) return {misuse(helper, line.problem), {}};
+    return {helper == Helper::mount ? parse_mount(line) : parse_umount(line), line.mount_namespace};
 }
 
-int run_helper(Helper helper, const std::vector<std::string>& arguments, Console& console) {
-    return std::visit(
-        [&](const auto& command) {
-            using T = std::decay_t<decltype(command)>;
-            if constexpr (std::is_same_v<T, UsageError>) {
-                console.complain(command.text);
-                return kInvocation;
-            } else if constexpr (std::is_same_v<T, UmountArguments>) {
-                return exit_code(run_umount(command, console));
-            } else {
-                if (command.doing == HelperMount::Doing::fake) {
-                    return check_only(command.arguments, console);
-                }
-                return exit_code(run_mount(command.arguments, console));
-            }
-        },
-        parse_helper_line(helper, arguments)
-    );
+int run_helper(Helper helper, const std::vector<std::string>& arguments, Console& console) try {
+    const auto call = parse_helper_line(helper, arguments);
+    if (const auto* wrong = std::get_if<UsageError>(&call.command)) {
+        console.complain(wrong->text);
+        return kInvocation;
+    }
+    if (const int code = enter(call.mount_namespace); code != 0) {
+        console.complain(fmt::format(
+            "{}: the mount namespace {} cannot be entered ({})",
+            name_of(helper),
+            printable(call.mount_namespace),
+            describe_errno(code)
+        ));
+        return code == EPERM || code == EACCES ? kInvocation : kSystem;
+    }
+    // The keeper sees that nobody waits any more and undoes everything.
+    ::signal(SIGINT, [](int) { ::_exit(kInterrupted); });
+    if (const auto* umount = std::get_if<UmountArguments>(&call.command)) {
+        return exit_code(run_umount(*umount, console));
+    }
+    const auto& mount = std::get<HelperMount>(call.command);
+    if (mount.doing == HelperMount::Doing::fake) return check_only(mount.arguments, console);
+    return exit_code(run_mount(mount.arguments, console));
+} catch (const std::exception& error) {
+    console.complain(fmt::format("{}: internal error: {}", name_of(helper), error.what()));
+    return kDefect;
 }
 
 }  // namespace uidnfs::app

@@ -29,11 +29,18 @@ struct HelperMount {
 
 using HelperCommand = std::variant<HelperMount, UmountArguments, UsageError>;
 
+struct HelperCall {
+    HelperCommand command;
+    /// -N: the mount namespace to work in, as a path (/proc/PID/ns/mnt); empty: this one.
+    std::string mount_namespace;
+};
+
 /// SPEC DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE], or DIR [-flnrv] [-N NAMESPACE] [-t
 /// TYPE].
-HelperCommand parse_helper_line(Helper helper, const std::vector<std::string>& arguments);
+HelperCall parse_helper_line(Helper helper, const std::vector<std::string>& arguments);
 
-/// Exit codes of mount(8): 0, 1 wrong invocation, 32 failed.
+/// Exit codes of mount(8): 0, 1 wrong invocation or no permission, 2 system error, 4 a defect of
+/// ours, 8 interrupted, 32 failed. There is no mtab to lock (16).
 int run_helper(Helper helper, const std::vector<std::string>& arguments, Console& console);
 
 }  // namespace uidnfs::app

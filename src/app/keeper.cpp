@@ -185,11 +185,13 @@ void Keeper::on_worker_message(const Message& message) {
         note_lost(message.all("lost"));
         if (phase_ != Phase::starting) phase_ = Phase::ending;
         deadline_ = now() + kGrace;
-    } else if (verb == "status" || verb == "drained") {
+    } else if (verb == "status" || verb == "drained" || verb == "remounted") {
         const auto id = message.number("id");
         for (auto& client : clients_) {
             if (client.wants == Client::Wants::unknown || client.id != id) continue;
-            if (verb == "status") {
+            if (verb == "remounted") {
+                remounted(client, message);
+            } else if (verb == "status") {
                 answer(client, status_reply(std::string(message.text("json"))));
             } else {
                 const auto lost = message.all("lost");

@@ -55,11 +55,12 @@ private:
     };
     /// A caller of the control socket.
     struct Client {
-        enum class Wants : std::uint8_t { unknown, status, drain, finish, stop };
+        enum class Wants : std::uint8_t { unknown, status, drain, finish, stop, remount };
         Channel channel;
         Wants wants = Wants::unknown;
         std::uint64_t id = 0;  ///< of the question to the worker
         core::SteadyTime deadline;
+        std::vector<config::RawOption> asked = {};  ///< remount
     };
 
     core::Outcome<void> start();
@@ -99,6 +100,8 @@ private:
     void accept_client();
     void on_client(Client& client);
     void answer_status(Client& client);
+    void remount(Client& client, const Message& request);
+    void remounted(Client& client, const Message& done);
     void answer_end(Client& client);
     void answer(Client& client, const Message& message);
     Message status_reply(std::string json) const;

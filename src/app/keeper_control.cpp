@@ -3,12 +3,14 @@
 // does.
 #include "app/keeper.hpp"
 #include "app/mountinfo.hpp"
+#include "app/remount.hpp"
 #include "app/status_report.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 namespace uidnfs::app {
@@ -22,6 +24,7 @@ constexpr milliseconds kSilentCaller{2000};
 constexpr milliseconds kStatusLimit{500};
 /// Until the kernel must have told the worker that the last mount is gone.
 constexpr milliseconds kUnmountNews{2000};
+constexpr milliseconds kRemountLimit{2000};
 constexpr std::size_t kMaxClients = 32;
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
@@ -82,6 +85,8 @@ void Keeper::on_client(Client& client) {
             const auto limit = limit_of(request, flush_deadline());
             if (now() + limit + kGrace < deadline_) begin_ending(limit);
         }
+    } else if (verb == "remount") {
+        remount(client, request);
     } else if (verb == "log_level") {
         core::log::Level level{};
         if (core::log::parse_level(request.text("level"), level)) {
@@ -136,11 +141,65 @@ Message Keeper::status_reply(std::string json) const {
     return reply;
 }
 
+/// In two steps, so that the kernel's part can lie between them: "check", "change".
+void Keeper::remount(Client& client, const Message& request) {
+    if (phase_ != Phase::serving) {
+        answer(client, error("it is not mounted yet, or not any more; see uidnfs status"));
+        return;
+    }
+    for (const auto& option : request.all("option")) client.asked.push_back(read_option(option));
+    const auto plan = plan_remount(spec_, request_, request.text("source"), client.asked);
+    if (!plan) {
+        const bool is_usage = plan.error().code == EINVAL;
+        answer(client, error(plan.error().user_text).add("kind", is_usage ? "usage" : "fixed"));
+        return;
+    }
+    const auto& wanted = plan->request.options;
+    const auto& live = request_.options;
+    if (request.text("step") == "check") {
+        const bool same = wanted.read_only == live.read_only && wanted.noexec == live.noexec &&
+                          wanted.noatime == live.noatime;
+        const auto word = [](config::Switch value) {
+            return value == config::Switch::on ? "on" : "off";
+        };
+        Message reply("ok");
+        reply.add("read_only", word(wanted.read_only)).add("noexec", word(wanted.noexec));
+        reply.add("noatime", word(wanted.noatime)).add("kernel", same ? "same" : "changes");
+        answer(client, reply);
+        return;
+    }
+    client.wants = Client::Wants::remount;
+    client.deadline = now() + kRemountLimit;
+    Message question("remount");
+    for (const auto& option : client.asked) question.add("option", write_option(option));
+    if (!ask_worker(client, std::move(question))) answer_end(client);
+}
+
+void Keeper::remounted(Client& client, const Message& done) {
+    if (!done.text("text").empty()) {
+        answer(client, error(std::string(done.text("text"))));
+        return;
+    }
+    auto plan = plan_remount(spec_, request_, spec_.source, client.asked);
+    if (!plan) {
+        answer(client, error(plan.error().user_text));
+        return;
+    }
+    spec_.options = std::move(plan->options);
+    request_ = std::move(plan->request);
+    core::log::set_level(request_.options.log_level);
+    core::log::info("remounted, changed: {}", fmt::join(plan->changed, ", "));
+    answer(client, Message("ok"));
+}
+
 /// Time is up for this caller, or the mount has ended.
 void Keeper::answer_end(Client& client) {
     switch (client.wants) {
         case Client::Wants::unknown: client.channel.close(); return;
         case Client::Wants::status: answer_status(client); return;
+        case Client::Wants::remount:
+            answer(client, error("the worker process does not answer"));
+            return;
         case Client::Wants::drain:
             if (phase_ == Phase::over) break;
             answer(client, error("the worker process does not answer"));

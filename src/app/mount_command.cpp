@@ -9,6 +9,7 @@
 #include "app/keeper.hpp"
 #include "app/mountpoint.hpp"
 #include "app/process.hpp"
+#include "app/remount.hpp"
 #include "app/spawn.hpp"
 #include "app/spec.hpp"
 #include "app/starter.hpp"
@@ -232,6 +233,7 @@ int run_mount(const MountArguments& arguments, Console& console) {
         ));
         return kExitUsage;
     }
+    if (asks_remount(arguments.options)) return run_remount(arguments, console);
     auto request = config::parse_mount_request(arguments.source, arguments.options);
     if (!request) {
         console.complain(request.error().user_text);

@@ -37,6 +37,8 @@ int run_program(const std::vector<std::string>& arguments, Console& console) {
                 return run_umount(command, console);
             } else if constexpr (std::is_same_v<T, StatusArguments>) {
                 return run_status(command, console);
+            } else if constexpr (std::is_same_v<T, CheckArguments>) {
+                return run_check(command, console);
             } else if constexpr (std::is_same_v<T, ShowText>) {
                 console.print(command.text);
                 return kExitDone;

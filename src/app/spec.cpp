@@ -9,16 +9,6 @@ namespace {
 constexpr std::uint64_t kVersion = 1;
 constexpr std::string_view kVerb = "spec";
 
-std::string write_option(const config::RawOption& option) {
-    return option.value ? option.name + '=' + *option.value : option.name;
-}
-
-config::RawOption read_option(std::string_view text) {
-    const auto equals = text.find('=');
-    if (equals == std::string_view::npos) return {std::string(text), std::nullopt, "the mount"};
-    return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)), "the mount"};
-}
-
 std::optional<std::uint32_t> small_number(const Message& message, std::string_view name) {
     const auto value = message.number(name);
     if (!value || *value > 0xffff'ffff) return std::nullopt;
@@ -42,6 +32,16 @@ std::optional<Way> parse_way(std::string_view text) noexcept {
 }
 
 }  // namespace
+
+std::string write_option(const config::RawOption& option) {
+    return option.value ? option.name + '=' + *option.value : option.name;
+}
+
+config::RawOption read_option(std::string_view text) {
+    const auto equals = text.find('=');
+    if (equals == std::string_view::npos) return {std::string(text), std::nullopt, "the mount"};
+    return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)), "the mount"};
+}
 
 Message MountSpec::encode() const {
     Message message{std::string(kVerb)};

@@ -32,6 +32,10 @@ enum class Way : std::uint8_t {
     fusermount,  ///< not root: fusermount3(1) makes it when the server has answered
 };
 
+/// "uid=1001", "ro", as messages carry an option.
+std::string write_option(const config::RawOption& option);
+config::RawOption read_option(std::string_view text);
+
 struct MountSpec {
     std::string source;  ///< as it was written: "server:/export" or a URL
     std::vector<config::RawOption> options;

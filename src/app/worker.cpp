@@ -4,6 +4,7 @@
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
 #include "app/process.hpp"
+#include "app/remount.hpp"
 #include "app/spawn.hpp"
 #include "app/text.hpp"
 #include "app/worker_mount.hpp"
@@ -79,6 +80,7 @@ void Worker::run() {
 core::Task<void> Worker::begin() {
     auto options = filesystem_options_of(request_.options, machine_name());
     if (!options) fail(options.error());
+    options->mount_name = spec_.mountpoint;
     auto mounting = nfs::mount_export(
         reactor_, target_of(request_.source), parameters_of(request_.options), options->credential
     );
@@ -198,10 +200,33 @@ void Worker::on_message(const Message& message, std::vector<core::Fd>& descripto
     } else if (message.verb() == "stop") {
         if (!mount_) ::_exit(0);
         core::spawn(finish(deadline));
+    } else if (message.verb() == "remount" && mount_) {
+        remount(message);
     } else if (message.verb() == "log_level") {
         log::Level level{};
         if (log::parse_level(message.text("level"), level)) log::set_level(level);
     }
+}
+
+/// The keeper has seen that all of it can change.
+void Worker::remount(const Message& message) {
+    std::vector<config::RawOption> asked;
+    for (const auto& option : message.all("option")) asked.push_back(read_option(option));
+    auto plan = plan_remount(spec_, request_, spec_.source, asked);
+    auto options = plan ? filesystem_options_of(plan->request.options, machine_name())
+                        : core::Outcome<fs::Options>(plan.error());
+    Message reply("remounted");
+    reply.add("id", message.number("id").value_or(0));
+    if (options) {
+        spec_.options = std::move(plan->options);
+        request_ = std::move(plan->request);
+        mount_->filesystem.change(*options);
+        mount_->set_terms(parameters_of(request_.options));
+        log::set_level(request_.options.log_level);
+    } else {
+        reply.add("text", options.error().user_text);
+    }
+    tell_keeper(reply);
 }
 
 void Worker::on_keeper_gone() {

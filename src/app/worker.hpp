@@ -59,6 +59,7 @@ private:
     void watch_keeper();
     void on_keeper_readable();
     void on_message(const Message& message, std::vector<core::Fd>& descriptors);
+    void remount(const Message& message);
     void on_keeper_gone();
     void watch_signals();
     void on_gone(core::Error error);

@@ -5,10 +5,13 @@
 
 #include "app/worker.hpp"
 
+#include <functional>
+
 namespace uidnfs::app {
 
 struct Worker::Mount {
     std::unique_ptr<nfs::Client> client;
+    std::function<void(const nfs::MountParameters&)> set_terms;
     nfs::CallContext context;
     core::Arena arena;
     fuse::Notifier notifier;
@@ -24,6 +27,7 @@ struct Worker::Mount {
         const core::Clock& clock
     )
         : client(std::move(exported.client)),
+          set_terms(std::move(exported.set_terms)),
           context{options.credential},
           arena(std::move(memory)),
           notifier(std::move(notifications)),

@@ -84,6 +84,12 @@ public:
         return rows_.emplace_back(std::move(row));
     }
 
+    /// One that `mount -o remount` can change.
+    OptionSpec& live(OptionSpec row, SetBy set_by = kOperators) {
+        row.live = Live::changes;
+        return add(std::move(row), set_by);
+    }
+
     std::vector<OptionSpec> take() { return std::move(rows_); }
 
 private:
@@ -149,10 +155,10 @@ void add_identity(Builder& table) {
 
 void add_mount(Builder& table) {
     table.in(Group::mount);
-    table.add(
+    table.live(
         flag<&M::read_only, Switch::on>("ro", "read-only, on the mount and in the client"), kCallers
     );
-    table.add(flag<&M::read_only, Switch::off>("rw", "read and write"), kCallers);
+    table.live(flag<&M::read_only, Switch::off>("rw", "read and write"), kCallers);
     table
         .add(
             text<&M::context>(
@@ -163,21 +169,21 @@ void add_mount(Builder& table) {
             kCallers
         )
         .default_words = "none";
-    table.add(flag<&M::when, When::background>(
+    table.live(flag<&M::when, When::background>(
         "bg", "when the server cannot be reached, exit 0 and go on trying in the background"
     ));
-    table.add(flag<&M::when, When::foreground>(
+    table.live(flag<&M::when, When::foreground>(
         "fg", "fail when the server cannot be reached within retry="
     ));
     table
-        .add(number_or_none<&M::retry_minutes>(
+        .live(number_or_none<&M::retry_minutes>(
             "retry",
             {.placeholder = "MINUTES", .min = 0, .max = 1'000'000, .unit = "minutes"},
             "how long a mount is tried again while the server cannot be reached; 0: one try"
         ))
         .default_words = "2, with bg 10000";
-    table.add(flag<&M::noexec, Switch::on>("noexec", "programs on the mount cannot be executed"));
-    table.add(flag<&M::noatime, Switch::on>("noatime", "reading does not touch access times"));
+    table.live(flag<&M::noexec, Switch::on>("noexec", "programs on the mount cannot be executed"));
+    table.live(flag<&M::noatime, Switch::on>("noatime", "reading does not touch access times"));
 }
 
 void add_server(Builder& table) {
@@ -208,17 +214,17 @@ void add_server(Builder& table) {
         "only AUTH_SYS is supported",
         "security flavour: AUTH_SYS, the identity of this mount"
     ));
-    table.add(flag<&M::recovery, Recovery::hard>("hard", "wait for a silent server without end"));
-    table.add(flag<&M::recovery, Recovery::soft>(
+    table.live(flag<&M::recovery, Recovery::hard>("hard", "wait for a silent server without end"));
+    table.live(flag<&M::recovery, Recovery::soft>(
         "soft", "EIO after retrans= tries; programs may lose data they believed written"
     ));
-    table.add(flag<&M::recovery, Recovery::softerr>("softerr", "as soft, with ETIMEDOUT"));
-    table.add(number<&M::timeo>(
+    table.live(flag<&M::recovery, Recovery::softerr>("softerr", "as soft, with ETIMEDOUT"));
+    table.live(number<&M::timeo>(
         "timeo",
         range(1, 36000, "tenths of a second"),
         "how long one try of a call waits, in tenths of a second"
     ));
-    table.add(number<&M::retrans>(
+    table.live(number<&M::retrans>(
         "retrans",
         range(0, 1000),
         "tries after the first before the server counts as not responding"
@@ -250,14 +256,15 @@ void add_server(Builder& table) {
 
 void add_caches(Builder& table) {
     table.in(Group::caches);
-    table.add(number<&M::acregmin>(
+    table.live(number<&M::acregmin>(
         "acregmin", seconds(kMaxSeconds), "shortest time that attributes of a file are believed"
     ));
-    table.add(number<&M::acregmax>("acregmax", seconds(kMaxSeconds), "longest time for a file"));
-    table.add(
+    table.live(number<&M::acregmax>("acregmax", seconds(kMaxSeconds), "longest time for a file"));
+    table.live(
         number<&M::acdirmin>("acdirmin", seconds(kMaxSeconds), "shortest time for a directory")
     );
-    table.add(number<&M::acdirmax>("acdirmax", seconds(kMaxSeconds), "longest time for a directory")
+    table.live(
+        number<&M::acdirmax>("acdirmax", seconds(kMaxSeconds), "longest time for a directory")
     );
     table.add(OptionSpec{
         .name = "actimeo",
@@ -270,13 +277,13 @@ void add_caches(Builder& table) {
             },
         .show = show_nothing,
     });
-    table.add(flag<&M::attribute_cache, Switch::on>("ac", "attributes are cached"));
-    table.add(flag<&M::attribute_cache, Switch::off>("noac", "the same as actimeo=0,sync"));
-    table.add(flag<&M::close_to_open, Switch::on>(
+    table.live(flag<&M::attribute_cache, Switch::on>("ac", "attributes are cached"));
+    table.live(flag<&M::attribute_cache, Switch::off>("noac", "the same as actimeo=0,sync"));
+    table.live(flag<&M::close_to_open, Switch::on>(
         "cto", "open asks the server for changes, close waits for the data"
     ));
-    table.add(flag<&M::close_to_open, Switch::off>("nocto", "open believes cached attributes"));
-    table.add(choice<&M::lookup_cache, lookup_words>(
+    table.live(flag<&M::close_to_open, Switch::off>("nocto", "open believes cached attributes"));
+    table.live(choice<&M::lookup_cache, lookup_words>(
         "lookupcache", "which names are cached: all, only existing ones, none"
     ));
     table.add(flag<&M::readdirplus, Switch::on>("rdirplus", "listings bring attributes along"));
@@ -285,15 +292,15 @@ void add_caches(Builder& table) {
 
 void add_writing(Builder& table) {
     table.in(Group::writing);
-    table.add(
+    table.live(
         flag<&M::sync, Switch::on>("sync", "every write is on the server's disk before it returns"),
         kCallers
     );
-    table.add(
+    table.live(
         flag<&M::sync, Switch::off>("async", "writes return at once; close and fsync wait"),
         kCallers
     );
-    table.add(
+    table.live(
         choice<&M::commit, commit_words>(
             "commit",
             "close: close waits for the server's disk; behind: only for the server, its disk "
@@ -310,7 +317,7 @@ void add_writing(Builder& table) {
         ),
         kCallers
     );
-    table.add(number<&M::flush_deadline>(
+    table.live(number<&M::flush_deadline>(
         "flush_deadline",
         seconds(86400),
         "how long an unmount or a stop waits for a server that does not answer"
@@ -319,7 +326,7 @@ void add_writing(Builder& table) {
 
 void add_log(Builder& table) {
     table.in(Group::log);
-    table.add(choice<&M::log_level, level_words>("log_level", "what is logged"));
+    table.live(choice<&M::log_level, level_words>("log_level", "what is logged"));
     table
         .add(text<&M::log_file>(
             "log_file", {.kind = Kind::path, .placeholder = "FILE"}, "where it is logged"
@@ -332,6 +339,11 @@ void add_generic(Builder& table) {
     table.in(Group::generic);
     table.add(accepted("sloppy", Kind::flag, "unknown options are ignored with a warning"));
     table.add(accepted("defaults", Kind::flag, "no effect"));
+    table.add(accepted(
+        "remount",
+        Kind::flag,
+        "changes a mount that lives: ro, rw, timers, what waits for the server"
+    ));
     for (const std::string_view name :
          {"_netdev", "nofail", "auto", "noauto", "nouser", "nosuid", "nodev"}) {
         table.add(accepted(name, Kind::flag, "accepted for mount(8)"));
@@ -375,9 +387,6 @@ void add_refused(Builder& table) {
     table.add(refused("readonly", "it has another name here; use ro"));
     table.add(refused("suid", "every mount is nosuid; leave it out"));
     table.add(refused("dev", "every mount is nodev; leave it out"));
-    table.add(refused(
-        "remount", "a live mount cannot be changed by this command; unmount it and mount it again"
-    ));
     for (const std::string_view name : {"username", "password", "pass", "credentials"}) {
         table.add(refused(
             name, "only the volume daemon uidnfsd resolves names and passwords; use uid= and gid="

@@ -32,11 +32,15 @@ struct Availability {
     std::string_view refusal = {};  ///< "why not; what to do"
 };
 
+/// Whether `mount -o remount` can change it.
+enum class Live : std::uint8_t { fixed, changes };
+
 struct OptionSpec {
     std::string_view name;  ///< "x-*": everything that begins with "x-"
     std::vector<std::string_view> aliases = {};
     Group group = Group::generic;
     SetBy set_by = SetBy::operators;
+    Live live = Live::fixed;
     ValueRule value = {};
     /// Where words say more than the value: "required". Empty: MountOptions' own, see
     /// default_text().

@@ -193,6 +193,15 @@ core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, Inode
     co_return out;
 }
 
+void Filesystem::change(const Options& wanted) {
+    options_.timers = wanted.timers;
+    options_.close_to_open = wanted.close_to_open;
+    options_.lookup_cache = wanted.lookup_cache;
+    options_.write_mode = wanted.write_mode;
+    options_.commit_on = wanted.commit_on;
+    options_.writable = wanted.writable;
+}
+
 FsStatus Filesystem::status() const {
     auto out = counts_;
     out.inodes = inodes_.size();

@@ -110,6 +110,8 @@ public:
 
     core::Task<core::Result<struct statvfs>> statfs(Caller caller, InodeId id) override;
 
+    /// Takes over what can change while files are open: timers, cto, lookupcache, sync, commit, ro.
+    void change(const Options& wanted);
     FsStatus status() const;
     /// Brings everything written to the server's disk; what is not there at `deadline` is returned.
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);

@@ -23,6 +23,18 @@ using Addresses = std::vector<rpc::Address>;
 
 core::SteadyTime clock_now() { return std::chrono::steady_clock::now(); }
 
+rpc::Patience patience_of(const MountParameters& parameters) {
+    const auto give_up = [&] {
+        switch (parameters.recovery) {
+            case Recovery::hard: return rpc::GiveUp::never;
+            case Recovery::soft: return rpc::GiveUp::with_eio;
+            case Recovery::softerr: return rpc::GiveUp::with_etimedout;
+        }
+        return rpc::GiveUp::never;
+    }();
+    return {give_up, std::max(parameters.timeo, 1u) * 100ms, parameters.retrans};
+}
+
 /// One mount_export(): what its steps have in common. Lives in that coroutine's frame.
 class Mounting {
 public:
@@ -37,7 +49,7 @@ public:
           parameters_(parameters),
           credential_(credential),
           text_(target),
-          end_(clock_now() + final_patience().total()),
+          end_(clock_now() + patience_of(parameters).total()),
           deadline_(end_) {}
 
     core::Task<core::Outcome<Addresses>> resolve(std::string host) const;
@@ -62,7 +74,6 @@ private:
         std::unique_ptr<v3::Client3> client, rpc::Endpoint service
     ) const;
 
-    rpc::Patience final_patience() const;
     rpc::Patience remaining_patience() const;
     rpc::TransportOptions options_for(const rpc::Endpoint& server) const;
 
@@ -75,18 +86,6 @@ private:
     core::SteadyTime deadline_;  // of the address that is tried
     rpc::PortNotice port_notice_ = rpc::PortNotice::due;
 };
-
-rpc::Patience Mounting::final_patience() const {
-    const auto give_up = [this] {
-        switch (parameters_.recovery) {
-            case Recovery::hard: return rpc::GiveUp::never;
-            case Recovery::soft: return rpc::GiveUp::with_eio;
-            case Recovery::softerr: return rpc::GiveUp::with_etimedout;
-        }
-        return rpc::GiveUp::never;
-    }();
-    return {give_up, std::max(parameters_.timeo, 1u) * 100ms, parameters_.retrans};
-}
 
 /// Each step has what the steps before it have left.
 rpc::Patience Mounting::remaining_patience() const {
@@ -160,9 +159,12 @@ core::Task<core::Outcome<MountedExport>> Mounting::use_nfs_service(
     auto checking = check(std::move(client), service);
     auto mounted = co_await checking;
     if (mounted) {
-        borrowed->transport().set_terms(
-            final_patience(), rpc::ConnectionOptions::Persistence::forever
-        );
+        mounted->set_terms = [borrowed](const MountParameters& parameters) {
+            borrowed->transport().set_terms(
+                patience_of(parameters), rpc::ConnectionOptions::Persistence::forever
+            );
+        };
+        mounted->set_terms(parameters_);
     }
     co_return std::move(mounted);
 }

@@ -8,6 +8,7 @@
 #include "nfs/client.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -42,6 +43,8 @@ struct MountedExport {
     Attr root_attr;
     AccessBits root_access = 0;
     std::string server_address;
+    /// Recovery, timeo and retrans of these parameters count from now on.
+    std::function<void(const MountParameters&)> set_terms;
 };
 
 /// Ends within about timeo * (retrans + 1), also for hard mounts: while mounting nobody is helped by

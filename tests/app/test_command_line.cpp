@@ -154,9 +154,21 @@ TEST(Help, FitsATerminal) {
     }
 }
 
+TEST(CheckCommand, TakesTheOptionsOfMount) {
+    const auto command =
+        parse_command_line({"check", "nas1:/a", "-ouid=1", "--gid", "2", "--write"});
+    const auto* check = std::get_if<CheckArguments>(&command);
+    ASSERT_TRUE(check);
+    EXPECT_EQ(check->source, "nas1:/a");
+    ASSERT_EQ(check->options.size(), 2u);
+    EXPECT_EQ(check->options[1].value, "2");
+    EXPECT_EQ(check->write, CheckArguments::Write::yes);
+    EXPECT_EQ(check->format, CheckArguments::Format::human);
+}
+
 TEST(Commands, AreNamedWhenOneIsUnknownOrMissing) {
     EXPECT_THAT(misuse({}), HasSubstr("mount, umount, status"));
-    EXPECT_THAT(misuse({"check"}), HasSubstr("unknown command check"));
+    EXPECT_THAT(misuse({"frob"}), HasSubstr("unknown command frob"));
     EXPECT_THAT(misuse({"a\nb"}), HasSubstr("a\\x0ab"));
 }
 

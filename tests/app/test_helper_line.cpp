@@ -15,21 +15,21 @@ using testing::HasSubstr;
 using Words = std::vector<std::string>;
 
 HelperMount mount(const Words& words) {
-    auto command = parse_helper_line(Helper::mount, words);
+    auto command = parse_helper_line(Helper::mount, words).command;
     if (auto* result = std::get_if<HelperMount>(&command)) return std::move(*result);
     ADD_FAILURE() << "refused";
     return {};
 }
 
 UmountArguments::How umount(const Words& words) {
-    auto command = parse_helper_line(Helper::umount, words);
+    auto command = parse_helper_line(Helper::umount, words).command;
     if (auto* result = std::get_if<UmountArguments>(&command)) return result->how;
     ADD_FAILURE() << "refused";
     return {};
 }
 
 std::string misuse(Helper helper, const Words& words) {
-    const auto command = parse_helper_line(helper, words);
+    const auto command = parse_helper_line(helper, words).command;
     const auto* error = std::get_if<UsageError>(&command);
     return error ? error->text : "accepted";
 }
@@ -77,12 +77,20 @@ TEST(HelperLine, KnowsHowUmountEnds) {
     EXPECT_EQ(umount({"-fl", "/mnt"}), How::lazy);
 }
 
+TEST(HelperLine, TakesANamespaceByPathOrByProcess) {
+    const auto of = [](const Words& words) {
+        return parse_helper_line(Helper::mount, words).mount_namespace;
+    };
+    EXPECT_EQ(of({"a:/b", "/m"}), "");
+    EXPECT_EQ(of({"a:/b", "/m", "-N", "/run/netns/x"}), "/run/netns/x");
+    EXPECT_EQ(of({"a:/b", "/m", "-N123"}), "/proc/123/ns/mnt");
+}
+
 TEST(HelperLine, RefusesWhatItDoesNotKnow) {
     EXPECT_THAT(misuse(Helper::mount, {"nas1:/a"}), HasSubstr("one source and one mount point"));
     EXPECT_THAT(misuse(Helper::mount, {"a:/b", "/m", "/n"}), HasSubstr("usage: mount.uidnfs"));
     EXPECT_THAT(misuse(Helper::mount, {"a:/b", "/m", "-x"}), HasSubstr("unknown flag -x"));
     EXPECT_THAT(misuse(Helper::mount, {"a:/b", "/m", "-o"}), HasSubstr("-o needs a value"));
-    EXPECT_THAT(misuse(Helper::mount, {"a:/b", "/m", "-N", "/x"}), HasSubstr("nsenter"));
     EXPECT_THAT(misuse(Helper::umount, {}), HasSubstr("usage: umount.uidnfs"));
     EXPECT_THAT(misuse(Helper::umount, {"/m", "-s"}), HasSubstr("unknown flag -s"));
 }
@@ -95,6 +103,8 @@ TEST(HelperExit, IsThatOfMount8) {
     EXPECT_EQ(run({"/sbin/mount.uidnfs", "nas1:/a", "/no/such", "-o", "uid=1,gid=1"}), 32);
     EXPECT_EQ(run({"/sbin/mount.uidnfs", "nas1:/a", "/no/such", "-f", "-o", "uid=1,gid=1"}), 0);
     EXPECT_EQ(run({"/sbin/umount.uidnfs", "/proc"}), 32);
+    EXPECT_EQ(run({"/sbin/umount.uidnfs", "/proc", "-N", "/no/such/namespace"}), 2);
+    EXPECT_EQ(run({"/sbin/mount.uidnfs", "nas1:/a", "/proc", "-o", "remount,ro"}), 32);
 }
 
 }  // namespace

@@ -6,11 +6,11 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
 
-import ganesha
 import suite
 import uidnfs_command
 
@@ -133,9 +133,12 @@ os.write(state["fd"], b"kept" * 1000)
         mount.host.black_hole()
         app.kill()
         wait_until(lambda: "being written" in self.uidnfs.status()[1][0]["reason"], "draining")
+        waiting = self.uidnfs.start("umount", mount.path, stderr=subprocess.PIPE)
+        self.addCleanup(waiting.stderr.close)
+        time.sleep(0.5)
+        self.assertIsNone(waiting.poll(), "it waits for the drain")
         mount.host.pass_on()
-        done = mount.umount()
-        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertEqual((0, ""), (waiting.wait(20), waiting.stderr.read()))
         self.assertEqual(4000, os.stat(mount.on_server("detached")).st_size)
         self.uidnfs.check_nothing_left()
 
@@ -154,3 +157,370 @@ os.write(state["fd"], b"lost")
         self.assertEqual(1, done.returncode)
         self.assertIn("lost: ", done.stderr)
         self.uidnfs.check_nothing_left(10)
+
+
+class Helpers(suite.IntegrationTest):
+    """The real mount(8) and umount(8), with our helpers in their place, and fstab."""
+
+    @classmethod
+    def setUpClass(cls):
+        """Symbolic links below /sbin, in this mount namespace only."""
+        changes = pathlib.Path("/run/uidnfs-lab/sbin")
+        for name in ("upper", "work"):
+            (changes / name).mkdir(parents=True)
+        sbin = os.path.realpath("/sbin")
+        for name in ("mount.uidnfs", "umount.uidnfs", "mount.fuse.uidnfs", "umount.fuse.uidnfs"):
+            (changes / "upper" / name).symlink_to(suite.lab().uidnfs.binary)
+        subprocess.run(
+            ["mount", "-t", "overlay", "overlay", sbin, "-o",
+             f"lowerdir={sbin},upperdir={changes}/upper,workdir={changes}/work"], check=True)
+        cls.addClassCleanup(subprocess.run, ["umount", "-l", sbin], check=True)
+
+    def setUp(self):
+        super().setUp()
+        self.point = suite.lab().new_mountpoint()
+        self.source = "nas1:/exports/a"
+        self.addCleanup(self.uidnfs.check_nothing_left, 10)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.point], capture_output=True)
+
+    def system(self, *words, **more):
+        return subprocess.run(list(map(str, words)), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=60, check=False, **more)
+
+    def good(self, *words, **more):
+        done = self.system(*words, **more)
+        self.assertEqual((0, ""), (done.returncode, done.stderr), words)
+        return done
+
+    def is_mounted(self):
+        return os.path.ismount(self.point)
+
+    def options(self):
+        return next(entry.options for entry in self.uidnfs.mounts()
+                    if entry.mountpoint == str(self.point))
+
+    def fstab(self, options):
+        pathlib.Path("/etc/fstab").write_text(
+            f"{self.source} {self.point} uidnfs {options} 0 0\n", encoding="ascii")
+        self.addCleanup(pathlib.Path("/etc/fstab").write_text, "", encoding="ascii")
+
+    def test_mount_and_umount(self):
+        self.good("mount", "-t", "uidnfs", self.source, self.point, "-o",
+                  IDENTITY + ",_netdev,noatime")
+        self.actor(2000).write_file(str(self.point / "helped"), b"z" * 50000)
+        self.assertLessEqual({"nosuid", "nodev", "noatime"}, set(self.options()))
+        self.good("umount", self.point)
+        # umount.fuse.uidnfs has waited for the drain.
+        self.uidnfs.check_nothing_left()
+        size = os.stat(suite.lab().export("a").path / "helped").st_size
+        self.assertEqual(50000, size)
+
+    def test_fstab_with_all_its_words(self):
+        self.fstab(f"{IDENTITY},defaults,_netdev,nofail,user,exec,"
+                   "x-systemd.automount,x-systemd.mount-timeout=30s,comment=ours")
+        self.good("mount", "-a")
+        self.assertTrue(self.is_mounted())
+        self.good("mount", "-a")
+        self.assertEqual(1, len(self.uidnfs.mounts()), "mounted once, also by the second -a")
+        self.good("umount", self.point)
+        self.fstab(IDENTITY + ",noauto")
+        self.good("mount", "-a")
+        self.assertFalse(self.is_mounted())
+        self.good("mount", self.point)
+        self.assertTrue(self.is_mounted())
+        self.good("umount", "-a", "-t", "fuse.uidnfs")
+        self.assertFalse(self.is_mounted())
+
+    def test_lazy_and_force(self):
+        for flag in ("-l", "-f"):
+            with self.subTest(flag):
+                self.good("mount", "-t", "uidnfs", self.source, self.point, "-o", IDENTITY)
+                self.good("umount", flag, self.point)
+                self.assertFalse(self.is_mounted())
+                self.uidnfs.check_nothing_left(10)
+
+    def test_exit_codes_of_the_helper(self):
+        helper = ("/sbin/mount.uidnfs",)
+        point = str(self.point)
+        for code, words in (
+                (0, (self.source, point, "-f", "-v", "-n", "-o", IDENTITY)),
+                (0, (self.source, point, "-sf", "-o", IDENTITY + ",frobnicate=1")),
+                (1, (self.source, point, "-o", IDENTITY + ",frobnicate=1")),
+                (1, (self.source, point, "-o", "uid=1001")),
+                (1, (self.source,)),
+                (1, (self.source, point, "-x", "-o", IDENTITY)),
+                (2, (self.source, point, "-N", "/no/such/namespace", "-o", IDENTITY)),
+                (32, ("nas1:/exports/absent", point, "-t", "uidnfs", "-o", IDENTITY)),
+                (32, (self.source, point + "/absent", "-o", IDENTITY))):
+            with self.subTest(words):
+                done = self.system(*helper, *words)
+                self.assertEqual(code, done.returncode, done.stderr)
+        self.assertFalse(self.is_mounted())
+        self.assertEqual(32, self.system("/sbin/umount.uidnfs", point).returncode)
+        self.assertEqual(32, self.system("mount", "-t", "uidnfs", "nas1:/exports/absent", point,
+                                         "-o", IDENTITY).returncode)
+
+    def test_interrupted_helper_says_so(self):
+        host = suite.lab().proxy()
+        self.addCleanup(host.stop)
+        host.refuse()
+        process = subprocess.Popen(["/sbin/mount.uidnfs", f"{host.address}:/exports/a",
+                                    self.point, "-o", IDENTITY], stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(8, process.wait(10))
+
+    def test_mounts_in_another_namespace(self):
+        other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "60"])
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        namespace = f"/proc/{other.pid}/ns/mnt"
+        wait_until(lambda: os.readlink(namespace) != os.readlink("/proc/self/ns/mnt"), "unshare")
+        self.good("/sbin/mount.uidnfs", self.source, self.point, "-N", namespace, "-o", IDENTITY)
+        self.assertFalse(self.is_mounted())
+        seen = pathlib.Path(f"/proc/{other.pid}/mountinfo").read_text(encoding="utf-8")
+        self.assertIn(str(self.point), seen)
+        self.good("/sbin/umount.uidnfs", self.point, "-N", str(other.pid))
+
+    def test_remount_changes_what_can_change(self):
+        self.good("mount", "-t", "uidnfs", self.source, self.point, "-o", IDENTITY)
+        app = self.actor(2000)
+        path = str(self.point / "remounted")
+        app.write_file(path, b"1")
+        self.good("mount", "-o", "remount,ro", self.point)
+        self.assertIn("ro", self.options())
+        with self.assert_errno(30):  # EROFS
+            app.write_file(path, b"2")
+        self.good("mount", "-o", "remount,rw,acregmin=7,actimeo=9,timeo=123,softerr", self.point)
+        app.write_file(path, b"3")
+        options = self.uidnfs.status(self.point)[1][0]["options"]
+        self.assertLessEqual({("acregmin", "9"), ("acregmax", "9"), ("timeo", "123")},
+                             set(options.items()))
+        self.assertIn("softerr", options)
+        self.assertIn("rw", options)
+        self.good("umount", self.point)
+
+    def test_remount_is_refused_while_files_are_written(self):
+        self.good("mount", "-t", "uidnfs", self.source, self.point, "-o", IDENTITY)
+        app = self.actor(2000)
+        app.run("state['fd'] = os.open(path, os.O_CREAT | os.O_WRONLY)",
+                path=str(self.point / "writing"))
+        done = self.system("mount", "-o", "remount,ro", self.point)
+        self.assertEqual(32, done.returncode)
+        self.assertIn("open for writing", done.stderr)
+        app.run("os.write(state['fd'], b'still'); os.close(state['fd'])")
+        self.good("umount", self.point)
+
+    def test_remount_names_what_cannot_change(self):
+        self.fstab(IDENTITY + ",_netdev")
+        self.good("mount", self.point)
+        for options, named in (("uid=1002,gid=1002", r"uid \(1001, asked for 1002\), gid"),
+                               ("nconnect=4,ro", "nconnect"), ("access=any", "access")):
+            with self.subTest(options):
+                done = self.system("mount", "-o", "remount," + options, self.point)
+                self.assertEqual(32, done.returncode)
+                self.assertRegex(done.stderr, f"cannot be changed while it is mounted: {named}")
+        done = self.system("/sbin/mount.uidnfs", "nas1:/exports/shared", self.point, "-o",
+                           "remount,ro")
+        self.assertEqual(32, done.returncode)
+        self.assertIn("the source (nas1:/exports/a", done.stderr)
+        done = self.system("mount", "-o", "remount,frobnicate", self.point)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("unknown option", done.stderr)
+        self.assertIn("rw", self.options(), "nothing changes when something cannot")
+        self.good("umount", self.point)
+
+
+class User(suite.IntegrationTest):
+    """Not root: fusermount3 mounts, by its rules; or root of a user namespace does."""
+
+    @classmethod
+    def setUpClass(cls):
+        """A device that users may open, as udev makes it; in this mount namespace only."""
+        # fusermount3 wants to know the user's name.
+        with open("/etc/passwd", "a", encoding="ascii") as users:
+            users.write(f"somebody:x:{USER}:{USER}::/:/bin/sh\n")
+        device = pathlib.Path("/run/uidnfs-lab/fuse")
+        os.mknod(device, 0o020666, os.makedev(10, 229))
+        os.chmod(device, 0o666)
+        subprocess.run(["mount", "--bind", device, "/dev/fuse"], check=True)
+        cls.addClassCleanup(subprocess.run, ["umount", "-l", "/dev/fuse"], check=True)
+        # What users have instead of /run is not private to the sandbox.
+        for uid in (USER, 0):
+            cls.addClassCleanup(shutil.rmtree, f"/tmp/uidnfs-{uid}", ignore_errors=True)
+
+    def setUp(self):
+        super().setUp()
+        self.point = suite.lab().new_mountpoint()
+        os.chown(self.point, USER, USER)
+        self.addCleanup(self.conf, "")
+        self.addCleanup(self.uidnfs.check_nothing_left, 10)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.point], capture_output=True)
+
+    def conf(self, text):
+        pathlib.Path("/etc/fuse.conf").write_text(text, encoding="ascii")
+
+    def by_user(self, *words):
+        return self.uidnfs.run(*words, prefix=("setpriv", f"--reuid={USER}", f"--regid={USER}",
+                                               "--clear-groups"))
+
+    def mount(self, options, source="nas1:/exports/a"):
+        return self.by_user("mount", source, self.point, "-o", f"{IDENTITY},noresvport,{options}")
+
+    def test_for_oneself(self):
+        self.conf("")
+        done = self.mount(f"app_uid={USER},app_gid={USER},access=strict")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.actor(USER).write_file(str(self.point / "mine"), b"by a user")
+        stat = os.stat(suite.lab().export("a").path / "mine")
+        self.assert_owner(stat, 1001, 1001)
+        done = self.by_user("status", self.point, "--json")
+        self.assertEqual("healthy", json.loads(done.stdout)["state"], done.stderr)
+        self.assertEqual("healthy", self.uidnfs.status(self.point)[1][0]["state"], "asked by root")
+        with self.assert_errno(13):
+            self.actor(2000).listdir(str(self.point))
+        done = self.by_user("umount", self.point)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.uidnfs.check_nothing_left()
+        self.assertEqual([], list(pathlib.Path(f"/tmp/uidnfs-{USER}/mounts").glob("*")))
+
+    def test_for_others_where_root_allows_it(self):
+        self.conf("user_allow_other\n")
+        done = self.mount("access=app")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.actor(2000).write_file(str(self.point / "others"), b"by the application")
+        self.assertEqual(0, self.by_user("umount", self.point).returncode)
+
+    def test_refusals_say_what_to_do_and_leave_nothing(self):
+        self.conf("")
+        for options, why in (("access=app", "user_allow_other"),
+                             ("access=strict", f"is for uid {USER} alone"),
+                             (f"app_uid={USER},context=x", "context=")):
+            with self.subTest(options):
+                done = self.mount(options)
+                self.assertEqual(1, done.returncode)
+                self.assertIn(why, done.stderr)
+                self.uidnfs.check_nothing_left()
+        done = self.mount(f"app_uid={USER},retry=0", source="nas1:/exports/absent")
+        self.assertIn("check the export list", done.stderr)
+        self.uidnfs.check_nothing_left()
+        os.chown(self.point, 0, 0)
+        done = self.mount(f"app_uid={USER},retry=0")
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, "fusermount3 refused it .*write access")
+
+    def test_plain_fusermount_loses_nothing(self):
+        done = self.mount(f"app_uid={USER}")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.actor(USER).write_file(str(self.point / "kept"), b"k" * 70000)
+        subprocess.run(["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups",
+                        "fusermount3", "-u", self.point], check=True)
+        self.uidnfs.check_nothing_left(10)
+        self.assertEqual(70000, os.stat(suite.lab().export("a").path / "kept").st_size)
+
+    def test_reserved_port_is_given_up_and_said(self):
+        # Ganesha lets any port in; that the fall-back is said is what counts.
+        log = self.point.parent / f"user-{self.point.name}.log"
+        log.touch()
+        os.chown(log, USER, USER)
+        done = self.by_user("mount", "nas1:/exports/a", self.point, "-o",
+                            f"{IDENTITY},app_uid={USER},log_file={log}")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("no reserved source port towards", log.read_text(encoding="utf-8"))
+        self.assertGreater(self.uidnfs.status(self.point)[1][0]["local_ports"][0], 1023)
+        self.assertEqual(0, self.by_user("umount", self.point).returncode)
+
+    def test_root_of_a_user_namespace_mounts_by_itself(self):
+        script = f"""
+set -e
+B={self.uidnfs.binary}
+$B mount nas1:/exports/a {self.point} -o {IDENTITY},app_uid=0,app_gid=0,noresvport
+echo inside > {self.point}/by-namespace
+$B status {self.point} --json
+$B umount {self.point}
+"""
+        done = subprocess.run(
+            ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups",
+             "unshare", "-Ur", "-m", "sh", "-c", script],
+            capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual("healthy", json.loads(done.stdout)["state"])
+        self.assert_owner(os.stat(suite.lab().export("a").path / "by-namespace"), 1001, 1001)
+
+
+class Check(suite.IntegrationTest):
+    """uidnfs check: each step with its result, and nothing left."""
+
+    def check(self, *words, options=IDENTITY, source="nas1:/exports/a", prefix=()):
+        done = self.uidnfs.run("check", source, "-o", options, "--json", *words, prefix=prefix)
+        steps = [json.loads(line) for line in done.stdout.splitlines()]
+        self.uidnfs.check_nothing_left()
+        return done.returncode, steps
+
+    def test_every_step(self):
+        code, steps = self.check()
+        self.assertEqual(0, code)
+        self.assertEqual(["name", "connect", "portmap", "mount", "security", "fsinfo", "access"],
+                         [step["step"] for step in steps])
+        self.assertEqual({"ok"}, {step["result"] for step in steps})
+        self.assertIn(suite.lab().server.address, steps[0]["text"])
+        self.assertRegex(steps[-1]["text"], "1001:1001 may list, look up, change, create")
+
+    def test_text_is_one_line_a_step(self):
+        done = self.uidnfs.run("check", "nas1:/exports/a", "-o", IDENTITY)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertEqual(7, len(done.stdout.splitlines()))
+
+    def test_write_tells_the_owner_and_leaves_nothing(self):
+        export = suite.lab().export("a").path
+        before = sorted(os.listdir(export))
+        code, steps = self.check("--write")
+        self.assertEqual((0, "write", "ok"), (code, steps[-1]["step"], steps[-1]["result"]))
+        self.assertIn("belongs to 1001:1001", steps[-1]["text"])
+        self.assertEqual(before, sorted(os.listdir(export)))
+
+    def test_write_where_one_may_not(self):
+        code, steps = self.check("--write", options="uid=1002,gid=1002")
+        self.assertEqual((1, "write", "failed"), (code, steps[-1]["step"], steps[-1]["result"]))
+        self.assertIn("cannot create a file", steps[-1]["text"])
+
+    def test_failures_end_at_their_step(self):
+        closed = f"{suite.lab().new_address()}:/exports/a"
+        for source, step in (("nosuchhost:/exports/a", "name"), (closed, "connect"),
+                             ("nas1:/exports/absent", "mount"), ("nas1:/exports/krb", "access"),
+                             ("nas1:/exports/private", "access")):
+            with self.subTest(source):
+                code, steps = self.check(source=source)
+                self.assertEqual((1, step, "failed"),
+                                 (code, steps[-1]["step"], steps[-1]["result"]), steps)
+
+    def test_needs_no_right(self):
+        code, steps = self.check(prefix=("setpriv", f"--reuid={USER}", f"--regid={USER}",
+                                         "--clear-groups"))
+        self.assertEqual(0, code)
+        self.assertEqual("note", steps[1]["result"])
+        self.assertIn("not reserved", steps[1]["text"])
+
+    def test_wrong_usage(self):
+        for words in (("nas1:/exports/a",), ("nas1:/exports/a", "-o", "uid=1"),
+                      ("nas1:/exports/a", "-o", IDENTITY + ",ro", "--write")):
+            self.assertEqual(2, self.uidnfs.run("check", *words).returncode)
+
+
+class Words(suite.IntegrationTest):
+    """Log lines that alerts look for."""
+
+    def test_silence_and_its_end(self):
+        log = suite.lab().new_mountpoint().with_suffix(".log")
+        mount = self.mount(options=f"timeo=5,retrans=1,log_file={log}")
+        app = self.actor(2000)
+        mount.host.black_hole()
+        app.start("mkdir", mount / "silence")
+        host = mount.host.address
+        said = lambda words: re.search(rf"server {re.escape(host)} {words}$",
+                                       log.read_text(encoding="utf-8"), re.MULTILINE)
+        wait_until(lambda: said("not responding, still trying"), "the first line")
+        self.assertFalse(said("OK"))
+        mount.host.pass_on()
+        app.finish(30)
+        wait_until(lambda: said("OK"), "the second line")

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// `mount -o remount`: the kernel's part of it here, the client's through the keeper. Nothing is
+// changed unless all of it can be.
+#include "app/commands.hpp"
+#include "app/control.hpp"
+#include "app/mountinfo.hpp"
+#include "app/mountpoint.hpp"
+#include "app/remount.hpp"
+#include "app/text.hpp"
+
+#include <fmt/format.h>
+#include <sys/mount.h>
+
+#include <cerrno>
+#include <chrono>
+#include <string>
+
+namespace uidnfs::app {
+namespace {
+
+constexpr std::chrono::seconds kLimit{10};
+
+class RemountCommand {
+public:
+    RemountCommand(const MountArguments& arguments, Console& console)
+        : arguments_(arguments), console_(console) {}
+
+    int run() {
+        if (!find()) return kExitFailed;
+        auto plan = ask("check");
+        if (!plan) return status_;
+        const bool becomes_read_only = plan->text("read_only") == "on";
+        // Files that are open for writing keep it from becoming read-only: the kernel knows them.
+        if (becomes_read_only && !tell_kernel(*plan)) return kExitFailed;
+        if (!ask("change")) return status_;
+        if (!becomes_read_only && !tell_kernel(*plan)) return kExitFailed;
+        return kExitDone;
+    }
+
+private:
+    bool find() {
+        const auto path = canonical_mountpoint(arguments_.mountpoint);
+        if (!path) return fail(describe_errno(path.error().code()) + "; check the path");
+        const auto mounts = read_mountinfo();
+        if (!mounts) return fail("/proc does not tell what is mounted; mount /proc here");
+        const auto* entry = find_by_path(*mounts, *path);
+        if (!entry || !is_ours(*entry)) {
+            return fail("it is not a mount of uidnfs; mount it first");
+        }
+        entry_ = *entry;
+        return true;
+    }
+
+    std::optional<Message> ask(const char* step) {
+        Message request("remount");
+        request.add("step", step).add("source", arguments_.source);
+        for (const auto& option : remount_options(arguments_.options)) {
+            request.add("option", write_option(option));
+        }
+        auto reply = ask_keeper(
+            {entry_.minor, entry_.owner}, request, std::chrono::steady_clock::now() + kLimit
+        );
+        if (!reply) {
+            const int code = reply.error().code();
+            const bool is_denied = code == EACCES || code == EPERM;
+            fail(
+                is_denied ? "only root and whoever mounted it may change it; run as one of them"
+                          : "its keeper does not answer; see uidnfs status"
+            );
+            return std::nullopt;
+        }
+        if (reply->verb() == "ok") return std::move(*reply);
+        if (reply->text("kind") == "usage") status_ = kExitUsage;
+        fail(std::string(reply->text("text")));
+        return std::nullopt;
+    }
+
+    /// All flags at once: what mount(2) is not told again is taken away.
+    bool tell_kernel(const Message& plan) {
+        unsigned long flags = MS_REMOUNT | MS_NOSUID | MS_NODEV;
+        if (plan.text("read_only") == "on") flags |= MS_RDONLY;
+        if (plan.text("noexec") == "on") flags |= MS_NOEXEC;
+        if (plan.text("noatime") == "on") flags |= MS_NOATIME;
+        if (plan.text("kernel") == "same") return true;
+        const char* path = entry_.mountpoint.c_str();
+        if (::mount(nullptr, path, nullptr, flags, nullptr) == 0) return true;
+        if (errno == EBUSY) {
+            return fail(
+                "files are open for writing; end the programs that use them (fuser -vm shows them)"
+            );
+        }
+        if (errno == EPERM) return fail("only root may change its flags; run as root");
+        return fail(fmt::format("the kernel refused it ({})", describe_errno(errno)));
+    }
+
+    bool fail(const std::string& why) {
+        console_.complain(
+            fmt::format("cannot remount {}: {}", printable(arguments_.mountpoint), printable(why))
+        );
+        return false;
+    }
+
+    const MountArguments& arguments_;
+    Console& console_;
+    MountEntry entry_;
+    int status_ = kExitFailed;
+};
+
+}  // namespace
+
+int run_remount(const MountArguments& arguments, Console& console) {
+    return RemountCommand(arguments, console).run();
+}
+
+}  // namespace uidnfs::app

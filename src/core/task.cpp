@@ -11,7 +11,11 @@ namespace {
 
 constexpr std::size_t kClassBytes = 64;
 constexpr std::size_t kClasses = 32;        // frames up to 2 KiB are kept
+#ifdef __SANITIZE_ADDRESS__
+constexpr std::size_t kKeptPerClass = 0;  // a frame that is used after its end shall be seen
+#else
 constexpr std::size_t kKeptPerClass = 256;  // bounds what an idle thread holds
+#endif
 
 struct FreeFrame {
     FreeFrame* next;

@@ -22,6 +22,20 @@ def wait_until(condition, what, seconds=20):
     return uidnfs_command.wait_until(condition, seconds, what)
 
 
+def install_helpers(name, add_cleanup):
+    """Symbolic links below /sbin, in this mount namespace only."""
+    changes = pathlib.Path("/run/uidnfs-lab") / f"sbin-{name}"
+    for part in ("upper", "work"):
+        (changes / part).mkdir(parents=True)
+    sbin = os.path.realpath("/sbin")
+    for helper in ("mount.uidnfs", "umount.uidnfs", "mount.fuse.uidnfs", "umount.fuse.uidnfs"):
+        (changes / "upper" / helper).symlink_to(suite.lab().uidnfs.binary)
+    subprocess.run(
+        ["mount", "-t", "overlay", "overlay", sbin, "-o",
+         f"lowerdir={sbin},upperdir={changes}/upper,workdir={changes}/work"], check=True)
+    add_cleanup(subprocess.run, ["umount", "-l", sbin], check=True)
+
+
 class Background(suite.IntegrationTest):
     """bg, fg and retry= of nfs(5)."""
 
@@ -164,17 +178,7 @@ class Helpers(suite.IntegrationTest):
 
     @classmethod
     def setUpClass(cls):
-        """Symbolic links below /sbin, in this mount namespace only."""
-        changes = pathlib.Path("/run/uidnfs-lab/sbin")
-        for name in ("upper", "work"):
-            (changes / name).mkdir(parents=True)
-        sbin = os.path.realpath("/sbin")
-        for name in ("mount.uidnfs", "umount.uidnfs", "mount.fuse.uidnfs", "umount.fuse.uidnfs"):
-            (changes / "upper" / name).symlink_to(suite.lab().uidnfs.binary)
-        subprocess.run(
-            ["mount", "-t", "overlay", "overlay", sbin, "-o",
-             f"lowerdir={sbin},upperdir={changes}/upper,workdir={changes}/work"], check=True)
-        cls.addClassCleanup(subprocess.run, ["umount", "-l", sbin], check=True)
+        install_helpers("root", cls.addClassCleanup)
 
     def setUp(self):
         super().setUp()
@@ -331,6 +335,21 @@ class Helpers(suite.IntegrationTest):
         self.good("umount", self.point)
 
 
+class Context(suite.IntegrationTest):
+    """context= goes to the kernel as it is."""
+
+    def test_kernel_without_selinux_refuses_it_by_name(self):
+        if pathlib.Path("/sys/fs/selinux/enforce").exists():
+            self.skipTest("this kernel has SELinux")
+        point = suite.lab().new_mountpoint()
+        done = self.uidnfs.run("mount", "nas1:/exports/a", point, "-o",
+                               IDENTITY + ',context="system_u:object_r:nfs_t:s0:c1,c2"')
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr,
+                         "the kernel refused context=system_u:object_r:nfs_t:s0:c1,c2 ")
+        self.uidnfs.check_nothing_left()
+
+
 class User(suite.IntegrationTest):
     """Not root: fusermount3 mounts, by its rules; or root of a user namespace does."""
 
@@ -429,6 +448,21 @@ class User(suite.IntegrationTest):
         self.assertIn("no reserved source port towards", log.read_text(encoding="utf-8"))
         self.assertGreater(self.uidnfs.status(self.point)[1][0]["local_ports"][0], 1023)
         self.assertEqual(0, self.by_user("umount", self.point).returncode)
+
+    def test_fstab_lets_users_mount_and_unmount(self):
+        install_helpers("user", self.addCleanup)
+        pathlib.Path("/etc/fstab").write_text(
+            f"nas1:/exports/a {self.point} uidnfs {IDENTITY},app_uid={USER},app_gid={USER},"
+            "noresvport,user,noauto 0 0\n", encoding="ascii")
+        self.addCleanup(pathlib.Path("/etc/fstab").write_text, "", encoding="ascii")
+        as_user = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+        for command in ("mount", "umount"):
+            done = subprocess.run([*as_user, command, self.point], capture_output=True, text=True,
+                                  timeout=60, check=False)
+            self.assertEqual((0, ""), (done.returncode, done.stderr), command)
+            # Root may not look into a user's mount, so mountinfo has to say it.
+            self.assertEqual(1 if command == "mount" else 0, len(self.uidnfs.mounts()))
+        self.uidnfs.check_nothing_left()
 
     def test_root_of_a_user_namespace_mounts_by_itself(self):
         script = f"""

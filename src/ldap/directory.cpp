@@ -112,6 +112,7 @@ public:
             cache_.drop_unless(*answer);
         } else if (is_of_the_user(answer.error().kind)) {
             cache_.drop(user);
+            flights_.forget(user);
         }
         return answer;
     }
@@ -190,7 +191,10 @@ private:
 
     /// On a hasher.
     void consult_cache(const FlightRef& flight) {
-        if (steady_clock::now() >= flight->deadline) return end(flight, too_busy(*flight));
+        // With many hashes in the queue the directory is the quicker one to ask.
+        if (steady_clock::now() + options_.timeout / 2 >= flight->deadline) {
+            return begin_lookup(flight);
+        }
         hash(*flight);
         Cache::Judgement judged;
         if (flight->hash) {
@@ -255,8 +259,7 @@ private:
             );
         }
         // A password's result needs a hash to be kept; those who wait do not wait for that.
-        const bool needs_hash = options_.verify_password &&
-                                (answer || answer.error().kind == FailureKind::bad_credentials);
+        const bool needs_hash = options_.verify_password && is_kept(answer);
         if (!needs_hash || flight->hash) {
             remember(*flight, answer, now);
             return end(flight, std::move(answer));
@@ -269,8 +272,17 @@ private:
         });
     }
 
+    /// Together with a hash of the password.
+    bool is_kept(const Answer<Identity>& answer) const {
+        constexpr Duration kNot{0};
+        if (answer) return options_.cache > kNot || options_.cache_stale > kNot;
+        return answer.error().kind == FailureKind::bad_credentials &&
+               options_.negative_cache > kNot;
+    }
+
     void remember(const Flight& flight, const Answer<Identity>& answer, core::SteadyTime at) {
         const std::lock_guard lock(mutex_);
+        if (flight.keep == Flight::Keep::no) return;
         if (answer) {
             cache_.store(*answer, flight.hash, at);
         } else if (is_of_the_user(answer.error().kind)) {
@@ -297,8 +309,8 @@ private:
     }
 
     void hash(Flight& flight) {
-        ++hashes_;
         flight.hash = hasher_.hash(flight.user, flight.password);
+        ++hashes_;
         if (!flight.hash) core::log::warning("no memory to hash a password for the cache");
     }
 
@@ -345,6 +357,7 @@ private:
         }
     }
 
+    /// Answers those who wait; those who come later get the same answer until land().
     void deliver(const FlightRef& flight, const Answer<Identity>& answer) {
         std::vector<Done> waiting;
         {
@@ -361,9 +374,16 @@ private:
         landed_.notify_all();
     }
 
-    void end(const FlightRef& flight, Answer<Identity> answer) {
-        deliver(flight, answer);
-        land(flight);
+    /// Nothing is left to be done: who comes later begins anew.
+    void end(const FlightRef& flight, const Answer<Identity>& answer) {
+        std::vector<Done> waiting;
+        {
+            const std::lock_guard lock(mutex_);
+            flights_.remove(flight);
+            landed_.notify_all();
+            waiting.swap(flight->waiting);
+        }
+        for (const auto& done : waiting) done(answer);
     }
 
     void load_cache();

@@ -24,7 +24,8 @@ struct Flight {
 
     // Under the Directory's lock.
     std::vector<Directory::Done> waiting = {};
-    std::optional<Answer<Identity>> answer = {};  ///< given; late ones get it at once
+    std::optional<Answer<Identity>> answer = {};   ///< given; late ones get it at once
+    enum class Keep { yes, no } keep = Keep::yes;  ///< no: something newer is known of the user
 
     // Of the working thread.
     std::optional<PasswordHash> hash = {};
@@ -42,6 +43,12 @@ public:
     }
     void add(std::shared_ptr<Flight> flight) { flights_.push_back(std::move(flight)); }
     void remove(const std::shared_ptr<Flight>& flight) { flights_.remove(flight); }
+    /// What they find is not to be kept.
+    void forget(const std::string& user) {
+        for (const auto& flight : flights_) {
+            if (flight->user == user) flight->keep = Flight::Keep::no;
+        }
+    }
     bool empty() const { return flights_.empty(); }
 
 private:

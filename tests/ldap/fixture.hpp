@@ -24,6 +24,8 @@ using ldap::Identity;
 /// Started by the first test that needs them, ended with the program.
 const Authority& authority();
 Slapd& shared_slapd();
+/// Of this machine; the shared slapd's certificate is for it and for 127.0.0.1.
+std::string host_name();
 
 /// Users of people() by uid; no groups.
 ldap::Options options_for(const Slapd& slapd);

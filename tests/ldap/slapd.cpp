@@ -263,7 +263,7 @@ void Slapd::freeze() const { process_.signal(SIGSTOP); }
 void Slapd::thaw() const { process_.signal(SIGCONT); }
 
 std::string Slapd::url() const { return fmt::format("ldap://127.0.0.1:{}", port_); }
-std::string Slapd::tls_url() const { return fmt::format("ldaps://localhost:{}", tls_port_); }
+std::string Slapd::tls_url() const { return fmt::format("ldaps://127.0.0.1:{}", tls_port_); }
 
 std::string Slapd::local_url() const {
     std::string escaped;

@@ -54,7 +54,7 @@ public:
     std::uint16_t port() const { return port_; }
     std::uint16_t tls_port() const { return tls_port_; }
     std::string url() const;      ///< ldap://127.0.0.1:PORT
-    std::string tls_url() const;  ///< ldaps://localhost:PORT
+    std::string tls_url() const;  ///< ldaps://127.0.0.1:PORT
     std::string local_url() const;
     /// LDIF change records as the administrator; throws when the server refuses.
     void change(const std::string& ldif) const;

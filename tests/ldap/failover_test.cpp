@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Servers that are down, silent, slow or broken: the time that is paid, and who answers instead.
+#include "ldap/fixture.hpp"
+#include "ldap/relay.hpp"
+
+#include <fmt/format.h>
+
+#include <future>
+
+namespace uidnfs::test {
+namespace {
+
+using testing::HasSubstr;
+using State = Directory::Server::State;
+
+/// What a loaded machine may add to a deadline.
+constexpr auto kSlack = 1500ms;
+
+ldap::Options options_with(const std::vector<std::string>& urls, ldap::Duration timeout = 1000ms) {
+    auto options = options_for(shared_slapd());
+    options.urls = urls;
+    options.timeout = timeout;
+    return options;
+}
+
+std::string nobody_listens() { return fmt::format("ldap://127.0.0.1:{}", free_port()); }
+
+TEST(FailOver, FirstServerIsDown) {
+    Directory directory(options_with({nobody_listens(), shared_slapd().url()}, 10s));
+    const auto took = timed([&] {
+        const auto alice = ask(directory, "alice");
+        ASSERT_TRUE(alice) << alice.error().operator_text;
+        EXPECT_EQ(alice->server, shared_slapd().url());
+    });
+    EXPECT_LT(took, 2s) << "a refused connection costs no share of the time";
+    EXPECT_EQ(directory.servers()[0].state, State::down);
+    EXPECT_THAT(directory.servers()[0].reason, HasSubstr("Connection refused"));
+    EXPECT_EQ(directory.servers()[1].state, State::up);
+}
+
+TEST(FailOver, NameThatDoesNotExist) {
+    Directory directory(options_with({"ldap://no-such-host.invalid", shared_slapd().url()}, 6s));
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+}
+
+TEST(FailOver, BlackHoleCostsItsShareOnce) {
+    const Relay hole(shared_slapd().port(), Relay::Manner::swallow);
+    Directory directory(options_with({hole.url(), shared_slapd().url()}));
+    const auto first = timed([&] { EXPECT_EQ(outcome(ask(directory, "alice")), "ok"); });
+    EXPECT_GE(first, 450ms);
+    EXPECT_LT(first, 1000ms + kSlack);
+    const auto second = timed([&] { EXPECT_EQ(outcome(ask(directory, "bob")), "ok"); });
+    EXPECT_LT(second, 450ms) << "it is known to be down";
+    EXPECT_THAT(directory.servers()[0].reason, HasSubstr("no answer within the time"));
+}
+
+TEST(FailOver, ConnectWithoutAnswer) {
+    const FullQueue hole;
+    Directory directory(options_with({hole.url(), shared_slapd().url()}));
+    const auto took = timed([&] { EXPECT_EQ(outcome(ask(directory, "alice")), "ok"); });
+    EXPECT_GE(took, 450ms);
+    EXPECT_LT(took, 1000ms + kSlack);
+}
+
+TEST(FailOver, TlsHandshakeWithoutAnswer) {
+    const Relay hole(shared_slapd().tls_port(), Relay::Manner::swallow);
+    Directory directory(options_with({hole.tls_url(), shared_slapd().tls_url()}));
+    const auto took = timed([&] { EXPECT_EQ(outcome(ask(directory, "alice")), "ok"); });
+    EXPECT_LT(took, 1000ms + kSlack);
+    EXPECT_THAT(directory.servers()[0].reason, HasSubstr("no TLS within the time"));
+}
+
+TEST(FailOver, AByteATimeIsNoAnswer) {
+    const Relay plain(shared_slapd().port(), Relay::Manner::drip);
+    const Relay secure(shared_slapd().tls_port(), Relay::Manner::drip);
+    for (const auto& url : {plain.url(), secure.tls_url()}) {
+        Directory directory(options_with({url, shared_slapd().url()}));
+        const auto took = timed([&] { EXPECT_EQ(outcome(ask(directory, "alice")), "ok") << url; });
+        EXPECT_LT(took, 1000ms + kSlack);
+        EXPECT_EQ(directory.servers()[0].state, State::down);
+    }
+}
+
+TEST(FailOver, SlowServerIsUsedWhileItIsInTime) {
+    Relay slow(shared_slapd().port(), Relay::Manner::delay);
+    slow.set_delay(150ms);
+    Directory alone(options_with({slow.url()}, 5s));
+    EXPECT_EQ(outcome(ask(alone, "alice")), "ok");
+    slow.set_delay(400ms);
+    Directory directory(options_with({slow.url(), shared_slapd().url()}));
+    const auto took = timed([&] { EXPECT_EQ(outcome(ask(directory, "alice")), "ok"); });
+    EXPECT_LT(took, 1000ms + kSlack);
+}
+
+TEST(FailOver, NobodyAnswersInAllWithinTheTime) {
+    const Relay one(shared_slapd().port(), Relay::Manner::swallow);
+    const Relay two(shared_slapd().tls_port(), Relay::Manner::swallow);
+    const FullQueue three;
+    Directory directory(options_with({one.url(), two.tls_url(), three.url()}));
+    const auto took = timed([&] {
+        const auto answer = ask(directory, "alice");
+        ASSERT_EQ(outcome(answer), "unreachable");
+        EXPECT_THAT(
+            answer.error().user_text,
+            HasSubstr("LDAP server could not be reached, please contact your system administrator")
+        );
+        for (const auto& url : {one.url(), two.tls_url(), three.url()}) {
+            EXPECT_THAT(answer.error().operator_text, HasSubstr(url));
+        }
+    });
+    EXPECT_GE(took, 900ms);
+    EXPECT_LT(took, 1000ms + kSlack);
+}
+
+TEST(FailOver, ManyQuestionsToNobodyEndInTimeToo) {
+    const Relay hole(shared_slapd().port(), Relay::Manner::swallow);
+    Directory directory(options_with({hole.url()}));
+    std::atomic<int> unreachable = 0;
+    std::promise<void> all;
+    const auto took = timed([&] {
+        for (int i = 0; i < 40; ++i) {
+            directory.resolve(
+                fmt::format("user{}", i),
+                core::Secret("x"),
+                [&](const Answer<Identity>& answer) {
+                    if (!answer && answer.error().kind == FailureKind::unreachable &&
+                        ++unreachable == 40) {
+                        all.set_value();
+                    }
+                }
+            );
+        }
+        EXPECT_EQ(all.get_future().wait_for(10s), std::future_status::ready);
+    });
+    EXPECT_LT(took, 1000ms + kSlack) << "those in the queue wait no longer than the others";
+}
+
+TEST(FailOver, ServerThatIsBackIsFoundAndPreferredAgain) {
+    Relay first(shared_slapd().port(), Relay::Manner::cut);
+    auto options = options_with({first.url(), shared_slapd().url()});
+    options.cache = options.cache_stale = 0ms;
+    Directory directory(std::move(options));
+    EXPECT_EQ(ask(directory, "alice")->server, shared_slapd().url());
+    first.set(Relay::Manner::pass);
+    EXPECT_TRUE(eventually([&] { return ask(directory, "alice")->server == first.url(); }));
+    EXPECT_EQ(directory.servers()[0].state, State::up);
+}
+
+TEST(FailOver, PooledConnectionsToAFrozenServer) {
+    Slapd other({people(), {}, {}});
+    auto options = options_with({other.url(), shared_slapd().url()});
+    options.cache = options.cache_stale = 0ms;
+    Directory directory(std::move(options));
+    EXPECT_EQ(ask(directory, "alice")->server, other.url());
+    other.freeze();
+    const auto took =
+        timed([&] { EXPECT_EQ(ask(directory, "alice")->server, shared_slapd().url()); });
+    EXPECT_LT(took, 1000ms + kSlack);
+    other.thaw();
+    EXPECT_TRUE(eventually([&] { return ask(directory, "alice")->server == other.url(); }));
+}
+
+TEST(FailOver, ConnectionsThatTheServerClosedAreReplacedWithoutAWord) {
+    Slapd other({people(), {}, {}});
+    auto options = options_for(other);
+    options.cache = options.cache_stale = 0ms;
+    options.threads = 1;
+    Directory directory(std::move(options));
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+    EXPECT_EQ(directory.counters().connects, 1u) << "connections are used again";
+    other.stop();
+    other.start();
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+    EXPECT_EQ(directory.counters().connects, 2u);
+    EXPECT_EQ(directory.servers()[0].state, State::up);
+}
+
+TEST(FailOver, UserIsNotTheServiceOnAConnectionThatIsUsedAgain) {
+    auto options = options_for(shared_slapd());
+    options.cache = options.cache_stale = 0ms;
+    options.threads = 1;
+    Directory directory(std::move(options));
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+    EXPECT_EQ(outcome(ask(directory, "bob", "wrong")), "bad_credentials");
+    // Only the service may read entries: after a user's bind it must be the service's again.
+    EXPECT_EQ(outcome(ask(directory, "carol")), "ok");
+    EXPECT_EQ(directory.counters().connects, 1u);
+}
+
+TEST(FailOver, DestructionEndsWhatWaits) {
+    const Relay hole(shared_slapd().tls_port(), Relay::Manner::swallow);
+    std::promise<std::string> answer;
+    auto directory =
+        std::make_unique<Directory>(options_with({hole.tls_url(), hole.tls_url()}, 30s));
+    directory->resolve("alice", core::Secret("x"), [&](const Answer<Identity>& said) {
+        answer.set_value(outcome(said));
+    });
+    ASSERT_TRUE(eventually([&] { return hole.connections() > 0; }));
+    const auto took = timed([&] { directory.reset(); });
+    EXPECT_LT(took, 3s);
+    EXPECT_EQ(answer.get_future().get(), "unreachable");
+}
+
+}  // namespace
+}  // namespace uidnfs::test

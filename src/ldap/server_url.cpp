@@ -41,9 +41,8 @@ core::Outcome<ServerUrl> parse_server_url(std::string_view text) {
     } else {
         return refuse("its scheme is unknown");
     }
-    const bool has_more = (raw->lud_dn != nullptr && *raw->lud_dn != '\0') ||
-                          raw->lud_attrs != nullptr || raw->lud_filter != nullptr ||
-                          raw->lud_exts != nullptr;
+    const bool has_more =
+        (raw->lud_dn != nullptr && *raw->lud_dn != '\0') || text.find('?') != text.npos;
     if (has_more) return refuse("it has a DN or more behind the host");
     const std::string host = raw->lud_host ? raw->lud_host : "";
     if (server.scheme == ServerUrl::Scheme::ldapi) {

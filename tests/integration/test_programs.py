@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real programs on the mount, run by the application user, with their results checked."""
 
-import os
 import pathlib
-import signal
 import subprocess
 import time
 
-import suite
-
-SETPRIV = ("setpriv", f"--reuid={suite.APP_UID}", f"--regid={suite.APP_UID}", "--clear-groups")
+import programs
 
 MAKEFILE = """
 objects := $(patsubst %,unit%.o,$(shell seq 1 24))
@@ -19,45 +15,8 @@ program: $(objects)
 \t$(CC) -O1 -c -o $@ $<
 """
 
-SQLITE = """
-import sqlite3, sys
-base = sqlite3.connect("base.db", timeout=30)
-base.execute("create table if not exists t (id integer primary key, payload blob)")
-base.commit()
-number = 0
-while number < int(sys.argv[1]):
-    with base:
-        base.executemany("insert into t (payload) values (?)", [(bytes(900),)] * 20)
-    number += 1
-    print(number, flush=True)
-"""
-
-
-class Programs(suite.MountedTest):
-    """Each test works in a directory of its own."""
-
-    def environment(self):
-        return {**os.environ, "HOME": str(self.m / self.name), "GIT_CONFIG_NOSYSTEM": "1",
-                "LC_ALL": "C"}
-
-    def command(self, *words):
-        # Not with cwd=: the chdir would wait for our own proxy thread, which fork_exec keeps out.
-        enter = ("bash", "-c", 'cd "$0" && exec "$@"', str(self.m / self.name))
-        return subprocess.Popen([*SETPRIV, *enter, *words],
-                                env=self.environment(), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def shell(self, script, timeout=120):
-        """The output of a script that must succeed."""
-        process = self.command("bash", "-euc", script)
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-            self.fail(f"did not end in {timeout} s:\n{output}")
-        self.assertEqual(0, process.returncode, output)
-        return output
+class Programs(programs.ProgramTest):
+    """Programs that people build, keep and copy things with."""
 
     def test_git_keeps_a_repository(self):
         self.shell("""
@@ -108,30 +67,13 @@ open(d + "/Makefile", "w").write(makefile)
         self.assertIn("built", self.shell("make -s -j4 && ./program"))
         self.assertIn("up to date", self.shell("make program"))
 
-    def test_sqlite_survives_kill(self):
-        writer = self.command("/usr/bin/python3", "-c", SQLITE, "100000")
-        seen = 0
-        while seen < 20:
-            seen = int(writer.stdout.readline())
-        writer.send_signal(signal.SIGKILL)
-        writer.wait(10)
-        writer.stdout.close()
-        output = self.shell("""/usr/bin/python3 -c '
-import sqlite3
-base = sqlite3.connect("base.db")
-print(base.execute("pragma integrity_check").fetchone()[0])
-print(base.execute("select count(*) from t").fetchone()[0])'""")
-        verdict, count = output.split()
-        self.assertEqual("ok", verdict)
-        self.assertGreaterEqual(int(count), seen * 20)
-
     def test_an_editors_save_is_never_half(self):
         """Write beside it, fsync, rename over it; a second mount reads all the while."""
         other = self.mount()
         path = self.path("file")
         self.app.write_file(path, b"0" * 5000)
         reader = subprocess.Popen(
-            [*SETPRIV, "/usr/bin/python3", "-c", """
+            [*programs.SETPRIV, "/usr/bin/python3", "-c", """
 import errno, sys, time
 end = time.monotonic() + 4
 while time.monotonic() < end:
@@ -166,9 +108,140 @@ fio --name=direct --rw=randwrite --bs=4k --direct=1 {common} --size=4m
 """, timeout=240)
 
     def test_stress_ng_file_stressors(self):
-        stressors = ("dentry", "dir", "rename", "link", "symlink", "hdd", "seek", "utime", "chmod",
-                     "getdent", "filename", "touch")
+        # Not those whose single operation is thousands of calls (link, symlink, chdir) or writes
+        # of a GiB (iomix, sync-file, fallocate, fpunch, mmap): they end by their time limit only.
+        stressors = ("access aio chmod chown copy-file dentry dir dirdeep dirmany dup fcntl fiemap "
+                     "file-ioctl filename flock fstat getdent hdd io locka lockf lockofd mknod "
+                     "msync open readahead rename revio seek sendfile splice touch utime").split()
         for name in stressors:
             with self.subTest(name):
                 self.shell(f"stress-ng --temp-path . --verify --{name} 1 --{name}-ops 30 "
-                           "--timeout 5 --hdd-bytes 4m --seek-size 4m", timeout=60)
+                           "--timeout 20 --hdd-bytes 4m --seek-size 4m", timeout=60)
+
+
+class Tools(programs.ProgramTest):
+    """The small programs that every script uses."""
+
+    def test_find_and_du_see_what_is_there(self):
+        output = self.shell("""
+for i in 1 2 3 4 5; do mkdir -p d$i/e; for j in $(seq 1 40); do echo $i $j > d$i/e/f$j; done; done
+truncate -s 1M d1/sparse
+find . -type f -name 'f*' | wc -l
+find . -newermt '1 hour ago' -type d | wc -l
+find . -size +512k
+du -s --apparent-size --block-size=1 d2/e | cut -f1
+find d3 -delete && test ! -e d3
+""")
+        there = pathlib.Path(self.on_server("d2/e"))
+        apparent = sum(file.stat().st_size for file in (there, *there.iterdir()))
+        self.assertEqual(["200", "11", "./d1/sparse", str(apparent)], output.split())
+
+    def test_copies_and_moves_keep_everything(self):
+        """cp -a, mv to another file system and back, install, ln."""
+        self.shell("""
+mkdir -p tree/sub && head -c 3000000 /dev/urandom > tree/data && echo text > tree/sub/file
+ln -s sub/file tree/symlink && ln tree/data tree/hard && chmod 750 tree/sub
+touch -d '2001-02-03 04:05:06.123456789' tree/sub/file tree/sub
+listing() { (cd "$1" && find . ! -name . -printf '%P %y %m %n %s %TY-%Tm-%Td %TT %l\n' | sed 's/^ .*//' |
+             awk '$2 != "d" || $1 != ""' | sort); }
+listing tree > before
+cp -a tree copy && listing copy | diff before - && diff -r tree copy
+elsewhere=$(mktemp -d /tmp/moved-XXXXXX)
+mv copy "$elsewhere/" && test ! -e copy && diff -r tree "$elsewhere/copy"
+mv "$elsewhere/copy" back && rmdir "$elsewhere" && listing back | diff before - && diff -r tree back
+install -m 751 -D tree/data made/on/the/way && cmp tree/data made/on/the/way
+test "$(stat -c %a made/on/the/way)" = 751
+ln -sf file tree/symlink && test "$(readlink tree/symlink)" = file
+rm -rf tree back made && test "$(ls)" = before
+""")
+
+    def test_dd_writes_where_it_is_told(self):
+        self.shell("""
+head -c 2000000 /dev/urandom > source
+dd if=source of=copy bs=4096 conv=fsync status=none && cmp source copy
+dd if=source of=direct bs=65536 count=16 oflag=direct status=none
+cmp -n 1048576 source direct
+dd if=/dev/zero of=copy bs=1000 count=3 seek=7 conv=notrunc status=none
+cmp -n 7000 source copy && cmp -i 10000 source copy
+test "$(head -c 10000 copy | tail -c 3000 | tr -d '\\0' | wc -c)" = 0
+dd if=source of=copy oflag=append conv=notrunc bs=1M status=none
+test "$(stat -c %s copy)" = 4000000 && tail -c 2000000 copy | cmp - source
+""")
+
+    def test_sort_and_compressors_with_temporary_files_on_the_mount(self):
+        self.shell("""
+seq 1 400000 | sort -R --random-source=/dev/zero > numbers
+TMPDIR=. sort -n -S 1M -T . numbers > sorted && seq 1 400000 | cmp - sorted
+ls | sort | tr '\n' ' ' | grep -qx 'numbers sorted '
+gzip -k numbers && gzip -t numbers.gz && gzip -dc numbers.gz | cmp - numbers
+zip -q archive.zip numbers sorted && rm sorted
+zip -q -d archive.zip numbers
+/usr/bin/python3 -m zipfile -e archive.zip out && seq 1 400000 | cmp - out/sorted
+""")
+
+    def test_saves_of_editors(self):
+        """vim: the old file becomes the backup and a new one is written; nano: in place."""
+        self.shell("""
+echo one > file
+for i in $(seq 1 30); do
+    mv file file~ && echo "version $i" > file && sync file && rm file~
+    test "$(cat file)" = "version $i"
+    exec 3<> file && echo "in place $i" >&3 && exec 3>&- && sync file
+    test "$(cat file)" = "in place $i"
+done
+test "$(ls)" = file
+""")
+
+    def test_flock_of_two_processes(self):
+        self.shell("""
+flock lock sleep 3 & sleep 0.5
+! flock -n lock true
+flock -w 20 lock true && wait
+( flock 9 && echo held ) 9> other | grep -q held
+""")
+
+    def test_tail_follows_a_file_that_another_client_appends_to(self):
+        reader, writer = self.mount(options="actimeo=1"), self.mount()
+        name = f"{self.name}/log"
+        self.app.write_file(writer / name, b"line 0\n")
+        tail = subprocess.Popen([*programs.SETPRIV, "timeout", "60", "tail", "-n", "+1", "-f",
+                                 reader / name], stdout=subprocess.PIPE, text=True)
+        try:
+            self.assertEqual("line 0\n", tail.stdout.readline())
+            for number in range(1, 6):
+                self.app.append_file(writer / name, f"line {number}\n".encode())
+                self.assertEqual(f"line {number}\n", tail.stdout.readline())
+        finally:
+            tail.kill()
+            tail.wait()
+            tail.stdout.close()
+
+    def test_python_temporary_files_and_trees(self):
+        self.finish(self.command("/usr/bin/python3", "-c", """
+import filecmp, os, pathlib, shutil, tempfile
+with tempfile.TemporaryDirectory(dir=".") as name:
+    with tempfile.NamedTemporaryFile(dir=name) as file, tempfile.TemporaryFile(dir=name) as other:
+        for each in (file, other):
+            each.write(b"temporary" * 1000)
+            each.seek(9)
+            assert each.read(9) == b"temporary"
+        # The other one has no name, but a silly one as with the kernel's client.
+        names = [each for each in os.listdir(name) if not each.startswith(".nfs")]
+        assert names == [os.path.basename(file.name)], names
+    root = pathlib.Path(name, "tree")
+    for number in range(60):
+        path = root / f"d{number % 6}" / f"f{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(number * 500))
+    shutil.copytree(root, f"{name}/copy")
+    shutil.move(f"{name}/copy", f"{name}/moved")
+    compared = filecmp.dircmp(root, f"{name}/moved")
+    assert not (compared.left_only or compared.right_only), compared
+    shutil.make_archive(f"{name}/archive", "gztar", root)
+    shutil.unpack_archive(f"{name}/archive.tar.gz", f"{name}/unpacked")
+    unpacked = pathlib.Path(name, "unpacked")
+    for path in root.rglob("f*"):
+        assert path.read_bytes() == (unpacked / path.relative_to(root)).read_bytes()
+    shutil.rmtree(root)
+assert os.listdir(".") == []
+"""))

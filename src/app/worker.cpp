@@ -135,7 +135,7 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     session_options.readdirplus = readdirplus;
     auto session = fuse::Session::open(
         std::move(descriptors_.fuse),
-        {reactor_, mount_->filesystem, clock_, server_state},
+        {reactor_, mount_->filesystem, clock_, server_state, &mount_->notifier},
         std::move(session_options),
         std::move(events)
     );

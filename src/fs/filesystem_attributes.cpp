@@ -42,8 +42,9 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     // The kernel believes its attributes for as long as it was told to; a reader that opens the
     // file now must not stop at the old size.
     if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
-    if (!inode->is_regular() || !inode->pages) return;
-    // Nobody has it open: the next open decides by the stamp, no need to bother the kernel.
+    if (!inode->is_regular()) return;
+    // Nobody has it open: the next open decides by the stamp, no need to bother the kernel. Whoever
+    // has it open may have read new pages since the last change.
     inode->pages.reset();
     if (inode->opens > 0) deps_.invalidator.inode(inode->id, 0, 0);
 }

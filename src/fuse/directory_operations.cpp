@@ -37,7 +37,8 @@ void start_list(
     auto& glue = glue_of(request);
     guarded([&] {
         auto reply = begin<Listed>(glue, request);
-        auto buffer = std::make_unique<ListingBuffer>(glue.listing_blocks, listing, size);
+        auto buffer =
+            std::make_unique<ListingBuffer>(glue.listing_blocks, listing, size, glue.notifier);
         fs::DirSink sink = [&names = *buffer](const fs::DirItem& item) { return names.add(item); };
         auto work = glue.filesystem.readdir(
             open, static_cast<std::uint64_t>(offset), listing, std::move(sink)

@@ -8,8 +8,10 @@
 #include <span>
 
 #include "core/buffer.hpp"
+#include "core/reactor.hpp"
 #include "core/slots.hpp"
 #include "fuse/caller_watch.hpp"
+#include "fuse/notifier.hpp"
 #include "fuse/requests.hpp"
 
 namespace uidnfs::fuse {
@@ -19,6 +21,8 @@ struct Glue {
     Requests requests;
     CallerWatch watch;
     std::shared_ptr<core::BufferPool> listing_blocks;
+    core::Reactor& reactor;
+    const Notifier* notifier;  ///< outlives all operations; nullptr: nothing is ever dropped
 
     // The request being dispatched; trampolines read it before they return.
     RequestInfo info = {};

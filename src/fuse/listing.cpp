@@ -23,9 +23,12 @@ bool is_name(std::string_view name) noexcept {
 }  // namespace
 
 ListingBuffer::ListingBuffer(
-    std::shared_ptr<core::BufferPool> blocks, fs::Listing listing, std::size_t size
+    std::shared_ptr<core::BufferPool> blocks,
+    fs::Listing listing,
+    std::size_t size,
+    const Notifier* notifier
 )
-    : blocks_(std::move(blocks)), listing_(listing) {
+    : blocks_(std::move(blocks)), listing_(listing), notifier_(notifier) {
     auto& block = blocks_->take();
     keep_ = core::Slice(block, block.data(), 0);
     data_ = reinterpret_cast<char*>(block.data());
@@ -54,13 +57,15 @@ bool ListingBuffer::add(const fs::DirItem& item) {
     brief.st_ino = item.fileid;
     brief.st_mode = item.type;
     std::size_t needed = 0;
+    const bool is_mere_name =
+        item.entry.id != 0 && notifier_ && notifier_->is_pending(item.entry.id);
     if (listing_ == fs::Listing::names) {
         // These two do not use the request, which is gone when its caller was released.
         needed = fuse_add_direntry(nullptr, place, room, name.data(), &brief, offset);
     } else {
         fuse_entry_param param{};
         param.attr = brief;
-        if (item.entry.id != 0) {
+        if (item.entry.id != 0 && !is_mere_name) {
             param.ino = item.entry.id;
             param.attr = item.entry.stat;
             param.attr_timeout = std::chrono::duration<double>(item.entry.attr_valid).count();
@@ -70,6 +75,7 @@ bool ListingBuffer::add(const fs::DirItem& item) {
     }
     if (needed > room) return false;
     used_ += needed;
+    if (is_mere_name && listing_ == fs::Listing::plus) left_out_.push_back(item.entry.id);
     return true;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/buffer.hpp"
 #include "fs/operations.hpp"
+#include "fuse/notifier.hpp"
 #include "fuse/reply.hpp"
 
 namespace uidnfs::fuse {
@@ -16,7 +17,13 @@ namespace uidnfs::fuse {
 class ListingBuffer {
 public:
     /// `size`: what the kernel asked for; more than a block of `blocks` holds is not used.
-    ListingBuffer(std::shared_ptr<core::BufferPool> blocks, fs::Listing listing, std::size_t size);
+    /// `notifier`: entries of which pages are still to be dropped are given as mere names.
+    ListingBuffer(
+        std::shared_ptr<core::BufferPool> blocks,
+        fs::Listing listing,
+        std::size_t size,
+        const Notifier* notifier = nullptr
+    );
     ListingBuffer(const ListingBuffer&) = delete;
     ListingBuffer& operator=(const ListingBuffer&) = delete;
 
@@ -37,6 +44,7 @@ private:
     std::size_t size_;
     std::size_t used_ = 0;
     fs::Listing listing_;
+    const Notifier* notifier_;
     std::size_t left_out_count_ = 0;
     std::vector<fs::InodeId> left_out_;
 };

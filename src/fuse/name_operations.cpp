@@ -11,7 +11,7 @@ namespace uidnfs::fuse {
 namespace {
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-    serve<fs::Entry>(request, [&](auto& filesystem, auto caller) {
+    serve_size<fs::Entry>(request, 0, [&](auto& filesystem, auto caller) {
         return filesystem.lookup(caller, parent, name);
     });
 }
@@ -32,7 +32,7 @@ void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forge
 }
 
 void getattr(fuse_req_t request, fuse_ino_t id, fuse_file_info*) {
-    serve<fs::AttrReply>(request, [&](auto& filesystem, auto caller) {
+    serve_size<fs::AttrReply>(request, id, [&](auto& filesystem, auto caller) {
         return filesystem.getattr(caller, id);
     });
 }
@@ -58,7 +58,7 @@ void setattr(
     change.mtime =
         time_request(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim);
     if (file) change.open = file->fh;
-    serve<fs::AttrReply>(request, [&](auto& filesystem, auto caller) {
+    serve_size<fs::AttrReply>(request, id, [&](auto& filesystem, auto caller) {
         return filesystem.setattr(caller, id, change);
     });
 }
@@ -94,7 +94,7 @@ void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const ch
 }
 
 void link(fuse_req_t request, fuse_ino_t id, fuse_ino_t new_parent, const char* new_name) {
-    serve<fs::Entry>(request, [&](auto& filesystem, auto caller) {
+    serve_size<fs::Entry>(request, id, [&](auto& filesystem, auto caller) {
         return filesystem.link(caller, id, new_parent, new_name);
     });
 }

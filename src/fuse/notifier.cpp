@@ -29,6 +29,7 @@ namespace uidnfs::fuse {
 namespace {
 
 constexpr auto kLastPatience = std::chrono::milliseconds(100);
+constexpr auto kPagePatience = std::chrono::seconds(1);
 
 /// Pages from `begin` to `end` of one inode; begin == end: attributes only.
 struct Range {
@@ -114,6 +115,7 @@ struct Notifier::Shared {
     // The order in which inodes were asked for, and how much of each; the same for names.
     std::deque<fs::InodeId> inode_order;
     std::unordered_map<fs::InodeId, Range> inodes;
+    std::optional<fs::InodeId> being_told;
     std::deque<Name> name_order;
     std::unordered_set<Name, HashName> names;
     NotifierStatus status;
@@ -154,9 +156,11 @@ void Notifier::Shared::run() {
             changed.wait(lock);
             continue;
         }
+        if (!what->name) being_told = what->inode;
         lock.unlock();
         const auto sent = send(device.get(), *what);
         lock.lock();
+        being_told.reset();
         if (sent == Sent::yes) ++status.sent;
     }
     thread = Thread::ended;
@@ -190,6 +194,22 @@ void Notifier::inode(fs::InodeId id, std::int64_t offset, std::int64_t length) {
     s.inodes.emplace(id, range);
     s.inode_order.push_back(id);
     run_if_needed();
+}
+
+bool Notifier::is_pending(fs::InodeId id) const {
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->being_told == id || shared_->inodes.contains(id);
+}
+
+core::Task<void> Notifier::pages_gone(core::Reactor& reactor, fs::InodeId id) const {
+    // The thread cannot wake us: the kernel may keep it longer than the reactor lives.
+    const auto until = std::chrono::steady_clock::now() + kPagePatience;
+    std::chrono::microseconds pause{50};
+    while (is_pending(id) && std::chrono::steady_clock::now() < until) {
+        auto sleep = reactor.sleep_for(pause);
+        co_await sleep;
+        pause = std::min(pause * 2, std::chrono::microseconds(10000));
+    }
 }
 
 void Notifier::attributes(fs::InodeId id) { send(shared_->device.get(), {id, {}, std::nullopt}); }

@@ -5,6 +5,8 @@
 #pragma once
 
 #include "core/fd.hpp"
+#include "core/reactor.hpp"
+#include "core/task.hpp"
 #include "fs/types.hpp"
 
 #include <chrono>
@@ -41,6 +43,13 @@ public:
     void entry(fs::InodeId parent, std::string_view name) override;
     void attributes(fs::InodeId id) override;
     void all_names() override;
+
+    /// Pages of this inode are still to be dropped.
+    bool is_pending(fs::InodeId id) const;
+    /// Waits until they are, at most a second: a page may be held by a READ that nobody answers.
+    /// Whoever tells the kernel of a file's new size waits for this first, or the kernel shows its
+    /// old page up to the new size: zeros that nobody ever wrote.
+    core::Task<void> pages_gone(core::Reactor& reactor, fs::InodeId id) const;
 
     enum class Stopped : std::uint8_t { ended, stuck };
     /// Gives up what is queued; nothing is sent afterwards. Waits at most `patience`.

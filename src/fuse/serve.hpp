@@ -42,6 +42,29 @@ core::Task<void> run(Reply<R> reply, core::Task<core::Result<R>> work) {
     reply.answer(std::move(result));
 }
 
+inline fs::InodeId size_of_whom(fs::InodeId, const fs::Entry& entry) noexcept { return entry.id; }
+inline fs::InodeId size_of_whom(fs::InodeId id, const fs::AttrReply&) noexcept { return id; }
+
+/// For answers that tell the kernel a size: not before the pages from before are gone.
+template <class R>
+core::Task<void> run_after_pages(
+    Reply<R> reply,
+    core::Task<core::Result<R>> work,
+    core::Reactor& reactor,
+    const Notifier* notifier,
+    fs::InodeId id
+) {
+    auto result = co_await work;
+    if (result && notifier) {
+        const auto whom = size_of_whom(id, *result);
+        if (notifier->is_pending(whom)) {
+            auto dropping = notifier->pages_gone(reactor, whom);
+            co_await dropping;
+        }
+    }
+    reply.answer(std::move(result));
+}
+
 /// For operations that cannot fail.
 inline core::Task<void> run(Reply<void> reply, core::Task<void> work) {
     co_await work;
@@ -67,6 +90,19 @@ void serve(fuse_req_t request, F&& operation, int open_flags = 0) noexcept {
         auto reply = begin<R>(glue, request, open_flags);
         auto work = operation(glue.filesystem, caller_of(request));
         core::spawn(run(std::move(reply), std::move(work)));
+    });
+}
+
+/// As serve(), for answers with attributes: of the inode `id`, or of the entry that comes.
+template <class R, class F>
+void serve_size(fuse_req_t request, fs::InodeId id, F&& operation) noexcept {
+    auto& glue = glue_of(request);
+    guarded([&] {
+        auto reply = begin<R>(glue, request);
+        auto work = operation(glue.filesystem, caller_of(request));
+        core::spawn(
+            run_after_pages(std::move(reply), std::move(work), glue.reactor, glue.notifier, id)
+        );
     });
 }
 

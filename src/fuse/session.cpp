@@ -67,7 +67,9 @@ public:
               deps.filesystem,
               {deps.filesystem, deps.clock},
               {deps.reactor, requests, deps.clock, std::move(deps.server), std::move(options.watch)},
-              std::make_shared<core::BufferPool>(kMaxIo, kListingBlocksKept)
+              std::make_shared<core::BufferPool>(kMaxIo, kListingBlocksKept),
+              deps.reactor,
+              deps.notifier
           },
           reactor_(deps.reactor),
           clock_(deps.clock),

@@ -14,6 +14,7 @@
 #include "fs/operations.hpp"
 #include "fuse/caller_watch.hpp"
 #include "fuse/init.hpp"
+#include "fuse/notifier.hpp"
 #include "fuse/status.hpp"
 
 namespace uidnfs::fuse {
@@ -25,6 +26,8 @@ public:
         fs::Operations& filesystem;
         const core::Clock& clock;
         std::function<Server()> server;  ///< see CallerWatch; empty: taken as silent
+        /// By which the file system has pages dropped; must live as long as the file system.
+        const Notifier* notifier = nullptr;
     };
 
     struct Options {

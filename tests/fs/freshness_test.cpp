@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// nfs(5): how long attributes and names are believed, close-to-open, and what our own changes and those of
-// others do to what is cached.
+// nfs(5): how long attributes and names are believed, close-to-open, and what our own changes and
+// those of others do to what is cached.
 #include "fs/fixture.hpp"
 
 #include <unistd.h>
@@ -249,6 +249,20 @@ TEST_F(Freshness, foreign_change_of_an_open_file_drops_its_pages) {
     m.close_file(file);
 }
 
+TEST_F(Freshness, every_foreign_change_of_an_open_file_drops_its_pages) {
+    server.put_file("/log", "one");
+    auto& m = mount();
+    const auto file = m.open_file("/log", O_RDONLY);
+    for (std::size_t change = 1; change <= 3; ++change) {
+        m.read_all(file);
+        server.overwrite("/log", change * 3, "two");
+        world.clock.advance(seconds(4));
+        m.stat_id(file.inode);
+        EXPECT_EQ(m.invalidated().inodes.size(), change);
+    }
+    m.close_file(file);
+}
+
 TEST_F(Freshness, foreign_change_between_two_own_writes_is_noticed) {
     auto& m = mount();
     const auto file = m.create_file("/a");
@@ -269,9 +283,9 @@ TEST_F(Freshness, foreign_change_during_an_own_write_is_noticed) {
     m.write_at(file, 0, "ours");
     EXPECT_EQ(m.fsync_file(file), 0);
     m.invalidated().clear();
-    server.inject(
-        {.procedure = Procedure::write, .before = [&] { server.overwrite("/a", 100, "theirs"); }}
-    );
+    server.inject({.procedure = Procedure::write, .before = [&] {
+                       server.overwrite("/a", 100, "theirs");
+                   }});
     m.write_at(file, 0, "OURS");
     EXPECT_EQ(m.fsync_file(file), 0);
     m.stat_id(file.inode);

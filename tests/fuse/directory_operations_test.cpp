@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "fuse/listing.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+
 #include "fuse/session_fixture.hpp"
 
 namespace uidnfs::test {
@@ -112,6 +120,37 @@ TEST_F(Directories, PlusCarriesEntriesAndLooksUpOnlyThoseWithAnId) {
     EXPECT_EQ(second.entry_out.attr.mode, static_cast<std::uint32_t>(S_IFREG | 0640));
     EXPECT_EQ(second.entry_out.attr_valid, 3u);
     EXPECT_EQ(second.entry_out.entry_valid, 30u);
+}
+
+TEST(ListingBuffer, AnEntryWhosePagesAreStillToBeDroppedIsGivenAsANameAndForgotten) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    const core::Fd kernel(ends[0]);
+    const std::array<char, 4096> rubbish{};
+    while (::send(ends[1], rubbish.data(), rubbish.size(), MSG_DONTWAIT) > 0) {}
+    fuse::Notifier notifier{core::Fd(ends[1])};
+    notifier.inode(12, 0, 0);
+
+    core::Reactor reactor;
+    ScriptedFilesystem filesystem{reactor};
+    fuse::ListingBuffer buffer(
+        std::make_shared<core::BufferPool>(4096, 1), fs::Listing::plus, 4096, &notifier
+    );
+    for (const fs::InodeId id : {12u, 13u}) {
+        fs::DirItem item{"a", 1000 + id, S_IFREG, id, {}};
+        item.entry.id = id;
+        EXPECT_TRUE(buffer.add(item));
+    }
+    const auto bytes = buffer.listed().bytes;
+    const auto node = [&](std::size_t at) {
+        fuse_direntplus out{};
+        std::memcpy(&out, bytes.data() + at, sizeof out);
+        return out.entry_out.nodeid;
+    };
+    EXPECT_EQ(node(0), 0u);
+    EXPECT_EQ(node(FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + 1)), 13u);
+    buffer.forget_left_out(filesystem);
+    EXPECT_THAT(filesystem.calls, ElementsAre("forget 12 1"));
 }
 
 TEST_F(Directories, NamesThatNoDirectoryCanHoldAreLeftOutAndForgotten) {

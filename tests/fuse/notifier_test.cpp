@@ -96,6 +96,43 @@ TEST_F(NotifierTest, TellsWhatToForget) {
     EXPECT_EQ(notifier.status().sent, 4u);
 }
 
+TEST_F(NotifierTest, PagesArePendingUntilTheKernelHasTakenThem) {
+    block();
+    Notifier notifier(device());
+    EXPECT_FALSE(notifier.is_pending(7));
+    notifier.inode(6, 0, 0);
+    notifier.inode(7, 0, 0);
+    notifier.entry(8, "name");
+    wait_for([&] { return notifier.status().queued == 2; });
+    EXPECT_TRUE(notifier.is_pending(6)) << "the thread is in the kernel with it";
+    EXPECT_TRUE(notifier.is_pending(7));
+    EXPECT_FALSE(notifier.is_pending(8)) << "a name has no pages";
+    unblock();
+    wait_for([&] { return !notifier.is_pending(6) && !notifier.is_pending(7); });
+}
+
+TEST_F(NotifierTest, PagesThatTheKernelKeepsAreNotWaitedForWithoutEnd) {
+    block();
+    Notifier notifier(device());
+    notifier.inode(7, 0, 0);
+    core::Reactor reactor;
+    bool is_over = false;
+    const auto wait = [&](fs::InodeId id) -> core::Task<void> {
+        auto gone = notifier.pages_gone(reactor, id);
+        co_await gone;
+        is_over = true;
+    };
+    core::spawn(wait(8));
+    EXPECT_TRUE(is_over) << "of others nothing is pending";
+    is_over = false;
+    const auto begun_at = std::chrono::steady_clock::now();
+    core::spawn(wait(7));
+    reactor.run_until([&] { return is_over; });
+    EXPECT_GE(std::chrono::steady_clock::now() - begun_at, 900ms);
+    EXPECT_TRUE(notifier.is_pending(7));
+    unblock();
+}
+
 TEST_F(NotifierTest, WithoutNotificationsThereIsNothingToStop) {
     Notifier notifier(device());
     EXPECT_EQ(notifier.stop(0ms), Notifier::Stopped::ended);

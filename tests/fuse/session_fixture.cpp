@@ -32,7 +32,7 @@ SessionTest::~SessionTest() {
 core::Outcome<std::unique_ptr<fuse::Session>> SessionTest::make_session(core::Fd device) {
     return fuse::Session::open(
         std::move(device),
-        {reactor, script, clock, [this] { return server; }},
+        {reactor, script, clock, [this] { return server; }, notifier},
         options,
         {[this] { ++ready; }, [this](core::Error error) { gone.push_back(error.code()); }}
     );

@@ -63,6 +63,7 @@ protected:
     ScriptedFilesystem script{reactor};
     fuse::Session::Options options;
     fuse::Server server = fuse::Server::silent;
+    const fuse::Notifier* notifier = nullptr;  ///< set before the session is made
     std::unique_ptr<fuse::Session> session;
     int ready = 0;
     std::vector<int> gone;  ///< errno values

@@ -3,6 +3,7 @@
 
 import pathlib
 import subprocess
+import threading
 import time
 
 import programs
@@ -204,14 +205,17 @@ flock -w 20 lock true && wait
         reader, writer = self.mount(options="actimeo=1"), self.mount()
         name = f"{self.name}/log"
         self.app.write_file(writer / name, b"line 0\n")
-        tail = subprocess.Popen([*programs.SETPRIV, "timeout", "60", "tail", "-n", "+1", "-f",
-                                 reader / name], stdout=subprocess.PIPE, text=True)
+        tail = subprocess.Popen([*programs.SETPRIV, "tail", "-n", "+1", "-f", reader / name],
+                                stdout=subprocess.PIPE, text=True)
+        limit = threading.Timer(60, tail.kill)
+        limit.start()
         try:
             self.assertEqual("line 0\n", tail.stdout.readline())
             for number in range(1, 6):
                 self.app.append_file(writer / name, f"line {number}\n".encode())
                 self.assertEqual(f"line {number}\n", tail.stdout.readline())
         finally:
+            limit.cancel()
             tail.kill()
             tail.wait()
             tail.stdout.close()

@@ -66,6 +66,7 @@ struct Decision {
     VolumeKey volume;
     std::string reference;  ///< the one that the caller was told; empty where nobody was
     std::string holder = {};
+    std::string peer = {};  ///< who asked, as the connection knows it
     std::string source = {};
     MountIdentity identity = {};
     std::string text = {};  ///< why not, or what was lost

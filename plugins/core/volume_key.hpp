@@ -31,10 +31,13 @@ inline constexpr std::size_t kMaxVolumeName = 255;  // bytes
 /// '/', '\' and "..". (reference: volumedriver refuses the same.)
 bool is_volume_name(std::string_view name) noexcept;
 
+/// Bytes of the UTF-8 sequence that begins `text`; 0 when it is none (RFC 3629). REQUIRES: not
+/// empty.
+std::size_t utf8_sequence(std::string_view text) noexcept;
+
 /// One component of a path for any bytes whatever, at most 200 of [A-Za-z0-9_=.~%-], never
 /// beginning with '.': "docker-NAME" with the other bytes as %XX, and a long one cut, its end a
-/// SHA-256. Different keys give different names, also where file names ignore case (%-escaped
-/// letters are not used for that; Linux keeps case).
+/// SHA-256. Different keys give different names.
 std::string directory_name(const VolumeKey& key);
 
 }  // namespace uidnfs::plugins

@@ -51,6 +51,7 @@ struct Volumes::Waiter {
     VolumeKey key;
     std::string reference;
     std::string holder;
+    std::string peer;
     Decision::Event event = Decision::Event::mount;
     MountReply reply;
     std::optional<std::stop_callback<std::function<void()>>> on_hang_up = {};
@@ -101,46 +102,44 @@ core::Outcome<void> Volumes::restore() {
     return {};
 }
 
-void Volumes::create(VolumeKey key, DefinitionPtr definition, Reply reply) {
+void Volumes::create(VolumeKey key, DefinitionPtr definition, Caller caller, Reply reply) {
     const auto deadline = std::chrono::steady_clock::now() + limits_.other;
     submit(
         std::move(key),
         Create{std::move(definition)},
         deadline,
-        {},
+        {{}, std::move(caller.peer)},  // who hangs up wants it all the same
         [reply = std::move(reply)](core::Outcome<Mounted> done) {
             reply(done ? core::Outcome<void>() : core::Outcome<void>(done.error()));
         }
     );
 }
 
-void Volumes::mount(VolumeKey key, std::string holder, std::stop_token hung_up, MountReply reply) {
+void Volumes::mount(VolumeKey key, std::string holder, Caller caller, MountReply reply) {
     const auto deadline = std::chrono::steady_clock::now() + limits_.mount;
-    submit(
-        std::move(key), Mount{std::move(holder)}, deadline, std::move(hung_up), std::move(reply)
-    );
+    submit(std::move(key), Mount{std::move(holder)}, deadline, std::move(caller), std::move(reply));
 }
 
-void Volumes::unmount(VolumeKey key, std::string holder, Reply reply) {
+void Volumes::unmount(VolumeKey key, std::string holder, Caller caller, Reply reply) {
     const auto deadline = std::chrono::steady_clock::now() + limits_.other;
     submit(
         std::move(key),
         Unmount{std::move(holder)},
         deadline,
-        {},
+        {{}, std::move(caller.peer)},  // who hangs up wants it all the same
         [reply = std::move(reply)](core::Outcome<Mounted> done) {
             reply(done ? core::Outcome<void>() : core::Outcome<void>(done.error()));
         }
     );
 }
 
-void Volumes::remove(VolumeKey key, Reply reply) {
+void Volumes::remove(VolumeKey key, Caller caller, Reply reply) {
     const auto deadline = std::chrono::steady_clock::now() + limits_.other;
     submit(
         std::move(key),
         Remove{},
         deadline,
-        {},
+        {{}, std::move(caller.peer)},  // who hangs up wants it all the same
         [reply = std::move(reply)](core::Outcome<Mounted> done) {
             reply(done ? core::Outcome<void>() : core::Outcome<void>(done.error()));
         }
@@ -227,7 +226,7 @@ std::string Volumes::next_reference() {
 
 template <class What>
 void Volumes::submit(
-    VolumeKey key, What what, core::SteadyTime deadline, std::stop_token hung_up, MountReply reply
+    VolumeKey key, What what, core::SteadyTime deadline, Caller caller, MountReply reply
 ) {
     ++serial_;
     constexpr bool is_new = std::is_same_v<What, Mount> || std::is_same_v<What, Create>;
@@ -236,6 +235,7 @@ void Volumes::submit(
         return refuse(
             key,
             holder_of(what),
+            caller,
             {ESHUTDOWN,
              fmt::format("cannot mount {}: uidnfsd is being stopped; try again later", key.name)},
             reply
@@ -246,6 +246,7 @@ void Volumes::submit(
         return refuse(
             key,
             {},
+            caller,
             {ENOSPC,
              fmt::format(
                  "cannot create {}: there are {} volumes already; remove some",
@@ -260,6 +261,7 @@ void Volumes::submit(
         return refuse(
             key,
             holder_of(what),
+            caller,
             {EBUSY,
              fmt::format(
                  "cannot mount {}: {} commands for it are waiting; try again later",
@@ -271,14 +273,19 @@ void Volumes::submit(
     }
     const auto serial = serial_;
     waiters_[serial].reset(new Waiter{
-        key, next_reference(), holder_of(what), event_of(what), std::move(reply)});
+        key,
+        next_reference(),
+        holder_of(what),
+        std::move(caller.peer),
+        event_of(what),
+        std::move(reply)});
     ++entry(key).waiting;
     dispatch(key, Submitted{{serial, deadline, std::move(what)}});
     const auto waiting = waiters_.find(serial);
-    if (waiting == waiters_.end() || !hung_up.stop_possible()) return;
+    if (waiting == waiters_.end() || !caller.hung_up.stop_possible()) return;
     // Through the reactor: a stop_callback must not end inside itself.
     waiting->second->on_hang_up.emplace(
-        std::move(hung_up),
+        std::move(caller.hung_up),
         [this, serial, alive = std::weak_ptr<void>(alive_)] {
             deps_.reactor.post([this, serial, alive] {
                 if (alive.expired()) return;
@@ -297,14 +304,19 @@ void Volumes::submit(
 }
 
 void Volumes::refuse(
-    const VolumeKey& key, std::string_view holder, core::Failure why, const MountReply& reply
+    const VolumeKey& key,
+    std::string holder,
+    const Caller& caller,
+    core::Failure why,
+    const MountReply& reply
 ) {
     const auto reference = next_reference();
     deps_.observer.decided(
         {.event = Decision::Event::refused,
          .volume = key,
          .reference = reference,
-         .holder = std::string(holder),
+         .holder = std::move(holder),
+         .peer = caller.peer,
          .text = why.user_text}
     );
     why.user_text += fmt::format(" (reference {})", reference);
@@ -363,6 +375,7 @@ void Volumes::answer(Entry& entry, Answer action) {
         .volume = waiter->key,
         .reference = waiter->reference,
         .holder = waiter->holder,
+        .peer = waiter->peer,
         .source = record.source,
         .identity = record.identity};
     if (!action.result) decision.text = action.result.error().user_text;

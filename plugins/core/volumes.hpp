@@ -33,6 +33,12 @@ struct VolumeInfo {
     std::optional<Worker> worker = {};
 };
 
+/// Who asks, for the audit, and whether somebody still listens.
+struct Caller {
+    std::stop_token hung_up = {};
+    std::string peer = {};
+};
+
 class Volumes {
 public:
     struct Deps {
@@ -67,13 +73,13 @@ public:
     /// Reads the store and begins to find live mounts again; to be called once, before commands.
     core::Outcome<void> restore();
 
-    // Each is answered once, unless `hung_up` says that nobody listens; later than its deadline
-    // never. Failures carry a reference that log and audit have too.
-    void create(VolumeKey key, DefinitionPtr definition, Reply reply);
-    void mount(VolumeKey key, std::string holder, std::stop_token hung_up, MountReply reply);
+    // Each is answered once and in time; a Mount whose caller hung up is undone instead. Failures
+    // carry a reference that log and audit have too.
+    void create(VolumeKey key, DefinitionPtr definition, Caller caller, Reply reply);
+    void mount(VolumeKey key, std::string holder, Caller caller, MountReply reply);
     /// ENOENT: there is no such volume.
-    void unmount(VolumeKey key, std::string holder, Reply reply);
-    void remove(VolumeKey key, Reply reply);
+    void unmount(VolumeKey key, std::string holder, Caller caller, Reply reply);
+    void remove(VolumeKey key, Caller caller, Reply reply);
     /// The answer of that Mount could not be delivered.
     void take_back(VolumeKey key, std::string holder, Serial mount);
 
@@ -95,14 +101,15 @@ private:
     Entry& entry(const VolumeKey& key);
     template <class What>
     void submit(
-        VolumeKey key,
-        What what,
-        core::SteadyTime deadline,
-        std::stop_token hung_up,
-        MountReply reply
+        VolumeKey key, What what, core::SteadyTime deadline, Caller caller, MountReply reply
     );
-    void
-    refuse(const VolumeKey& key, std::string_view holder, core::Failure why, const MountReply&);
+    void refuse(
+        const VolumeKey& key,
+        std::string holder,
+        const Caller& caller,
+        core::Failure why,
+        const MountReply& reply
+    );
     void dispatch(const VolumeKey& key, Event event);
     void apply(Entry& entry, Action action);
     void begin(Entry& entry, Do action);

@@ -116,7 +116,7 @@ protected:
     }
     std::string create(const std::string& name, const std::string& host) {
         std::string told;
-        volumes->create(key(name), define(host), into(told));
+        volumes->create(key(name), define(host), {}, into(told));
         run_until([&] { return !told.empty(); });
         return told;
     }
@@ -128,7 +128,7 @@ protected:
     }
     std::string unmount(const std::string& name, const std::string& holder = "h1") {
         std::string told;
-        volumes->unmount(key(name), holder, into(told));
+        volumes->unmount(key(name), holder, {}, into(told));
         run_until([&] { return !told.empty(); });
         return told;
     }
@@ -164,7 +164,7 @@ TEST_F(VolumesTest, a_volume_from_create_to_remove) {
     EXPECT_TRUE(mounter.mounts.empty());
     EXPECT_EQ(state_files(), 1u);
     std::string told;
-    volumes->remove(key("web"), into(told));
+    volumes->remove(key("web"), {}, into(told));
     run_until([&] { return !told.empty(); });
     EXPECT_EQ(told, "ok");
     EXPECT_EQ(state_files(), 0u);
@@ -188,7 +188,7 @@ TEST_F(VolumesTest, failures_carry_the_reference_that_the_audit_has) {
 
 TEST_F(VolumesTest, a_failed_preparation_asks_no_mounter) {
     std::string told;
-    volumes->create(key("web"), define("nas1", "nobody"), into(told));
+    volumes->create(key("web"), define("nas1", "nobody"), {}, into(told));
     run_until([&] { return !told.empty(); });
     EXPECT_THAT(mount("web"), HasSubstr("User does not exist"));
     EXPECT_THAT(mounter.calls, IsEmpty());
@@ -221,7 +221,7 @@ TEST_F(VolumesTest, a_caller_that_hangs_up_leaves_nothing) {
     create("web", "hang");
     std::stop_source caller;
     std::string told;
-    volumes->mount(key("web"), "h1", caller.get_token(), into_mount(told));
+    volumes->mount(key("web"), "h1", {caller.get_token()}, into_mount(told));
     pass(20ms);
     EXPECT_EQ(state("web"), State::mounting);
     caller.request_stop();
@@ -236,7 +236,7 @@ TEST_F(VolumesTest, a_caller_that_hung_up_before_is_not_served) {
     std::stop_source caller;
     caller.request_stop();
     std::string told;
-    volumes->mount(key("web"), "h1", caller.get_token(), into_mount(told));
+    volumes->mount(key("web"), "h1", {caller.get_token()}, into_mount(told));
     run_until([&] { return state("web") == State::created && state_files() == 1; });
     pass(20ms);
     EXPECT_EQ(state("web"), State::created);

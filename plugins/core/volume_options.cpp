@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/core/volume_options.hpp"
+
+#include "config/option_table.hpp"
+#include "config/text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <iterator>
+#include <optional>
+
+namespace uidnfs::plugins {
+namespace {
+
+using config::MountOptions;
+using config::OptionSpec;
+using config::RawOption;
+
+constexpr std::string_view kWhere = "the volume's options";
+constexpr std::string_view kOperators = "the operator's configuration";
+constexpr std::size_t kMaxCredentialsName = 128;
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOpposites{
+    {{"ro", "rw"}, {"rw", "ro"}, {"sync", "async"}, {"async", "sync"}}};
+
+/// What may be shown of an option: never the value of one that we do not know.
+std::string spelled(const RawOption& option) {
+    if (!option.value || !config::find_option(option.name)) return config::shown(option.name, 40);
+    return fmt::format("{}={}", config::shown(option.name, 40), config::shown(*option.value));
+}
+
+bool is_id(std::string_view name) { return name == "uid" || name == "gid" || name == "gids"; }
+
+/// The options in effect when `options` are all there is; problems are told elsewhere.
+MountOptions apply_all(const std::vector<RawOption>& options, MountOptions onto = {}) {
+    for (const auto& raw : options) {
+        const auto* option = config::find_option(raw.name);
+        if (!option) continue;
+        if (const auto value = config::parse_value(option->name, option->value, raw.value)) {
+            option->apply(onto, *value);
+        }
+    }
+    return onto;
+}
+
+std::vector<std::optional<std::string>> show_all(const MountOptions& options) {
+    std::vector<std::optional<std::string>> shown;
+    for (const auto& option : config::option_table()) shown.push_back(option.show(options));
+    return shown;
+}
+
+class Checker {
+public:
+    Checker(const Definition& definition, Dialect dialect, const OptionRules& rules)
+        : definition_(definition), dialect_(dialect), rules_(rules) {}
+
+    core::Outcome<VolumeOptions> run() {
+        problems_ = definition_.problems;
+        begin();
+        for (const auto& [name, value] : definition_.options)
+            take({name, value, std::string(kWhere)});
+        finish_dialect();
+        check_identity();
+        check_source();
+        append(rules_.fixed);
+        append(rules_.forced);
+        if (problems_.empty()) check_together();
+        if (problems_.empty()) return std::move(result_);
+        return core::Failure{EINVAL, fmt::format("{}", fmt::join(problems_, ". "))};
+    }
+
+private:
+    void problem(std::string text) { problems_.push_back(std::move(text)); }
+
+    void append(const std::vector<RawOption>& options) {
+        result_.options.insert(result_.options.end(), options.begin(), options.end());
+    }
+
+    /// What holds before the caller says anything.
+    void begin() {
+        result_.source = definition_.source;
+        result_.options.push_back({"access", "any", std::string(kOperators)});
+        if (rules_.allow_root_identity == config::Switch::on) {
+            result_.options.push_back({"allow_root_identity", {}, std::string(kOperators)});
+        }
+        append(rules_.defaults);
+        auto base = result_.options;
+        base.insert(base.end(), rules_.fixed.begin(), rules_.fixed.end());
+        base_ = apply_all(base);
+        base_shown_ = show_all(base_);
+    }
+
+    void take(RawOption raw) {
+        if (take_login(raw)) return;
+        if (dialect_ == Dialect::cloudfoundry && take_cloudfoundry(raw)) return;
+        take_mount_option(std::move(raw));
+    }
+
+    bool take_login(const RawOption& raw) {
+        if (raw.name == "username") {
+            username_ = raw.value;
+            return true;
+        }
+        if (raw.name != "credentials") return false;
+        const auto& name = *raw.value;
+        const bool is_plain = !name.empty() && name.size() <= kMaxCredentialsName &&
+                              name.front() != '.' &&
+                              std::all_of(name.begin(), name.end(), [](char c) {
+                                  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                                         (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
+                              });
+        if (!is_plain) {
+            problem(
+                "credentials= is the name of a file that the operator made, not a path; use "
+                "letters, digits, '.', '-' and '_'"
+            );
+        }
+        credentials_ = name;
+        return true;
+    }
+
+    /// The keys of nfsv3driver that have another name or meaning there.
+    bool take_cloudfoundry(const RawOption& raw) {
+        const auto& value = *raw.value;
+        if (raw.name == "mount" || raw.name == "auto_cache" || raw.name == "experimental" ||
+            raw.name == "sloppy_mount") {
+            return true;  // for others, or without effect there too
+        }
+        if (raw.name == "readonly") {
+            if (value == "true") {
+                is_cached_ = true;
+                take_mount_option({"ro", "", raw.where});
+            } else {
+                problem(fmt::format(
+                    "Invalid ro parameter value: \"{}\": only true is possible; leave readonly out "
+                    "for a share that can be written",
+                    config::shown(value)
+                ));
+            }
+            return true;
+        }
+        if (raw.name == "cache") {
+            if (value != "true" && value != "false") {
+                problem(fmt::format(
+                    "Invalid 'cache' option: cache={}: use true or false", config::shown(value)
+                ));
+            }
+            is_cached_ = is_cached_ || value == "true";
+            return true;
+        }
+        if (raw.name != "version") return false;
+        take_version(raw);
+        return true;
+    }
+
+    void take_version(const RawOption& raw) {
+        const auto& value = *raw.value;
+        if (value == "3" || value == "3.0") return;
+        const bool is_numeric = !value.empty() &&
+                                value.find_first_not_of("0123456789.") == std::string::npos &&
+                                value.front() != '.' && value.back() != '.' && value != "0" &&
+                                std::count(value.begin(), value.end(), '.') <= 1;
+        if (!is_numeric) {
+            problem(fmt::format(
+                "\"version\" must be a positive numeric value: version={}: use version=3",
+                config::shown(value)
+            ));
+        } else if (value.starts_with("3.")) {
+            problem(fmt::format(
+                "NFSv3 does not use minor versions. NFSv {} does not exist: use version=3", value
+            ));
+        } else if (value.starts_with("4") && rules_.cloudfoundry_version4 == OptionRules::Version4::serve_as_3) {
+            result_.warnings.push_back(
+                fmt::format("version={} is served as version 3 (force_version)", value)
+            );
+        } else {
+            problem(fmt::format(
+                "version={}: only NFS version 3 is supported; use version=3", config::shown(value)
+            ));
+        }
+    }
+
+    void take_mount_option(RawOption raw) {
+        const auto* option = config::find_option(raw.name);
+        if (!option) return refuse_unknown(raw);
+        if (option->value.kind == config::Kind::flag) {
+            // Docker says "-o ro" as {"ro": ""}; brokers as true and false.
+            if (raw.value == "false") {
+                const auto* opposite =
+                    std::find_if(kOpposites.begin(), kOpposites.end(), [&](const auto& pair) {
+                        return pair.first == raw.name;
+                    });
+                if (opposite != kOpposites.end()) {
+                    raw.name = opposite->second;
+                    option = config::find_option(raw.name);
+                    raw.value.reset();
+                }
+            } else if (raw.value == "" || raw.value == "true") {
+                raw.value.reset();
+            }
+        }
+        const auto value = config::parse_value(option->name, option->value, raw.value);
+        if (option->availability.state == config::Availability::State::now && !value) {
+            return refuse_value(raw, value.error().user_text);
+        }
+        if (!may_set(*option, raw) && !changes_nothing(*option, value)) {
+            return refuse_operators(raw, *option);
+        }
+        if (option->name == "write_behind" && value && value->number > base_.write_behind) {
+            return problem(fmt::format(
+                "{}: above the operator's ceiling; use at most {}",
+                spelled(raw),
+                config::show_size(base_.write_behind)
+            ));
+        }
+        if (is_among(rules_.forced, *option, value)) {
+            result_.warnings.push_back(
+                fmt::format("{}: the operator's value is used instead", spelled(raw))
+            );
+            return;
+        }
+        if (is_among(rules_.fixed, *option, value)) {
+            return problem(fmt::format(
+                "Not allowed options: {}: the operator has fixed it; leave it out", raw.name
+            ));
+        }
+        if (is_id(raw.name)) has_.push_back(raw.name);
+        result_.options.push_back(std::move(raw));
+    }
+
+    bool may_set(const OptionSpec& option, const RawOption& raw) const {
+        if (option.set_by != config::SetBy::callers) return false;
+        const auto& allowed = rules_.allowed_options;
+        if (allowed.empty()) return true;
+        const auto is_listed = [&](std::string_view name) {
+            return std::find(allowed.begin(), allowed.end(), name) != allowed.end();
+        };
+        return is_listed(option.name) || is_listed(raw.name);
+    }
+
+    /// Somebody may say what holds anyway, so that "hard,timeo=600,nolock" of a compose file
+    /// passes.
+    bool changes_nothing(const OptionSpec& option, const core::Outcome<config::Value>& value)
+        const {
+        if (option.availability.state != config::Availability::State::now || !value) return false;
+        auto with = base_;
+        option.apply(with, *value);
+        return show_all(with) == base_shown_;
+    }
+
+    /// Whether `option` is one of these, or changes what one of these says (sync, async).
+    bool is_among(
+        const std::vector<RawOption>& operators,
+        const OptionSpec& option,
+        const core::Outcome<config::Value>& value
+    ) const {
+        if (!value) return false;
+        for (const auto& raw : operators) {
+            const auto* mine = config::find_option(raw.name);
+            if (!mine) continue;
+            if (mine == &option) return true;
+            auto with = apply_all({raw}, base_);
+            const auto before = mine->show(with);
+            option.apply(with, *value);
+            if (mine->show(with) != before) return true;
+        }
+        return false;
+    }
+
+    void refuse_value(const RawOption& raw, const std::string& why) {
+        if (raw.name == "uid" || raw.name == "gid") {
+            has_.push_back(raw.name);
+            return problem(fmt::format(
+                "Invalid '{}' option (0, negative, or non-integer): {}: {}",
+                raw.name,
+                spelled(raw),
+                why
+            ));
+        }
+        problem(fmt::format("{}: {}", spelled(raw), why));
+    }
+
+    void refuse_unknown(const RawOption& raw) {
+        const auto nearest = config::nearest_option(raw.name);
+        const auto hint = nearest.empty() ? std::string("leave it out")
+                                          : fmt::format("did you mean {}?", nearest);
+        tell_unwanted(raw, fmt::format("it is unknown; {}", hint));
+    }
+
+    void refuse_operators(const RawOption& raw, const OptionSpec& option) {
+        const bool is_narrowed = option.set_by == config::SetBy::callers;
+        tell_unwanted(
+            raw,
+            option.availability.refusal.empty() || option.availability.value.size() > 0
+                ? fmt::format(
+                      "{}; leave it out",
+                      is_narrowed ? "the operator does not allow it for volumes"
+                                  : "only the operator sets it"
+                  )
+                : std::string(option.availability.refusal)
+        );
+    }
+
+    void tell_unwanted(const RawOption& raw, const std::string& why) {
+        const auto name = config::shown(raw.name, 40);
+        if (dialect_ == Dialect::cloudfoundry &&
+            rules_.cloudfoundry_unknown == OptionRules::Unknown::warn) {
+            result_.warnings.push_back(fmt::format("option {} is ignored: {}", name, why));
+            return;
+        }
+        problem(fmt::format("Not allowed options: {}: {}", name, why));
+    }
+
+    void finish_dialect() {
+        if (dialect_ != Dialect::cloudfoundry || is_cached_) return;
+        // After the operator's defaults, before what the caller said.
+        const auto first = std::find_if(
+            result_.options.begin(),
+            result_.options.end(),
+            [](const RawOption& option) { return option.where == kWhere; }
+        );
+        result_.options.insert(first, {"actimeo", "0", std::string("cache=false")});
+    }
+
+    bool has(std::string_view name) const {
+        return std::find(has_.begin(), has_.end(), name) != has_.end();
+    }
+
+    void check_identity() {
+        using Password = Definition::Password;
+        const bool has_password = definition_.password_state != Password::none;
+        const bool has_login = username_ || credentials_ || has_password;
+        if (has_login && !has_.empty()) {
+            return problem(fmt::format(
+                "Not allowed options: {} cannot go together with username, password and "
+                "credentials; leave one kind out",
+                fmt::join(has_, ", ")
+            ));
+        }
+        if (!has_login) return check_declared();
+        if (rules_.identity == OptionRules::Identity::declared) {
+            return problem(
+                "LDAP username is specified but LDAP is not configured: this service resolves no "
+                "names; use uid and gid"
+            );
+        }
+        if (credentials_) {
+            if (username_ || has_password) {
+                return problem("credentials= stands for username and password; leave those two out"
+                );
+            }
+            result_.credentials = *credentials_;
+            return;
+        }
+        if (!username_ || username_->empty()) {
+            return problem("LDAP password is specified but LDAP username is missing; add username");
+        }
+        result_.username = *username_;
+        if (definition_.password_state == Password::none) {
+            return problem(
+                "LDAP username is specified but LDAP password is missing; add password, or use "
+                "credentials=NAME instead of both"
+            );
+        }
+        if (definition_.password_state == Password::lost) {
+            return problem(
+                "LDAP username is specified but LDAP password is missing: it was given before this "
+                "service was started, and passwords are not kept; create the volume again, or use "
+                "credentials=NAME"
+            );
+        }
+        if (definition_.password.empty()) {
+            problem(
+                "LDAP username is specified but LDAP password is missing: it is empty, which a "
+                "directory takes for nobody; give the password"
+            );
+        }
+    }
+
+    void check_declared() {
+        if (has_.empty()) {
+            return problem(
+                rules_.identity == OptionRules::Identity::declared
+                    ? "no identity: say who this volume is on the server with uid and gid"
+                    : "no identity: say who this volume is on the server with username and password"
+            );
+        }
+        if (rules_.identity == OptionRules::Identity::directory) {
+            return problem(fmt::format(
+                "Not allowed options: {}: identities come from the directory here; use username "
+                "and "
+                "password",
+                fmt::join(has_, ", ")
+            ));
+        }
+        for (const auto* name : {"uid", "gid"}) {
+            if (!has(name)) {
+                problem(fmt::format("required '{0}' option is missing; add {0}", name));
+            }
+        }
+        check_root();
+    }
+
+    void check_root() {
+        if (rules_.allow_root_identity == config::Switch::on) return;
+        for (const auto& option : result_.options) {
+            if ((option.name == "uid" || option.name == "gid") && option.value == "0") {
+                problem(fmt::format(
+                    "Invalid '{0}' option (0, negative, or non-integer): {0}=0 is root on the "
+                    "server; use another",
+                    option.name
+                ));
+            }
+        }
+    }
+
+    void check_source() {
+        if (!definition_.source.empty()) return;
+        const bool is_told = !definition_.problems.empty();
+        if (dialect_ == Dialect::cloudfoundry) {
+            problem("Missing mandatory 'source' field in 'Opts'; give the share");
+        } else if (!is_told) {
+            problem("no share: give share=server:/export");
+        }
+    }
+
+    /// What options mean together; an identity that is still to be resolved is not their matter.
+    void check_together() {
+        auto options = result_.options;
+        if (has_.empty()) {
+            options.push_back({"uid", "65534", {}});
+            options.push_back({"gid", "65534", {}});
+        }
+        auto request = config::parse_mount_request(result_.source, options);
+        if (!request) return problem(request.error().user_text);
+        std::move(
+            request->warnings.begin(), request->warnings.end(), std::back_inserter(result_.warnings)
+        );
+    }
+
+    const Definition& definition_;
+    Dialect dialect_;
+    const OptionRules& rules_;
+    MountOptions base_;
+    std::vector<std::optional<std::string>> base_shown_;
+    VolumeOptions result_;
+    std::vector<std::string> problems_;
+    std::vector<std::string> has_;  // which of uid, gid and gids
+    std::optional<std::string> username_;
+    std::optional<std::string> credentials_;
+    bool is_cached_ = false;
+};
+
+}  // namespace
+
+core::Outcome<VolumeOptions> check_options(
+    const Definition& definition, Dialect dialect, const OptionRules& rules
+) {
+    return Checker(definition, dialect, rules).run();
+}
+
+core::Outcome<MountSpec> make_spec(
+    const VolumeKey& key, const VolumeOptions& options, const MountIdentity& identity
+) {
+    MountSpec spec{.volume = key, .directory = directory_name(key), .source = options.source};
+    spec.options = options.options;
+    spec.identity = identity;
+    if (!identity.from.empty()) {
+        const std::string where = "the directory";
+        spec.options.push_back({"uid", std::to_string(identity.uid), where});
+        spec.options.push_back({"gid", std::to_string(identity.gid), where});
+        if (!identity.gids.empty()) {
+            spec.options.push_back({"gids", fmt::format("{}", fmt::join(identity.gids, ":")), where}
+            );
+        }
+    }
+    // The last word is the one table's.
+    const auto request = config::parse_mount_request(spec.source, spec.options);
+    if (!request) return request.error();
+    spec.identity.uid = request->options.uid.value_or(0);
+    spec.identity.gid = request->options.gid.value_or(0);
+    spec.identity.gids = request->options.gids;
+    if (identity.from.empty()) spec.identity.from = "declared";
+    return spec;
+}
+
+}  // namespace uidnfs::plugins

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Server: one small HTTP/1.1 server for both dialects, on unix sockets and TCP, with and without
+// TLS. A client that is slow, silent or too many costs only itself. Lives on the reactor's thread;
+// owned by main(), until the reactor ends.
+#pragma once
+
+#include "core/clock.hpp"
+#include "core/reactor.hpp"
+#include "plugins/http/listen.hpp"
+#include "plugins/http/message.hpp"
+#include "plugins/http/tls.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <list>
+#include <memory>
+#include <set>
+#include <stop_token>
+#include <string>
+
+namespace uidnfs::plugins::http {
+
+class Session;
+
+/// The answer to one request: sent once, from anywhere on the reactor's thread. One that is dropped
+/// without being sent answers 500 and logs, unless the client is gone.
+class Responder {
+public:
+    explicit Responder(std::shared_ptr<Session> session) noexcept;
+    Responder(Responder&&) noexcept = default;
+    Responder& operator=(Responder&&) noexcept = default;
+    ~Responder();
+
+    /// `undelivered` is called, at most once, when the client was gone before it could be written.
+    void send(Response response, std::function<void()> undelivered = {});
+
+private:
+    std::shared_ptr<Session> session_;
+};
+
+class Handler {
+public:
+    virtual ~Handler() = default;
+    /// `hung_up`: the client closed the connection; its answer is no longer wanted. (One that only
+    /// closes its sending half looks the same.)
+    virtual void handle(Request request, Responder responder, std::stop_token hung_up) = 0;
+};
+
+struct ServerLimits {
+    MessageLimits message = {};
+    std::size_t connections = 512;
+    core::SteadyDuration handshake = std::chrono::seconds(5);
+    core::SteadyDuration header = std::chrono::seconds(5);  ///< from its first byte
+    core::SteadyDuration body = std::chrono::seconds(10);
+    core::SteadyDuration write = std::chrono::seconds(10);
+    /// Between requests; more than the 90 s of Go's clients, so that they close first.
+    core::SteadyDuration idle = std::chrono::seconds(300);
+};
+
+class Server {
+public:
+    Server(core::Reactor& reactor, ServerLimits limits);
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server();
+
+    /// Serves what comes in on `listener`. On unix sockets only root and our own user are served.
+    /// `tls` null: plain. `handler` must outlive the server's sessions.
+    void serve(Listener listener, Handler& handler, std::shared_ptr<TlsContext> tls);
+
+    /// Accepts nobody any more; connections go on.
+    void stop_accepting();
+    void close_all();
+
+    std::size_t connections() const noexcept { return sessions_.size(); }
+
+private:
+    struct Door;
+
+    void wait(const std::shared_ptr<Door>& door);
+    void accept_all(const std::shared_ptr<Door>& door);
+    void admit(Door& door, core::Fd socket);
+    bool make_room();
+    void pause(const std::shared_ptr<Door>& door);
+
+    core::Reactor& reactor_;
+    ServerLimits limits_;
+    std::list<std::shared_ptr<Door>> doors_;
+    std::set<Session*> sessions_;
+    core::SteadyTime told_full_ = {};
+};
+
+}  // namespace uidnfs::plugins::http

@@ -166,7 +166,19 @@ void Volume::leave_mount(Pending& pending) {
 
 core::Failure Volume::late(const Pending& pending) const {
     const auto what = definition_ ? definition_->source : key_.name;
-    if (!std::holds_alternative<Mount>(pending.command.what)) {
+    const auto& command = pending.command.what;
+    if (std::holds_alternative<Create>(command) || std::holds_alternative<Remove>(command)) {
+        return {
+            ETIMEDOUT,
+            fmt::format(
+                "cannot {} volume {}: it is still busy with an earlier command, and this one "
+                "waits; "
+                "look at it again later",
+                std::holds_alternative<Create>(command) ? "create" : "remove",
+                key_.name
+            )};
+    }
+    if (!std::holds_alternative<Mount>(command)) {
         return {
             ETIMEDOUT,
             fmt::format(

@@ -40,6 +40,7 @@ struct RequestReader::State {
     void fail(unsigned why) {
         status = why;
         progress = Progress::failed;
+        pending.clear();
     }
 
     void parse() {

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// The volume daemon without mounts, for the contract tests: real sockets, dialects, options, state
+// files and state machines, with a mounter and a directory that do what names tell them to.
+// Commands come on standard input, one a line, and are answered with one line:
+//     mounts | detached | connections | kill NAME | drain | quit
+#include "plugins/cloudfoundry/cloudfoundry_plugin.hpp"
+#include "plugins/cloudfoundry/spec_file.hpp"
+#include "plugins/core/mount_preparer.hpp"
+#include "plugins/core/volumes.hpp"
+#include "plugins/docker/docker_plugin.hpp"
+#include "plugins/http/server.hpp"
+#include "tests/plugins/fake_mounter.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace uidnfs::plugins::testing {
+namespace {
+
+/// Knows jane with the password "secret word"; of "slowpoke" it hears nothing.
+class FakeIdentities final : public Identities {
+public:
+    explicit FakeIdentities(core::Reactor& reactor) : reactor_(reactor) {}
+
+    core::Task<core::Outcome<MountIdentity>> resolve(
+        std::string user, core::Secret password, core::SteadyTime deadline, std::stop_token unwanted
+    ) override {
+        while (user == "slowpoke" && !unwanted.stop_requested() &&
+               std::chrono::steady_clock::now() < deadline) {
+            co_await reactor_.sleep_for(std::chrono::milliseconds(2));
+        }
+        if (user != "jane") co_return core::Failure{ENOENT, "User does not exist"};
+        if (password.reveal() != "secret word") {
+            co_return core::Failure{EACCES, "LDAP Result Code 49 \"Invalid Credentials\""};
+        }
+        co_return MountIdentity{1234, 1235, {50}, "ldap", user};
+    }
+
+private:
+    core::Reactor& reactor_;
+};
+
+class Silent final : public Observer {
+public:
+    void decided(const Decision&) override {}
+};
+
+class Program {
+public:
+    explicit Program(std::map<std::string, std::string> arguments)
+        : arguments_(std::move(arguments)) {}
+
+    int run() {
+        const auto restored = volumes_.restore();
+        if (!restored) return fail(restored.error());
+        if (const int code = listen()) return code;
+        std::thread([this] { read_commands(); }).detach();
+        reactor_.run();
+        return 0;
+    }
+
+private:
+    std::string argument(const std::string& name) const {
+        const auto found = arguments_.find(name);
+        return found == arguments_.end() ? std::string() : found->second;
+    }
+
+    std::chrono::milliseconds milliseconds(const std::string& name, int otherwise) const {
+        const auto text = argument(name);
+        return std::chrono::milliseconds(text.empty() ? otherwise : std::atoi(text.c_str()));
+    }
+
+    static int fail(const core::Failure& failure) {
+        std::cerr << failure.user_text << std::endl;
+        return 1;
+    }
+
+    Volumes::Limits limits() const {
+        Volumes::Limits limits;
+        limits.mount = milliseconds("mount-ms", 1000);
+        limits.other = milliseconds("other-ms", 5000);
+        limits.times = {milliseconds("stop-ms", 200), std::chrono::seconds(30)};
+        return limits;
+    }
+
+    http::ServerLimits server_limits() const {
+        http::ServerLimits limits;
+        limits.header = milliseconds("header-ms", 1000);
+        limits.body = milliseconds("body-ms", 1000);
+        return limits;
+    }
+
+    static MountPreparer::RulesPtr make_rules() {
+        auto rules = std::make_shared<OptionRules>();
+        rules->identity = OptionRules::Identity::either;
+        return rules;
+    }
+
+    int listen() {
+        auto inherited = http::take_inherited_listeners();
+        if (!inherited) return fail(inherited.error());
+        for (auto& listener : *inherited) server_.serve(std::move(listener), docker_, nullptr);
+        if (const auto path = argument("docker"); !path.empty()) {
+            auto listener = http::listen_unix(path);
+            if (!listener) return fail(listener.error());
+            server_.serve(std::move(*listener), docker_, nullptr);
+        }
+        std::string address = "-";
+        if (const auto where = argument("cloudfoundry"); !where.empty()) {
+            if (const int code = listen_cloudfoundry(where, address)) return code;
+        }
+        std::cout << "ready " << address << std::endl;
+        return 0;
+    }
+
+    int listen_cloudfoundry(const std::string& where, std::string& address) {
+        cloudfoundry::Endpoint endpoint;
+        endpoint.listen = where;
+        endpoint.drivers_path = argument("drivers");
+        endpoint.ca_file = argument("ca");
+        endpoint.cert_file = argument("cert");
+        endpoint.key_file = argument("key");
+        endpoint.client_cert_file = argument("client-cert");
+        endpoint.client_key_file = argument("client-key");
+        if (argument("insecure") == "true") {
+            endpoint.insecure = cloudfoundry::Endpoint::Insecure::accepted;
+        }
+        if (const auto fine = cloudfoundry::check_endpoint(endpoint); !fine) {
+            return fail(fine.error());
+        }
+        std::shared_ptr<http::TlsContext> tls;
+        if (endpoint.has_tls()) {
+            auto made =
+                http::make_tls_context({endpoint.ca_file, endpoint.cert_file, endpoint.key_file});
+            if (!made) return fail(made.error());
+            tls = *made;
+        }
+        auto listener = http::listen_tcp(endpoint.listen);
+        if (!listener) return fail(listener.error());
+        address = listener->name;
+        server_.serve(std::move(*listener), cloudfoundry_, tls);
+        auto written = cloudfoundry::SpecFile::write(endpoint, address);
+        if (!written) return fail(written.error());
+        spec_file_.emplace(std::move(*written));
+        return 0;
+    }
+
+    void read_commands() {
+        std::string line;
+        while (std::getline(std::cin, line)) reactor_.post([this, line] { obey(line); });
+        reactor_.post([] { std::quick_exit(0); });  // the test is gone
+    }
+
+    static std::string names(const std::map<VolumeKey, Worker>& workers) {
+        std::string out;
+        for (const auto& [key, worker] : workers) out += (out.empty() ? "" : " ") + key.name;
+        return out;
+    }
+
+    void obey(const std::string& line) {
+        if (line == "mounts") {
+            std::cout << names(mounter_.mounts) << std::endl;
+        } else if (line == "detached") {
+            std::cout << names(mounter_.detached) << std::endl;
+        } else if (line == "connections") {
+            std::cout << server_.connections() << std::endl;
+        } else if (line.starts_with("kill ")) {
+            for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
+                const VolumeKey key{dialect, line.substr(5)};
+                if (!mounter_.mounts.contains(key) && !mounter_.detached.contains(key)) continue;
+                volumes_.worker_ended(key, mounter_.kill(key).id, {"killed by signal 9", {}});
+            }
+            std::cout << "killed" << std::endl;
+        } else if (line == "drain") {
+            if (spec_file_) spec_file_->remove();
+            const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+            volumes_.drain(deadline, [](const std::vector<std::string>& left) {
+                std::cout << "drained " << left.size() << std::endl;
+            });
+        } else if (line == "quit") {
+            std::cout << "bye" << std::endl;
+            reactor_.stop();
+        }
+    }
+
+    std::map<std::string, std::string> arguments_;
+    core::Reactor reactor_;
+    PosixFileSystem files_;
+    Store store_{files_, {argument("root") + "/state", argument("root") + "/run"}};
+    FakeMounter mounter_{reactor_};
+    FakeIdentities identities_{reactor_};
+    Silent observer_;
+    MountPreparer preparer_{{make_rules, identities_, argument("root") + "/credentials"}};
+    Volumes volumes_{{reactor_, store_, mounter_, preparer_, observer_}, limits()};
+    docker::DockerPlugin docker_{{volumes_, preparer_}};
+    cloudfoundry::CloudFoundryPlugin cloudfoundry_{{volumes_, preparer_}};
+    http::Server server_{reactor_, server_limits()};
+    std::optional<cloudfoundry::SpecFile> spec_file_;
+};
+
+}  // namespace
+}  // namespace uidnfs::plugins::testing
+
+int main(int argc, char** argv) {
+    std::map<std::string, std::string> arguments;
+    for (int i = 1; i + 1 < argc; i += 2) arguments[std::string(argv[i]).substr(2)] = argv[i + 1];
+    uidnfs::plugins::testing::Program program(std::move(arguments));
+    return program.run();
+}

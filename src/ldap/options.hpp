@@ -24,6 +24,8 @@ struct Attributes {
     /// Of the user's entry: DNs of groups ("memberOf"). Each is read by its DN, also those of
     /// group_filter; an empty name leaves it to group_filter alone.
     std::string member_of = {};
+
+    friend bool operator==(const Attributes&, const Attributes&) = default;
 };
 
 enum class RecheckAction : std::uint8_t { report, deny };
@@ -65,5 +67,10 @@ struct Options {
     std::string cache_file = {};  ///< identities across a restart; empty: in memory only
     std::uint32_t threads = 4;    ///< lookups at a time, 1-64
 };
+
+/// A second one, with a copy of the password.
+Options clone(const Options& options);
+/// Whether a Directory of the one would do what a Directory of the other does.
+bool same(const Options& a, const Options& b);
 
 }  // namespace uidnfs::ldap

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/daemon/command_line.hpp"
+
+#include "core/log.hpp"
+#include "plugins/settings/key_table.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace uidnfs::plugins {
+namespace {
+
+constexpr std::string_view kUsage =
+    R"(uidnfsd: volumes for Docker and Cloud Foundry, each under the identity it really has
+
+usage:
+  uidnfsd --config FILE                       the service: holds configuration and directory,
+                                              reads the file again on SIGHUP
+  uidnfsd --config FILE --check               says everything that is wrong with FILE
+  uidnfsd resolve USERNAME --config FILE [--json]
+                                              the identity that a mount would get; the password is
+                                              read from standard input
+  uidnfsd --help-config                       every key of FILE
+  uidnfsd --help | --version
+
+This version cannot serve plugins yet: [plugin.docker] and [plugin.cloudfoundry] are checked, and
+nothing listens.
+
+exit status: 0 done, 1 refused or failed, 2 wrong usage
+)";
+
+constexpr std::string_view kResolveUsage =
+    R"(usage: uidnfsd resolve USERNAME --config FILE [--json]
+
+Asks the directory of FILE who USERNAME is and prints uid, gid and groups, which groups were left
+out, which server said so, and what the policy says about it. The password is read from standard
+input, up to the first line feed; with verify_password = false none is read.
+
+  --json      one JSON object
+
+Exit status 1 when the directory refuses, or when no rule of the policy allows this identity.
+
+example:
+  uidnfsd resolve alice --config /etc/uidnfs/uidnfsd.toml
+)";
+
+UsageError misuse(std::string_view why) {
+    return {fmt::format("uidnfsd: {}; see uidnfsd --help", core::log::printable(why))};
+}
+
+bool asks_for_help(const std::vector<std::string>& arguments) {
+    return std::any_of(arguments.begin(), arguments.end(), [](const auto& argument) {
+        return argument == "--help" || argument == "-h";
+    });
+}
+
+/// Nothing when CLI11 took all of it.
+std::optional<UsageError> parse(CLI::App& app, std::vector<std::string> arguments) {
+    app.set_help_flag();
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants it
+    try {
+        app.parse(std::move(arguments));
+    } catch (const CLI::ParseError& error) {
+        return misuse(error.what());
+    }
+    return std::nullopt;
+}
+
+Command parse_resolve(const std::vector<std::string>& arguments) {
+    if (asks_for_help(arguments)) return ShowText{std::string(kResolveUsage)};
+    Resolve result;
+    bool json = false;
+    CLI::App app;
+    app.add_option("USERNAME", result.user)->required();
+    app.add_option("--config", result.config)->required();
+    app.add_flag("--json", json);
+    if (auto error = parse(app, arguments)) return *error;
+    if (result.user.empty()) return misuse("USERNAME is empty");
+    if (json) result.format = Resolve::Format::json;
+    return result;
+}
+
+Command parse_service(const std::vector<std::string>& arguments) {
+    std::string config;
+    bool check = false;
+    CLI::App app;
+    app.add_option("--config", config)->required();
+    app.add_flag("--check", check);
+    if (auto error = parse(app, arguments)) return *error;
+    if (check) return Check{std::move(config)};
+    return Serve{std::move(config)};
+}
+
+}  // namespace
+
+Command parse_command_line(const std::vector<std::string>& arguments) {
+    if (arguments.empty()) return misuse("--config FILE is missing");
+    const auto& first = arguments.front();
+    const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+    if (first == "resolve") return parse_resolve(rest);
+    if (first == "help" || asks_for_help(arguments)) return ShowText{std::string(kUsage)};
+    if (first == "--version" || first == "-V") return ShowText{"uidnfsd " UIDNFS_VERSION "\n"};
+    if (first == "--help-config") return ShowText{render_key_help()};
+    if (!first.starts_with('-')) {
+        return misuse(fmt::format("unknown command {}; the command is resolve", first));
+    }
+    return parse_service(arguments);
+}
+
+}  // namespace uidnfs::plugins

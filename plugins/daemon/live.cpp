@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/daemon/live.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace uidnfs::plugins {
+namespace {
+
+/// A rule as one line, so that two of them can be compared and shown.
+std::string to_line(const policy::Rule& rule) {
+    std::string out = rule.name.empty() ? "" : fmt::format("{}: ", rule.name);
+    for (const auto plugin : rule.plugins) out += fmt::format("{} ", to_string(plugin));
+    for (const auto& source : rule.sources) out += fmt::format("{} ", source.text());
+    return out + fmt::format(
+                     "ports {} uids {} gids {}",
+                     fmt::join(rule.ports, ","),
+                     policy::to_text(rule.uids),
+                     policy::to_text(rule.gids)
+                 );
+}
+
+std::vector<std::string> to_lines(const policy::Policy& policy) {
+    std::vector<std::string> lines;
+    for (const auto& rule : policy.rules) lines.push_back(to_line(rule));
+    return lines;
+}
+
+bool has(const std::vector<std::string>& lines, const std::string& line) {
+    return std::find(lines.begin(), lines.end(), line) != lines.end();
+}
+
+}  // namespace
+
+Live::Report Live::reload() {
+    auto loaded = load_settings(path_, environment_);
+    Report report;
+    report.warnings = std::move(loaded.warnings);
+    if (!loaded.settings) {
+        report.problems = std::move(loaded.problems);
+        return report;
+    }
+    for (auto& each : unserved_plugins(*loaded.settings)) {
+        report.warnings.push_back(std::move(each));
+    }
+    const auto fresh = std::make_shared<const Settings>(std::move(*loaded.settings));
+    if (settings_) report.changes = compare(settings_->policy, fresh->policy);
+    const bool stays =
+        settings_ && settings_->ldap && fresh->ldap && ldap::same(*settings_->ldap, *fresh->ldap);
+    if (!stays) {
+        if (settings_ && (settings_->ldap || fresh->ldap)) {
+            report.changes.push_back("ldap: the directory is asked anew, its cache begins empty");
+        }
+        // The old one first: both would keep the same cache file. Lookups under way end in an
+        // error.
+        directory_.reset();
+        if (fresh->ldap) directory_ = std::make_shared<ldap::Directory>(ldap::clone(*fresh->ldap));
+    }
+    settings_ = fresh;
+    report.step = Step::replaced;
+    return report;
+}
+
+std::vector<std::string> compare(const policy::Policy& before, const policy::Policy& after) {
+    std::vector<std::string> changes;
+    const auto differ = [&](std::string_view key, std::string_view was, std::string_view is) {
+        if (was != is) changes.push_back(fmt::format("policy.{}: {} -> {}", key, was, is));
+    };
+    differ("identity", to_string(before.identity), to_string(after.identity));
+    differ("mode", to_string(before.mode), to_string(after.mode));
+    const auto root = [](const policy::Policy& policy) {
+        return policy.root_identity == policy::RootIdentity::by_rule ? "true" : "false";
+    };
+    differ("allow_root_identity", root(before), root(after));
+    const auto was = to_lines(before);
+    const auto is = to_lines(after);
+    for (const auto& line : was) {
+        if (!has(is, line)) changes.push_back(fmt::format("policy.rule: gone: {}", line));
+    }
+    for (const auto& line : is) {
+        if (!has(was, line)) changes.push_back(fmt::format("policy.rule: new: {}", line));
+    }
+    return changes;
+}
+
+std::vector<std::string> unserved_plugins(const Settings& settings) {
+    std::vector<std::string> out;
+    const auto add = [&](std::string_view name) {
+        out.push_back(fmt::format(
+            "[plugin.{}] is configured, and this version cannot serve plugins yet: nothing listens",
+            name
+        ));
+    };
+    if (settings.docker) add("docker");
+    if (settings.cloudfoundry) add("cloudfoundry");
+    return out;
+}
+
+}  // namespace uidnfs::plugins

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Live: the configuration that is in force and the directory made of it, and how both are replaced
+// while the service runs. Owned by the service; its reactor thread alone calls it. Whoever needs a
+// directory or a policy for the length of one mount keeps the pointer that it got.
+#pragma once
+
+#include "ldap/directory.hpp"
+#include "plugins/settings/load.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace uidnfs::plugins {
+
+class Live {
+public:
+    Live(std::string path, const Environment& environment)
+        : path_(std::move(path)), environment_(environment) {}
+
+    enum class Step : std::uint8_t { replaced, kept };
+    struct Report {
+        Step step = Step::kept;
+        std::vector<Problem> problems = {};      ///< why it was kept
+        std::vector<std::string> warnings = {};  ///< of the new one
+        /// What the new one changes for mounts, for log and audit: "policy.mode: enforce ->
+        /// report".
+        std::vector<std::string> changes = {};
+    };
+
+    /// Reads file and secrets again. With problems all stays as it was. A directory whose options
+    /// did not change stays, with its cache.
+    Report reload();
+
+    /// REQUIRES: one reload() replaced something.
+    const std::shared_ptr<const Settings>& settings() const noexcept { return settings_; }
+    /// Nothing without [ldap].
+    const std::shared_ptr<ldap::Directory>& directory() const noexcept { return directory_; }
+    const std::string& path() const noexcept { return path_; }
+
+private:
+    std::string path_;
+    const Environment& environment_;
+    std::shared_ptr<const Settings> settings_;
+    std::shared_ptr<ldap::Directory> directory_;
+};
+
+/// What differs in who may mount what, one line each.
+std::vector<std::string> compare(const policy::Policy& before, const policy::Policy& after);
+
+/// One line for each configured plugin that this version does not serve.
+std::vector<std::string> unserved_plugins(const Settings& settings);
+
+}  // namespace uidnfs::plugins

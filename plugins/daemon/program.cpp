@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// From argv to the command, and the two small ones.
+#include "ldap/directory.hpp"
+#include "plugins/daemon/commands.hpp"
+#include "plugins/daemon/password.hpp"
+#include "plugins/daemon/resolve_report.hpp"
+#include "plugins/settings/load.hpp"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <type_traits>
+
+namespace uidnfs::plugins {
+namespace {
+
+void complain(const std::vector<Problem>& problems, core::Console& console) {
+    for (const auto& problem : problems) console.complain(to_text(problem));
+}
+
+int fail(const Resolve& command, const ldap::Failure& failure, core::Console& console) {
+    if (command.format == Resolve::Format::json) {
+        console.print(json_report(command.user, failure));
+    } else {
+        console.complain(core::log::printable(fmt::format(
+            "uidnfsd: cannot resolve {}: {}{}{}",
+            command.user,
+            failure.user_text,
+            failure.operator_text.empty() ? "" : "\nuidnfsd: ",
+            failure.operator_text
+        )));
+    }
+    return kExitFailed;
+}
+
+}  // namespace
+
+int run_check(const Check& command, const Environment& environment, core::Console& console) {
+    const auto loaded = load_settings(command.config, environment);
+    if (!loaded.settings) {
+        complain(loaded.problems, console);
+        console.complain(fmt::format(
+            "{}: {} problem{}",
+            core::log::printable(command.config),
+            loaded.problems.size(),
+            loaded.problems.size() == 1 ? "" : "s"
+        ));
+        return kExitFailed;
+    }
+    for (const auto& warning : loaded.warnings) {
+        console.print(
+            core::log::printable(fmt::format("{}: note: {}", command.config, warning)) + "\n"
+        );
+    }
+    console.print(core::log::printable(fmt::format("{}: no problems", command.config)) + "\n");
+    return kExitDone;
+}
+
+int run_resolve(const Resolve& command, const Environment& environment, core::Console& console) {
+    auto loaded = load_settings(command.config, environment);
+    if (!loaded.settings) {
+        complain(loaded.problems, console);
+        return kExitFailed;
+    }
+    auto& settings = *loaded.settings;
+    if (!settings.ldap) {
+        console.complain(fmt::format(
+            "uidnfsd: cannot resolve {}: {} has no [ldap]; add it, see docs/LDAP.md",
+            core::log::printable(command.user),
+            core::log::printable(command.config)
+        ));
+        return kExitFailed;
+    }
+    core::Secret password;
+    if (settings.ldap->verify_password) {
+        const auto prompt = fmt::format("Password of {}: ", core::log::printable(command.user));
+        auto read = read_password(STDIN_FILENO, console, prompt);
+        if (!read) {
+            console.complain(fmt::format("uidnfsd: {}", read.error().user_text));
+            return kExitFailed;
+        }
+        password = std::move(*read);
+    }
+    // The service's file is the service's; here the servers are asked.
+    settings.ldap->cache_file.clear();
+    ldap::Directory directory(std::move(*settings.ldap));
+    const auto answer = directory.resolve(command.user, std::move(password));
+    if (!answer) return fail(command, answer.error(), console);
+    const bool is_json = command.format == Resolve::Format::json;
+    console.print(
+        is_json ? json_report(*answer, settings.policy) : human_report(*answer, settings.policy)
+    );
+    const bool passes = !view(settings.policy, *answer).rules.empty() ||
+                        settings.policy.mode == policy::Mode::report;
+    return passes ? kExitDone : kExitFailed;
+}
+
+void protect_process() {
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+int run_program(const std::vector<std::string>& arguments, core::Console& console) {
+    const std::vector<std::string> rest(
+        arguments.empty() ? arguments.begin() : arguments.begin() + 1, arguments.end()
+    );
+    protect_process();
+    const auto environment = Environment::take();
+    ldap::prepare_process();
+    return std::visit(
+        [&](const auto& command) {
+            using T = std::decay_t<decltype(command)>;
+            if constexpr (std::is_same_v<T, Serve>) {
+                return run_service(command, environment, console);
+            } else if constexpr (std::is_same_v<T, Check>) {
+                return run_check(command, environment, console);
+            } else if constexpr (std::is_same_v<T, Resolve>) {
+                return run_resolve(command, environment, console);
+            } else if constexpr (std::is_same_v<T, ShowText>) {
+                console.print(command.text);
+                return kExitDone;
+            } else {
+                console.complain(command.text);
+                return kExitUsage;
+            }
+        },
+        parse_command_line(rest)
+    );
+}
+
+}  // namespace uidnfs::plugins

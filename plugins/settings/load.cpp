@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/settings/load.hpp"
+
+#include "plugins/settings/secret_file.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace uidnfs::plugins {
+namespace {
+
+void load_bind_password(Draft& draft, const Environment& environment, const Trust& trust) {
+    auto& settings = draft.settings;
+    if (!settings.ldap) return;
+    auto& options = *settings.ldap;
+    const auto& path = settings.bind_password_file;
+    // What the environment gives comes first: it overrides.
+    if (!path.empty() && options.bind_password.empty()) {
+        auto secret = read_secret(path, trust);
+        if (secret) {
+            options.bind_password = std::move(*secret);
+        } else if (!environment.get("LDAP_SVC_PASS_FILE").empty()) {
+            draft.problems.push_back(
+                {"environment", 0, "LDAP_SVC_PASS_FILE", "a file", secret.error().user_text}
+            );
+        } else {
+            draft.add("ldap.bind_password_file", "a file", secret.error().user_text);
+        }
+    }
+}
+
+void check_tls_files(Draft& draft, const Trust& trust) {
+    if (!draft.settings.cloudfoundry) return;
+    const auto& tls = draft.settings.cloudfoundry->tls;
+    const std::string section = "plugin.cloudfoundry.tls.";
+    for (const auto& [name, path] :
+         {std::pair{"ca_file", &tls.ca_file},
+          std::pair{"cert_file", &tls.cert_file},
+          std::pair{"client_cert_file", &tls.client_cert_file}}) {
+        if (path->empty() || ::access(path->c_str(), R_OK) == 0) continue;
+        draft.add(
+            section + name, fmt::format("\"{}\"", *path), "it cannot be read; check the path"
+        );
+    }
+    for (const auto& [name, path] :
+         {std::pair{"key_file", &tls.key_file},
+          std::pair{"client_key_file", &tls.client_key_file}}) {
+        if (path->empty()) continue;
+        if (auto problem = check_secret_file(*path, trust); !problem.empty()) {
+            draft.add(section + name, "a file", std::move(problem));
+        }
+    }
+}
+
+}  // namespace
+
+Loaded load_settings(const std::string& path, const Environment& environment) {
+    const auto text = read_public(path, make_trust(WorkerSettings{}.user));
+    if (!text) return {.problems = {{path, 0, {}, "a file", text.error().user_text}}};
+    auto draft = read_settings(*text, path);
+    // A document that could not be read says nothing that could be compared.
+    const bool is_document = draft.problems.size() != 1 || !draft.problems.front().key.empty();
+    if (is_document) {
+        apply_environment(draft, environment);
+        const auto trust = make_trust(draft.settings.workers.user);
+        load_bind_password(draft, environment, trust);
+        check_tls_files(draft, trust);
+        check_settings(draft);
+    }
+    Loaded loaded{.problems = std::move(draft.problems), .warnings = std::move(draft.warnings)};
+    if (loaded.problems.empty()) loaded.settings = std::move(draft.settings);
+    return loaded;
+}
+
+}  // namespace uidnfs::plugins

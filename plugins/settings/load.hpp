@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// From files and environment to Settings that can be used, or to everything that is wrong.
+#pragma once
+
+#include "plugins/settings/environment.hpp"
+#include "plugins/settings/problem.hpp"
+#include "plugins/settings/settings.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace uidnfs::plugins {
+
+struct Loaded {
+    std::optional<Settings> settings = {};  ///< nothing where there are problems
+    std::vector<Problem> problems = {};
+    std::vector<std::string> warnings = {};
+};
+
+/// Reads `path` and the secret files that it names. Any thread; it blocks on files only.
+Loaded load_settings(const std::string& path, const Environment& environment);
+
+}  // namespace uidnfs::plugins

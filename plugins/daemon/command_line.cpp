@@ -35,8 +35,8 @@ constexpr std::string_view kResolveUsage =
     R"(usage: uidnfsd resolve USERNAME --config FILE [--json]
 
 Asks the directory of FILE who USERNAME is and prints uid, gid and groups, which groups were left
-out, which server said so, and what the policy says about it. The password is read from standard
-input, up to the first line feed; with verify_password = false none is read.
+out, which server said so, and what the policy says about it. The password is the first line of
+standard input; with verify_password = false none is read.
 
   --json      one JSON object
 

@@ -58,7 +58,7 @@ TEST(SettingsOptions, ValuesGoThroughTheOptionTable) {
 
 TEST(SettingsOptions, WhatTheTableRefusesIsRefused) {
     EXPECT_THAT(read("udp", true), HasSubstr("only TCP"));
-    EXPECT_THAT(read("bg", true), HasSubstr("not available yet"));
+    EXPECT_THAT(read("permissions", "kernel"), HasSubstr("not available yet"));
     EXPECT_THAT(read("lock", false), HasSubstr("use nolock"));
     EXPECT_THAT(read("tmieo", "1"), HasSubstr("did you mean \"timeo\"?"));
     EXPECT_FALSE(read_option("password", "x", "here").is_shown);

@@ -134,14 +134,24 @@ void Session::advance() {
             );
         }
         if (reader_.take_expectation()) {
-            // Small enough for any socket's buffer, and nothing else is being written.
-            static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-            stream_->write(kContinue, [self = shared_from_this()](error_code, std::size_t) {});
+            invite_body();
+        } else {
+            read();
         }
-        read();
         break;
     }
     turn_ = Turn::free;
+}
+
+/// Nothing is read until it is written, so that no answer can get into it.
+void Session::invite_body() {
+    static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    inviting_ = Inviting::yes;
+    stream_->write(kContinue, [self = shared_from_this()](error_code error, std::size_t) {
+        self->inviting_ = Inviting::no;
+        if (self->phase_ == Phase::closed) return;
+        return error ? self->close() : self->read();
+    });
 }
 
 void Session::handle(Request request) {
@@ -192,6 +202,7 @@ void Session::on_written(error_code error) {
 }
 
 void Session::fail(unsigned status) {
+    if (inviting_ == Inviting::yes) return close();  // it does not read
     connection_ = Connection::close;
     write(
         render(

@@ -52,6 +52,7 @@ private:
     void read();
     void on_read(boost::system::error_code error, std::size_t size);
     void advance();
+    void invite_body();
     void handle(Request request);
     void fail(unsigned status);
     void write(std::string bytes, std::function<void()> undelivered);
@@ -66,6 +67,7 @@ private:
     RequestReader reader_;
     std::array<char, 8192> buffer_;
     enum class Reading : std::uint8_t { no, yes } reading_ = Reading::no;
+    enum class Inviting : std::uint8_t { no, yes } inviting_ = Inviting::no;
     enum class Turn : std::uint8_t { free, taken } turn_ = Turn::free;
     Phase phase_ = Phase::handshake;
     Peer peer_ = Peer::there;

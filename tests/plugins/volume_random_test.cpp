@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Volume under random commands, failures, hang-ups, deaths and delays: what must hold whatever the
-// order.
+// Volume under random commands, failures, hang-ups, deaths, delays and kill -9 of the daemon: what
+// must hold whatever the order.
 #include "tests/plugins/volume_fixture.hpp"
 
 #include <map>
@@ -15,9 +15,11 @@ namespace {
 class World {
 public:
     explicit World(std::uint32_t seed, Lifetime lifetime)
-        : random_(seed), volume_({Dialect::docker, "a"}, lifetime, {}) {}
+        : random_(seed), lifetime_(lifetime), volume_({Dialect::docker, "a"}, lifetime, {}) {}
 
-    void play(int moves) {
+    enum class Daemon { steady, killed_often };
+
+    void play(int moves, Daemon daemon) {
         for (int i = 0; i < moves; ++i) {
             now_ += std::chrono::milliseconds(random_() % 800);
             if (const auto due = volume_.next_deadline(); due && *due <= now_) handle(Tick{});
@@ -31,6 +33,7 @@ public:
                 case 6: die(); break;
                 case 7: break;
             }
+            if (daemon == Daemon::killed_often && one_in(6)) restart();
             while (running_ && !one_in(4)) finish_step(Luck::open);
         }
     }
@@ -51,7 +54,8 @@ public:
     void expect_clean() {
         EXPECT_FALSE(running_.has_value());
         EXPECT_EQ(workers_, 0) << "a worker was left behind";
-        EXPECT_FALSE(record_) << "a record was left behind";
+        EXPECT_FALSE(kept_record_) << "a record was left behind";
+        EXPECT_EQ(kept_definition_ != nullptr, volume_.state() == State::created);
         EXPECT_EQ(volume_.holders(), Texts{});
         EXPECT_TRUE(waiting_.empty()) << waiting_.size() << " commands were never answered";
         EXPECT_TRUE(volume_.state() == State::created || volume_.state() == State::absent);
@@ -68,6 +72,40 @@ private:
         ++serial_;
         waiting_.insert(serial_);
         handle(Submitted{{serial_, now_ + 7s, std::move(what)}});
+    }
+
+    /// kill -9: the step that ran was done or not, nobody gets an answer, and what is known is on
+    /// disk. Workers live on, or die meanwhile.
+    void restart() {
+        if (running_ && *running_ != Step::adopt && one_in(2)) {
+            const auto step = *std::exchange(running_, std::nullopt);
+            if (step == Step::start) {
+                worker_ = Worker{{++pid_, 1}, "/m", "/c"};
+                ++workers_;
+            }
+            if (step == Step::stop) lose_worker();
+            keep(step);
+        }
+        running_.reset();
+        waiting_.clear();
+        gone_.clear();
+        if (one_in(4)) lose_worker();
+        volume_ = Volume({Dialect::docker, "a"}, lifetime_, {});
+        perform(volume_.restore(kept_definition_, kept_record_));
+    }
+
+    void lose_worker() {
+        if (!worker_) return;
+        worker_.reset();
+        --workers_;
+    }
+
+    /// What a step that succeeds leaves on disk.
+    void keep(Step step) {
+        if (step == Step::save_definition) kept_definition_ = new_definition_;
+        if (step == Step::erase_definition) kept_definition_ = nullptr;
+        if (step == Step::save_live) kept_record_ = new_record_;
+        if (step == Step::erase_live) kept_record_.reset();
     }
 
     void hang_up() {
@@ -100,7 +138,7 @@ private:
                 if (fails) return handle(Prepared{failure});
                 return handle(Prepared{MountSpec{.volume = volume_.key(), .source = "nas1:/a"}});
             case Step::start:
-                EXPECT_TRUE(record_) << "a worker without a record that finds it again";
+                EXPECT_TRUE(kept_record_) << "a worker without a record that finds it again";
                 EXPECT_EQ(workers_, 0) << "a second worker";
                 if (fails) return handle(Started{failure});
                 worker_ = Worker{{++pid_, 1}, "/m", "/c"};
@@ -108,31 +146,40 @@ private:
                 return handle(Started{*worker_});
             case Step::stop:
                 if (fails || !worker_) return handle(Stopped{failure});
-                worker_.reset();
-                --workers_;
+                lose_worker();
                 return handle(Stopped{Ended{}});
             case Step::detach:
             case Step::save_definition:
             case Step::erase_definition:
-                if (fails) return handle(Done{failure});
-                return handle(Done{{}});
             case Step::save_live:
                 if (fails) return handle(Done{failure});
-                record_ = true;
+                keep(step);
                 return handle(Done{{}});
             case Step::erase_live:
                 EXPECT_EQ(workers_, 0) << "a worker that nothing finds again";
-                record_ = false;
+                keep(step);
                 return handle(Done{{}});
-            case Step::adopt: FAIL() << "nothing was restored";
+            case Step::adopt:
+                if (!worker_) return handle(Started{core::Failure{ESRCH, "it is gone"}});
+                return handle(Started{*worker_});
         }
     }
 
     void handle(Event event) {
-        for (const auto& action : volume_.handle(std::move(event), now_)) {
+        perform(volume_.handle(std::move(event), now_));
+        if (volume_.state() == State::mounted) {
+            ASSERT_TRUE(volume_.worker().has_value());
+            ASSERT_FALSE(volume_.holders().empty());
+        }
+    }
+
+    void perform(const Actions& actions) {
+        for (const auto& action : actions) {
             if (const auto* step = std::get_if<Do>(&action)) {
                 ASSERT_FALSE(running_.has_value()) << "two steps at once";
                 running_ = step->step;
+                new_definition_ = volume_.definition();
+                new_record_ = volume_.record();
             } else if (const auto* answer = std::get_if<Answer>(&action)) {
                 ASSERT_EQ(gone_.count(answer->serial), 0u) << "an answer after a hang-up";
                 ASSERT_EQ(waiting_.erase(answer->serial), 1u) << "answered twice";
@@ -140,13 +187,10 @@ private:
                 ASSERT_TRUE(running_ == Step::prepare || running_ == Step::start);
             }
         }
-        if (volume_.state() == State::mounted) {
-            ASSERT_TRUE(volume_.worker().has_value());
-            ASSERT_FALSE(volume_.holders().empty());
-        }
     }
 
     std::mt19937 random_;
+    Lifetime lifetime_;
     Volume volume_;
     core::SteadyTime now_ = core::SteadyTime() + 1h;
     Serial serial_ = 0;
@@ -154,22 +198,33 @@ private:
     std::optional<Step> running_;
     std::optional<Worker> worker_;
     int workers_ = 0;
-    bool record_ = false;
+    DefinitionPtr kept_definition_;  // on disk
+    std::optional<LiveRecord> kept_record_;
+    DefinitionPtr new_definition_;  // being written
+    LiveRecord new_record_;
     std::set<Serial> waiting_;
     std::set<Serial> gone_;
 };
 
-TEST(VolumeRandom, nothing_is_left_behind_and_everybody_is_answered_once) {
+void play_many(World::Daemon daemon) {
     for (std::uint32_t seed = 0; seed < 400; ++seed) {
         for (const auto lifetime : {Lifetime::until_removed, Lifetime::until_unmounted}) {
             SCOPED_TRACE(fmt::format("seed {} lifetime {}", seed, static_cast<int>(lifetime)));
             World world(seed, lifetime);
-            world.play(300);
+            world.play(300, daemon);
             world.settle();
             world.expect_clean();
             if (::testing::Test::HasFailure()) return;
         }
     }
+}
+
+TEST(VolumeRandom, nothing_is_left_behind_and_everybody_is_answered_once) {
+    play_many(World::Daemon::steady);
+}
+
+TEST(VolumeRandom, nothing_is_left_behind_by_a_daemon_that_is_killed_anywhere) {
+    play_many(World::Daemon::killed_often);
 }
 
 }  // namespace

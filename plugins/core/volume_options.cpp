@@ -105,6 +105,12 @@ private:
             return true;
         }
         if (raw.name != "credentials") return false;
+        if (dialect_ != Dialect::docker) {
+            // Whoever names a file gets its identity: Docker's users are root's, developers of
+            // applications are not.
+            tell_unwanted(raw, "it is for Docker only; use username and password");
+            return true;
+        }
         const auto& name = *raw.value;
         const bool is_plain = !name.empty() && name.size() <= kMaxCredentialsName &&
                               name.front() != '.' &&

@@ -455,6 +455,16 @@ TEST_F(CloudFoundryOptions, unknown_ones_are_ignored_or_refused) {
     );
 }
 
+TEST_F(CloudFoundryOptions, credentials_files_are_not_for_developers) {
+    rules.identity = OptionRules::Identity::either;
+    const Words words{{"source", "nfs://nas1/a"}, {"credentials", "team"}};
+    EXPECT_THAT(refusal(words), StartsWith("no identity"));
+    rules.cloudfoundry_unknown = OptionRules::Unknown::refuse;
+    EXPECT_THAT(
+        refusal(words), StartsWith("Not allowed options: credentials: it is for Docker only")
+    );
+}
+
 TEST_F(CloudFoundryOptions, large_ids_are_ids) {
     EXPECT_EQ(
         effective({{"source", "nfs://nas1/a"}, {"uid", "1668600500"}, {"gid", "1668600513"}}

@@ -194,8 +194,19 @@ core::Outcome<void> Connection::start(
     step = *tls == TlsSettings::StartTls::on ? ldap_start_tls_s(ld_, nullptr, nullptr)
                                              : ldap_install_tls(ld_);
     if (step == LDAP_SUCCESS && ldap_tls_inplace(ld_) == 1) return core::Outcome<void>();
+    // libldap keeps to itself what it has against a certificate.
     return core::Failure{
-        EPROTO, fmt::format("TLS failed: {} ({})", ldap_err2string(step), diagnostic(ld_))};
+        EPROTO,
+        fmt::format(
+            "TLS failed: {} ({}); the certificate may have expired, be for another name than {}, "
+            "or be signed by nobody in {}: see openssl s_client -connect {}:{}",
+            ldap_err2string(step),
+            diagnostic(ld_),
+            server.host,
+            surroundings_.tls.ca_file,
+            server.host,
+            server.port
+        )};
 }
 
 Connection::~Connection() {

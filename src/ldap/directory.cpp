@@ -140,6 +140,7 @@ public:
         counters.stale_hits = stale_hits_;
         counters.shared = shared_;
         counters.hashes = hashes_;
+        counters.hash_us = hash_us_;
         counters.connects = traffic.connects;
         counters.binds = traffic.binds;
         counters.searches = traffic.searches;
@@ -309,7 +310,12 @@ private:
     }
 
     void hash(Flight& flight) {
+        const auto begin = steady_clock::now();
         flight.hash = hasher_.hash(flight.user, flight.password);
+        hash_us_ += static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - begin)
+                .count()
+        );
         ++hashes_;
         if (!flight.hash) core::log::warning("no memory to hash a password for the cache");
     }
@@ -403,6 +409,7 @@ private:
     std::atomic<std::uint64_t> stale_hits_{0};
     std::atomic<std::uint64_t> shared_{0};
     std::atomic<std::uint64_t> hashes_{0};
+    std::atomic<std::uint64_t> hash_us_{0};
     Alarms saver_;
     ThreadPool lookups_;
     ThreadPool hashers_;

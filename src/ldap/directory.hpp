@@ -32,6 +32,7 @@ public:
         std::uint64_t stale_hits = 0;  ///< served while every server was unreachable
         std::uint64_t shared = 0;      ///< answers that waited for somebody else's lookup
         std::uint64_t hashes = 0;      ///< of passwords
+        std::uint64_t hash_us = 0;     ///< microseconds they took in all
         std::uint64_t connects = 0;
         std::uint64_t binds = 0;
         std::uint64_t searches = 0;  ///< pages and entries read by DN count each

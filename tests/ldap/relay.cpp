@@ -75,21 +75,31 @@ void Relay::carry(core::Fd client) {
         pollfd waiting[] = {{client.get(), POLLIN, 0}, {server.get(), POLLIN, 0}};
         if (::poll(waiting, connected ? 2 : 1, 20) <= 0) continue;
         const Manner manner = manner_;
-        if (waiting[0].revents != 0 && !pass_on(client.get(), server.get(), manner)) return;
+        if (waiting[0].revents != 0 && !pass_on(client.get(), server.get(), Side::client)) return;
         if (waiting[1].revents != 0 && manner != Manner::swallow) {
             if (manner == Manner::delay) std::this_thread::sleep_for(delay_.load());
-            if (!pass_on(server.get(), client.get(), manner)) return;
+            if (!pass_on(server.get(), client.get(), Side::server)) return;
         }
         if (manner == Manner::swallow) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
 }
 
-bool Relay::pass_on(int from, int to, Manner manner) {
+std::string Relay::heard() const {
+    const std::lock_guard lock(mutex_);
+    return heard_;
+}
+
+bool Relay::pass_on(int from, int to, Side side) {
+    const Manner manner = manner_;
     char bytes[4096];
     const bool drips = manner == Manner::drip;
     if (drips) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     const auto n = ::recv(from, bytes, drips ? 1 : sizeof bytes, 0);
     if (n <= 0) return false;
+    if (side == Side::client) {
+        const std::lock_guard lock(mutex_);
+        heard_.append(bytes, static_cast<std::size_t>(n));
+    }
     if (manner == Manner::swallow) return true;
     return ::send(to, bytes, static_cast<std::size_t>(n), MSG_NOSIGNAL) == n;
 }

@@ -37,11 +37,14 @@ public:
     std::string url(const std::string& host = "127.0.0.1") const;
     std::string tls_url() const;
     int connections() const { return connections_; }
+    /// What clients have sent so far.
+    std::string heard() const;
 
 private:
     void accept_all();
     void carry(core::Fd client);
-    bool pass_on(int from, int to, Manner manner);
+    enum class Side { client, server };
+    bool pass_on(int from, int to, Side side);
 
     const std::uint16_t target_;
     std::uint16_t port_ = 0;
@@ -50,7 +53,8 @@ private:
     std::atomic<std::chrono::milliseconds> delay_{std::chrono::milliseconds(300)};
     std::atomic<int> connections_{0};
     std::atomic<bool> ends_{false};
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
+    std::string heard_;  ///< under mutex_
     std::vector<std::thread> carriers_;
     std::thread acceptor_;
 };

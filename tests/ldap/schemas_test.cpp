@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every schema against a real slapd: who a user is, and which groups go along.
 #include "ldap/fixture.hpp"
+#include "ldap/relay.hpp"
 
 #include <fmt/format.h>
 
@@ -79,6 +80,28 @@ TEST(Schemas, ActiveDirectoryNamesAndAccountControl) {
         EXPECT_THAT(groups_of(*dora), ElementsAre(4001));
     }
     EXPECT_EQ(outcome(ask(directory, "GONE", "password-of-gone")), "account_disabled");
+}
+
+TEST(Schemas, ActiveDirectoryChainRuleIsSentAsAnExtensibleMatch) {
+    // slapd does not have this rule and finds nothing by it: what counts is what it is asked.
+    const Relay relay(shared_slapd().port());
+    auto options = options_for(shared_slapd());
+    options.urls = {relay.url()};
+    options.group_base = "ou=named,dc=example,dc=com";
+    options.group_filter = "(&(objectClass=group)(member:1.2.840.113556.1.4.1941:={dn}))";
+    Directory directory(std::move(options));
+    const auto odd = ask(directory, "j\xc3\xb6rg", "password-of-odd2");
+    ASSERT_TRUE(odd) << odd.error().operator_text;
+    // RFC 4511 4.5.1: extensibleMatch [9] { matchingRule [1], type [2], matchValue [3] }
+    const std::string dn = "cn=odd2\\2C \\22x\\22,ou=people,dc=example,dc=com";
+    const std::string rule =
+        "\x81\x17"
+        "1.2.840.113556.1.4.1941"
+        "\x82\x06"
+        "member"
+        "\x83";
+    EXPECT_EQ(odd->dn, dn);
+    EXPECT_THAT(relay.heard(), testing::HasSubstr(rule + static_cast<char>(dn.size()) + dn));
 }
 
 TEST(Schemas, OldDriverTakesTheGidFromTheUid) {

@@ -73,7 +73,8 @@ core::Outcome<Remount> plan_remount(
         if (before == after) continue;
         if (option.live == config::Live::changes) {
             if (after) plan.changed.emplace_back(option.name);
-        } else if (after) {
+        } else if (after || option.value.kind != config::Kind::flag) {
+            // A flag that goes is one that another takes the place of: that one is named.
             fixed.push_back(
                 fmt::format("{} ({}, asked for {})", option.name, shown(before), shown(after))
             );

@@ -82,6 +82,16 @@ TEST(Remount, NamesAllThatCannotChange) {
     EXPECT_EQ(remount("remount,uid=7").error().code, EBUSY);
 }
 
+TEST(Remount, NamesWhatIsTakenAway) {
+    const auto plan = remount("remount,mountport=0", live_spec("uid=1,gid=1,mountport=7"));
+    ASSERT_FALSE(plan);
+    EXPECT_THAT(plan.error().user_text, HasSubstr("mountport (7, asked for unset)"));
+}
+
+TEST(Remount, NamesTheFlagThatComes) {
+    EXPECT_THAT(refusal("remount,noresvport"), HasSubstr(": noresvport (unset, asked for set);"));
+}
+
 TEST(Remount, RefusesWhatNobodyKnows) {
     EXPECT_EQ(remount("remount,frobnicate").error().code, EINVAL);
     EXPECT_EQ(remount("remount,timeo=0").error().code, EINVAL);

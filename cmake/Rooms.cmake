@@ -18,7 +18,7 @@ add_library(uidnfs_flags INTERFACE)
 target_compile_options(uidnfs_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
     -Wno-missing-field-initializers -fstack-protector-strong
     # g++ 12 reports moves out of an empty optional or variant as uses of garbage.
-    -Wno-maybe-uninitialized)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 target_compile_definitions(uidnfs_flags INTERFACE
     BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_DATE_TIME
     _FILE_OFFSET_BITS=64 UIDNFS_VERSION="${PROJECT_VERSION}")

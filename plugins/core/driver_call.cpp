@@ -22,15 +22,14 @@ constexpr std::size_t kMaxOptions = 256;
 constexpr std::size_t kMaxDepth = 16;
 constexpr double kExactIntegers = 9007199254740992.0;  // 2^53
 
-/// Wipes what it gives back: a value may be a password.
+/// Wipes what it gives back: a value may be a password. Boost.JSON gives keys back with another
+/// alignment than it asked for, and never needs more than that of any new.
 class WipingMemory final : public json::memory_resource {
 private:
-    void* do_allocate(std::size_t size, std::size_t align) override {
-        return ::operator new(size, std::align_val_t(align));
-    }
-    void do_deallocate(void* memory, std::size_t size, std::size_t align) override {
+    void* do_allocate(std::size_t size, std::size_t) override { return ::operator new(size); }
+    void do_deallocate(void* memory, std::size_t size, std::size_t) override {
         explicit_bzero(memory, size);
-        ::operator delete(memory, std::align_val_t(align));
+        ::operator delete(memory);
     }
     bool do_is_equal(const json::memory_resource& other) const noexcept override {
         return this == &other;

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // For libFuzzer: whatever arrives on a plugin's socket. The first byte says how the rest is cut;
 // all of it goes through the HTTP reader, and every body through JSON, options and the state file.
+#include "fuzz/fuzz.hpp"
 #include "plugins/core/driver_call.hpp"
 #include "plugins/core/store_json.hpp"
 #include "plugins/http/request_reader.hpp"
 
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
+#include <algorithm>
 #include <string>
 #include <string_view>
 
 namespace {
 
 using namespace uidnfs::plugins;
+using uidnfs::fuzz::require;
 
 void take_body(std::string body) {
     auto call = parse_call(body);
-    if (!body.empty()) std::abort();  // it may hold a password
+    require(body.empty(), "a body is wiped: it may hold a password");
     if (!call) return;
     for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
         const auto definition = make_definition(dialect, call->words, call->problems);
@@ -25,11 +25,11 @@ void take_body(std::string body) {
         rules.identity = OptionRules::Identity::either;
         (void)check_options(*definition, dialect, rules);
         const VolumeKey key{dialect, call->name};
-        if (directory_name(key).find('/') != std::string::npos) std::abort();
+        require(directory_name(key).find('/') == std::string::npos, "no name is a path");
         const auto again = parse_definition(to_json(key, *definition));
-        if (!again || again->key != key || again->definition->source != definition->source) {
-            std::abort();
-        }
+        require(again.has_value(), "what was saved can be read");
+        require(again->key == key, "it is about the same volume");
+        require(again->definition->source == definition->source, "and the same share");
     }
 }
 
@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         rest.remove_prefix(std::min(step, rest.size()));
         while (reader.progress() == http::RequestReader::Progress::ready) {
             auto request = reader.take();
-            if (request.body.size() > 4096) std::abort();
+            require(request.body.size() <= 4096, "bodies have a limit");
             take_body(std::move(request.body));
         }
         (void)reader.take_expectation();

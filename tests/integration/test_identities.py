@@ -100,7 +100,7 @@ class Watch(suite.IntegrationTest):
         wanted = {f"NFS3 {name}" for name in
                   "GETATTR SETATTR LOOKUP ACCESS READLINK READ WRITE CREATE MKDIR SYMLINK MKNOD "
                   "REMOVE RMDIR RENAME LINK READDIRPLUS FSSTAT FSINFO COMMIT".split()}
-        wanted |= {"PORTMAP2 GETPORT", "MOUNT3 MNT"}
+        wanted |= {"PORTMAP3 GETADDR", "MOUNT3 MNT"}
         self.assertEqual(set(), wanted - seen)
         self.assertEqual(rpc_wire.auth_sys(1003, 1004, (1005, 1006)), mount.watch.expected)
         mount.watch.check()

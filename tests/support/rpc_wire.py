@@ -23,6 +23,7 @@ _NFS_PROCEDURES = (
 ).split()
 _MOUNT_PROCEDURES = "NULL MNT DUMP UMNT UMNTALL EXPORT".split()
 _PORTMAP_PROCEDURES = "NULL SET UNSET GETPORT DUMP CALLIT".split()
+_RPCBIND_PROCEDURES = "NULL SET UNSET GETADDR DUMP CALLIT".split()  # versions 3 and 4
 PROCEDURES = {NFS: _NFS_PROCEDURES, MOUNT: _MOUNT_PROCEDURES, PORTMAP: _PORTMAP_PROCEDURES}
 _PROGRAM_NAMES = {NFS: "NFS", MOUNT: "MOUNT", PORTMAP: "PORTMAP"}
 
@@ -111,6 +112,8 @@ class Call:
         """For example "NFS3 GETATTR"; unknown numbers appear as numbers."""
         program = _PROGRAM_NAMES.get(self.program, str(self.program))
         names = PROCEDURES.get(self.program, [])
+        if self.program == PORTMAP and self.version > 2:
+            names = _RPCBIND_PROCEDURES
         known = self.procedure < len(names)
         procedure = names[self.procedure] if known else f"procedure {self.procedure}"
         return f"{program}{self.version} {procedure}"

@@ -62,6 +62,9 @@ nfs::MountParameters parameters_of(const config::MountOptions& options) {
     parameters.rsize = options.rsize;
     parameters.wsize = options.wsize;
     parameters.nconnect = options.nconnect;
+    if (options.identity == config::IdentityMode::caller) {
+        parameters.root_access = nfs::MountParameters::RootAccess::unneeded;
+    }
     return parameters;
 }
 
@@ -83,10 +86,16 @@ core::Outcome<fs::Options> filesystem_options_of(
     auto credential = mapper::Credential::make(std::move(identity), std::move(machine_name), root);
     if (!credential) return credential.error();
 
+    // With the caller's own ids the kernel and the server decide, as on any file system.
+    const bool fixed = options.identity == config::IdentityMode::fixed;
+    const auto presentation = fixed ? options.present : mapper::Presentation::verbatim;
+    const auto access = fixed ? options.access : mapper::Access::any;
     fs::Options result{
         .credential = *credential,
-        .presenter = mapper::Presenter(options.present, presented),
-        .gate = mapper::Gate(options.access, presented.app_uid),
+        .identity = fixed ? fs::IdentityMode::fixed : fs::IdentityMode::caller,
+        .root_identity = root,
+        .presenter = mapper::Presenter(presentation, presented),
+        .gate = mapper::Gate(access, presented.app_uid),
     };
     result.timers = timers_of(options);
     result.close_to_open =

@@ -123,7 +123,32 @@ core::Outcome<void> make_mount(Prepared& prepared, const std::string& mountpoint
     return {};
 }
 
+/// Each call in the name of its process means that the kernel checks every access: only whoever
+/// makes the mount here, as root, knows that it does.
+core::Outcome<void> check_caller_identity(
+    const MountArguments& arguments, const config::MountRequest& request
+) {
+    if (request.options.identity != config::IdentityMode::caller) return {};
+    const auto what = cannot_mount(request.source.display(), arguments.mountpoint);
+    if (::geteuid() != 0) {
+        return core::Failure{
+            EPERM,
+            what +
+                "identity=caller speaks for every user of this machine; run as root, or use "
+                "uid= and gid="};
+    }
+    if (inherited_device(arguments.mountpoint)) {
+        return core::Failure{
+            EINVAL,
+            what +
+                "identity=caller needs a mount made here with default_permissions; give a "
+                "directory instead of a descriptor"};
+    }
+    return {};
+}
+
 core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRequest request) {
+    if (auto fits = check_caller_identity(arguments, request); !fits) return fits.error();
     Prepared prepared{{}, std::move(request), {}};
     auto& spec = prepared.spec;
     spec.source = arguments.source;

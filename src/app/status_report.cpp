@@ -97,6 +97,8 @@ json::object describe_unknown(std::string_view mountpoint, std::string_view sour
         {"takeover", nullptr},
         {"options", nullptr},
         {"operations", nullptr},
+        {"callers", nullptr},
+        {"released_callers", nullptr},
         {"calls", nullptr},
         {"cache", nullptr},
         {"bytes_not_committed", nullptr},
@@ -173,6 +175,8 @@ void add_session(json::object& status, const fuse::SessionStatus& session) {
             latency(operation.requests, operation.errors, operation.total_us, operation.max_us);
     }
     status["operations"] = std::move(operations);
+    status["callers"] = session.callers == fuse::Callers::visible ? "visible" : "hidden";
+    status["released_callers"] = session.released_callers;
 }
 
 bool is_healthy(const json::object& status) {

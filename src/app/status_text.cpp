@@ -62,6 +62,12 @@ void line(std::string& out, std::string_view label, const std::string& text) {
 }
 
 std::string identity(const json::object& status) {
+    if (shown(status, "identity_source") == "caller") {
+        if (shown(status, "uid") == kUnknown) return "of the caller, nobody's for the mount itself";
+        return fmt::format(
+            "of the caller, {}:{} for the mount itself", shown(status, "uid"), shown(status, "gid")
+        );
+    }
     auto text = fmt::format("{}:{}", shown(status, "uid"), shown(status, "gid"));
     const auto groups = shown(status, "gids");
     if (!groups.empty() && groups != kUnknown) text += fmt::format(" groups {}", groups);
@@ -187,8 +193,11 @@ std::string render_status(const json::object& status) {
             )
         );
         if (const auto refused = count(*cache, "refused_callers"); refused > 0) {
-            line(out, "refused", fmt::format("{} requests of other users (access=)", refused));
+            line(out, "refused", fmt::format("{} requests of users who may not use it", refused));
         }
+    }
+    if (shown(status, "callers") == "hidden") {
+        line(out, "callers", "hidden by /proc (hidepid, pid namespace); see the log");
     }
     if (const auto* operations = part(status, "operations"))
         latencies(out, "operations", *operations);

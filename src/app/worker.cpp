@@ -89,6 +89,8 @@ core::Task<void> Worker::begin() {
     auto waiting = wait_for_device();
     co_await waiting;
     if (auto built = build(std::move(*exported), std::move(*options)); !built) fail(built.error());
+    auto warming = mount_->filesystem.warm();
+    co_await warming;
     // INIT waits on the device since the mount was made; `ready` follows from it.
     mount_->session->start();
 }
@@ -114,6 +116,8 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     }
     auto notifications = duplicate(descriptors_.fuse.get());
     const auto readdirplus = options.readdirplus;
+    const auto identity = options.identity;
+    options.mount_name = spec_.mountpoint;
     mount_ = std::make_unique<Mount>(
         std::move(exported),
         std::move(options),
@@ -133,6 +137,7 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     };
     fuse::Session::Options session_options;
     session_options.readdirplus = readdirplus;
+    session_options.identity = identity;
     auto session = fuse::Session::open(
         std::move(descriptors_.fuse),
         {reactor_, mount_->filesystem, clock_, server_state, &mount_->notifier},

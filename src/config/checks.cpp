@@ -17,9 +17,16 @@ constexpr std::uint32_t kMaxIo = 1u << 20;
 
 void check_caller(const MountOptions& options, std::vector<std::string>& problems) {
     if (options.identity != IdentityMode::caller) return;
-    if (options.uid || options.gid || !options.gids.empty()) {
+    if (!options.uid && !options.gids.empty()) {
         problems.push_back(
-            "identity=caller: calls carry the ids of their process; leave out uid=, gid= and gids="
+            "identity=caller: calls carry the groups of their process; leave out gids=, or add "
+            "uid= "
+            "and gid= for the mount's own calls"
+        );
+    }
+    if (options.access == mapper::Access::strict) {
+        problems.push_back(
+            "identity=caller: everybody uses the mount as themselves; leave out access=strict"
         );
     }
     if (options.present == mapper::Presentation::mapped) {
@@ -82,8 +89,8 @@ void round_io(std::string_view name, std::uint32_t& bytes, std::vector<std::stri
 }  // namespace
 
 std::string find_missing_identity(const MountOptions& options) {
-    if (options.identity == IdentityMode::caller) return {};
     if (!options.uid && !options.gid) {
+        if (options.identity == IdentityMode::caller) return {};
         return "no identity without uid= and gid=; say who this mount is on the server";
     }
     if (!options.gid) return fmt::format("uid={} without gid; add gid=N", options.uid.value_or(0));

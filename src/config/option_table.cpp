@@ -111,15 +111,11 @@ void add_identity(Builder& table) {
             kCallers
         )
         .default_words = "none";
-    table
-        .add(choice<&M::identity, identity_words>(
-            "identity",
-            "fixed: every call carries uid= and gid=; caller: those of the process that asks"
-        ))
-        .availability = {
-        State::later,
-        "caller",
-        "the identity of the caller is not available yet; use identity=fixed with uid= and gid="};
+    table.add(choice<&M::identity, identity_words>(
+        "identity",
+        "fixed: every call carries uid= and gid=; caller: those of the process that asks (root "
+        "only)"
+    ));
     table.add(flag<&M::allow_root_identity, Switch::on>(
         "allow_root_identity", "lets uid=0, gid=0 and 0 among gids= through"
     ));

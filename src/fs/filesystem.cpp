@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <random>
+#include <utility>
 
 namespace uidnfs::fs {
 namespace {
@@ -53,6 +54,8 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
           options_.write_behind
       ),
       server_clock_(tick_of(deps.client.fs_info())),
+      statfs_question_(deps.reactor),
+      root_question_(deps.reactor),
       boot_nonce_(random_bits()) {
     const auto inode = inodes_.add_root(deps.client.root(), root);
     learn(inode, root, inode->attrs.token());
@@ -103,13 +106,41 @@ void Filesystem::restore_opens() {
 core::SlotPool& Filesystem::slots() noexcept { return slots_; }
 
 core::Result<nfs::CallContext> Filesystem::context(const Caller& caller) {
-    // What the kernel asks on its own behalf (tid 0) is asked in the name of the mount.
-    if (options_.identity == IdentityMode::fixed || caller.tid == 0) {
-        return nfs::CallContext{options_.credential};
-    }
+    if (options_.identity == IdentityMode::fixed) return nfs::CallContext{options_.credential};
+    if (caller.groups.size() > mapper::Credential::kMaxGroups) note_groups(caller);
     auto credential = credentials_.get(caller.uid, caller.gid, caller.groups);
-    if (!credential) return credential.error();
+    if (!credential) {
+        refuse_root();
+        return credential.error();
+    }
     return nfs::CallContext{std::move(*credential)};
+}
+
+nfs::CallContext Filesystem::context_for_mount(const Caller& caller) {
+    if (options_.identity == IdentityMode::fixed) return {options_.credential};
+    // Root asks how full it is, or for the root's attributes, although no call may go out as root.
+    const auto credential = credentials_.get(caller.uid, caller.gid, caller.groups);
+    return {credential ? *credential : options_.credential};
+}
+
+void Filesystem::refuse_root() {
+    if (counts_.refused_callers++ > 0) return;
+    core::log::warning(
+        "root is refused on {}: identity=caller sends nobody's call as root; use another user, or "
+        "allow_root_identity",
+        options_.mount_name
+    );
+}
+
+void Filesystem::note_groups(const Caller& caller) {
+    if (std::exchange(groups_cut_, GroupsCut::told) == GroupsCut::told) return;
+    core::log::warning(
+        "uid {} is in {} groups, AUTH_SYS carries the first {}; a server that looks groups up by "
+        "itself knows them all",
+        caller.uid.value(),
+        caller.groups.size(),
+        mapper::Credential::kMaxGroups
+    );
 }
 
 void Filesystem::refuse(const Caller& caller) {
@@ -158,27 +189,25 @@ void Filesystem::forget(InodeId id, std::uint64_t count) {
 
 core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, InodeId) {
     // Whoever can reach the path may ask how full it is, as with any file system.
-    const auto ctx = context(caller);
-    if (!ctx) co_return ctx.error();
-    auto ask = [](Filesystem& self,
-                  nfs::CallContext name) -> core::Task<core::Result<nfs::FsStat>> {
-        const auto& root = self.deps_.client.root();
-        if (!self.path_conf_) {
-            if (auto conf = co_await self.deps_.client.pathconf(name, root)) {
-                self.path_conf_ = *conf;
-            }
-        }
-        auto reply = co_await self.deps_.client.fsstat(name, root);
-        if (!reply) co_return reply.error();
-        co_return reply->stat;
-    };
-    auto asking = ask(*this, *ctx);
-    const auto answer = co_await within(deps_.reactor, kPatience, std::move(asking));
-    if (!answer || !*answer) {
-        if (last_statfs_) co_return *last_statfs_;
-        co_return answer ? answer->error() : core::Error(ETIMEDOUT);
+    const auto ctx = context_for_mount(caller);
+    auto asking = statfs_question_.ask([&] { return ask_statfs(ctx); });
+    const auto answer = co_await asking;
+    if (last_statfs_) co_return *last_statfs_;
+    const bool told = answer == PatientQuestion::Answer::came && statfs_error_;
+    co_return told ? *statfs_error_ : core::Error(ETIMEDOUT);
+}
+
+core::Task<void> Filesystem::ask_statfs(nfs::CallContext context) {
+    const auto& root = deps_.client.root();
+    if (!path_conf_) {
+        if (auto conf = co_await deps_.client.pathconf(context, root)) path_conf_ = *conf;
     }
-    const auto& stat = **answer;
+    const auto reply = co_await deps_.client.fsstat(context, root);
+    if (!reply) {
+        statfs_error_ = reply.error();
+        co_return;
+    }
+    const auto& stat = reply->stat;
     struct statvfs out {};
     out.f_bsize = 4096;
     out.f_frsize = 4096;
@@ -190,7 +219,11 @@ core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, Inode
     out.f_favail = stat.available_files;
     out.f_namemax = path_conf_ ? std::min(path_conf_->name_max, kNameMax) : kNameMax;
     last_statfs_ = out;
-    co_return out;
+}
+
+core::Task<void> Filesystem::warm() {
+    auto asking = statfs_question_.ask([&] { return ask_statfs({options_.credential}); });
+    co_await asking;
 }
 
 void Filesystem::change(const Options& wanted) {

@@ -14,6 +14,7 @@
 #include "fs/open_table.hpp"
 #include "fs/operations.hpp"
 #include "fs/options.hpp"
+#include "fs/patient_question.hpp"
 #include "fs/stamp.hpp"
 #include "fs/types.hpp"
 #include "fs/writer.hpp"
@@ -112,6 +113,10 @@ public:
 
     /// Takes over what can change while files are open: timers, cto, lookupcache, sync, commit, ro.
     void change(const Options& wanted);
+    /// Before the mount is used: what `df` answers should the server fall silent. Takes kPatience
+    /// at most.
+    core::Task<void> warm();
+
     FsStatus status() const;
     /// Brings everything written to the server's disk; what is not there at `deadline` is returned.
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
@@ -129,6 +134,11 @@ private:
     };
     core::Result<Entrance> admit(const Caller& caller, InodeId id, Purpose purpose);
     core::Result<nfs::CallContext> context(const Caller& caller);
+    /// In whose name `caller` asks about the mount as a whole; never refused.
+    nfs::CallContext context_for_mount(const Caller& caller);
+    void refuse_root();
+    void note_groups(const Caller& caller);
+    core::Task<void> ask_statfs(nfs::CallContext context);
     TimerRange timers(const Inode& inode) const noexcept;
     core::SteadyTime now() const { return deps_.clock.now(); }
     void refuse(const Caller& caller);
@@ -144,6 +154,7 @@ private:
     Entry entry(const Inode& parent, const InodeRef& inode);
     core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);
+    core::Task<void> refresh_root(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<nfs::AccessBits>> rights(nfs::CallContext context, InodeRef inode);
     /// A directory that may not be searched any more hides the names that the kernel knows in it.
     core::Task<void> close_names(nfs::CallContext context, InodeRef directory);
@@ -219,13 +230,18 @@ private:
     OpenTable opens_;
     Writer writer_;
     ServerClock server_clock_;
+    PatientQuestion statfs_question_;
+    PatientQuestion root_question_;
     std::uint64_t
         boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
     std::uint32_t counter_ = 0;
     enum class Support : std::uint8_t { assumed, missing };
     Support readdirplus_ = Support::assumed;
     Support exclusive_create_ = Support::assumed;
+    enum class GroupsCut : std::uint8_t { none, told } groups_cut_ = GroupsCut::none;
     std::optional<struct statvfs> last_statfs_;
+    std::optional<core::Error> statfs_error_;
+    std::optional<core::Error> root_error_;
     std::optional<nfs::PathConf> path_conf_;
     FsStatus counts_;
 };

@@ -134,12 +134,17 @@ core::Task<core::Result<void>> Filesystem::refresh(nfs::CallContext context, Ino
     co_return co_await fetch(std::move(context), std::move(inode));
 }
 
+core::Task<void> Filesystem::refresh_root(nfs::CallContext context, InodeRef inode) {
+    const auto refreshed = co_await refresh(std::move(context), std::move(inode));
+    root_error_ = refreshed ? std::nullopt : std::optional(refreshed.error());
+}
+
 core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId id) {
     auto found = enter(caller, id);
     if (!found && id == kRootId) found = inodes_.find(id);  // its attributes are no secret
     if (!found) co_return found.error();
     const auto inode = *found;
-    const auto named = context(caller);
+    const auto named = id == kRootId ? context_for_mount(caller) : context(caller);
     if (!named) co_return named.error();
     const auto ctx = *named;
     // mtime and ctime of unsent data are the server's to give.
@@ -147,9 +152,13 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
         co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
     }
     if (id == kRootId && inode->attrs.has_attr()) {
-        auto asking = refresh(ctx, inode);
-        const auto answer = co_await within(deps_.reactor, kPatience, std::move(asking));
-        if (answer && !*answer) co_return answer->error();
+        if (inode->attrs.is_fresh(now())) {
+            ++counts_.attribute_hits;
+            co_return attr_reply(*inode);
+        }
+        auto asking = root_question_.ask([&] { return refresh_root(ctx, inode); });
+        const auto answer = co_await asking;
+        if (answer == PatientQuestion::Answer::came && root_error_) co_return *root_error_;
         co_return attr_reply(*inode);
     }
     const auto refreshed = co_await refresh(ctx, inode);

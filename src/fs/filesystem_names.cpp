@@ -218,6 +218,7 @@ core::Task<core::Result<void>> Filesystem::make_silly(
             co_return renamed.error();
         }
         child->silly = index;
+        child->remover = context.credential;
         ++parent->opens;  // its handle is needed for the last REMOVE
         // The last close may have come while the name was changing.
         if (child->opens == 0) co_await remove_silly(context, child);
@@ -242,6 +243,7 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
     const auto record = silly_records_[index];
     const std::string name = record.name.data();
     writer_.truncate(inode, 0);
+    if (inode->remover) context.credential = inode->remover;
     if (const auto parent = inodes_.find(record.parent)) {
         parent->attrs.begin_change();
         const auto reply = co_await deps_.client.remove(context, parent->handle, name);

@@ -112,6 +112,8 @@ struct Inode {
     std::vector<NameOf> names;  ///< under which it was last seen; most have one
     std::unordered_map<std::string, InodeId> children;  ///< of a directory: names the kernel knows
     std::optional<SillyRecords::Index> silly;           ///< removed while open
+    mapper::CredentialRef
+        remover;  ///< who removed it: whoever closes it last may not be allowed to
 
     bool is_directory() const noexcept { return type == nfs::FileType::directory; }
     bool is_regular() const noexcept { return type == nfs::FileType::regular; }

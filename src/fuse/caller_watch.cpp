@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/caller_watch.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <utility>
-
 #include "core/log.hpp"
 #include "fuse/libfuse.hpp"
+
+#include <algorithm>
+#include <utility>
 
 namespace uidnfs::fuse {
 namespace {
 
-// A process may be in 65536 groups, and `status` lists them before its signals.
-constexpr std::size_t kProcText = 4096;
-constexpr std::size_t kMaxProcText = 1u << 20;
 /// Between two looks at requests that are about to be old; bounds what the timer costs under load.
 constexpr auto kShortest = std::chrono::milliseconds(50);
+
+/// How long after one request of a thread was released its next one is looked at without delay.
+constexpr auto kDying = std::chrono::seconds(2);
 
 /// Whether a process stands still until this request is answered. The others may outlive the
 /// process that caused them (readahead, asynchronous I/O, page write-back, the last close).
@@ -39,16 +35,18 @@ Waits waits(std::uint32_t opcode) noexcept {
 CallerWatch::CallerWatch(
     core::Reactor& reactor,
     Requests& requests,
+    ProcFiles& proc,
     const core::Clock& clock,
     std::function<Server()> server,
     Options options
 )
-    : timer_(reactor.io()),
+    : reactor_(reactor),
+      timer_(reactor.io()),
       requests_(requests),
+      proc_(proc),
       clock_(clock),
       server_(std::move(server)),
       options_(std::move(options)),
-      proc_(::open(options_.proc.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
       self_(std::make_shared<CallerWatch*>(this)) {}
 
 void CallerWatch::arm(core::SteadyDuration delay) {
@@ -93,54 +91,43 @@ void CallerWatch::look(Request& request) {
         request.info().unique,
         request.info().tid
     );
+    const auto tid = request.info().tid;
+    std::erase_if(dying_, [&](const Dying& known) { return known.tid == tid; });
+    dying_.push_back({tid, clock_.now()});
     requests_.release(request);
+}
+
+void CallerWatch::look_soon(std::uint32_t tid) {
+    const auto now = clock_.now();
+    std::erase_if(dying_, [&](const Dying& known) { return known.released + kDying < now; });
+    const auto is_it = [&](const Dying& known) { return known.tid == tid; };
+    if (std::none_of(dying_.begin(), dying_.end(), is_it)) return;
+    reactor_.post([self = self_, tid] {
+        if (!*self) return;
+        auto& watch = **self;
+        watch.requests_.visit(watch.clock_.now(), [&](Request& request) {
+            if (request.info().tid == tid) watch.look(request);
+        });
+    });
 }
 
 CallerState CallerWatch::state_of(const Request& request) {
     const auto tid = request.info().tid;
-    if (tid == 0) {
-        note_hidden(request);
-        return CallerState::alive;
-    }
-    const auto stat = parse_stat(read(tid, "stat"));
-    if (!stat) {
-        note_hidden(request);
-        return CallerState::alive;
-    }
+    const auto stat = tid == 0 ? std::nullopt : parse_stat(proc_.read(tid, "stat"));
+    if (!stat) return state_of_hidden(request);
     // Whoever got a signal while waiting has sent an INTERRUPT, so without one a look at `stat` is
     // enough (it shows SIGKILL and exit); that halves the cost of many waiting requests.
     if (request.signalled() == Request::Signalled::no) return judge(*stat);
-    const auto signals = parse_status(read(tid, "status"));
+    const auto signals = parse_status(proc_.read(tid, "status"));
     return signals ? judge(*stat, *signals) : judge(*stat);
 }
 
-std::string_view CallerWatch::read(std::uint32_t tid, const char* file) {
-    const auto path = fmt::format("{}/{}", tid, file);
-    const core::Fd fd(::openat(proc_.get(), path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return {};
-    std::size_t used = 0;
-    for (;;) {
-        if (used == text_.size()) {
-            if (used >= kMaxProcText) break;
-            text_.resize(std::max(kProcText, used * 2));
-        }
-        const auto got = ::read(fd.get(), text_.data() + used, text_.size() - used);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        used += static_cast<std::size_t>(got);
-    }
-    return {text_.data(), used};
-}
-
-void CallerWatch::note_hidden(const Request& request) {
-    if (waits(request.info().opcode) == Waits::perhaps) return;
-    if (std::exchange(callers_, Callers::hidden) == Callers::hidden) return;
-    core::log::warning(
-        "cannot see in /proc who uses the mount (caller {}): a killed process stays until the "
-        "server answers; mount /proc without hidepid for this service, and run it in the pid "
-        "namespace that made the mount",
-        request.info().tid
-    );
+/// Which signal it was cannot be seen. A killed process must be able to end, so while the server is
+/// silent any signal counts, as with the option intr of old; `exiting` says just that.
+CallerState CallerWatch::state_of_hidden(const Request& request) {
+    if (waits(request.info().opcode) == Waits::surely) proc_.note_hidden(request.info().tid);
+    return request.signalled() == Request::Signalled::yes ? CallerState::exiting
+                                                          : CallerState::alive;
 }
 
 }  // namespace uidnfs::fuse

@@ -4,19 +4,18 @@
 // all requests that wait long are looked at in /proc. Owned by the Session; reactor's thread only.
 #pragma once
 
+#include "core/reactor.hpp"
+#include "fuse/caller_state.hpp"
+#include "fuse/proc_files.hpp"
+#include "fuse/requests.hpp"
+#include "fuse/status.hpp"
+
 #include <boost/asio/steady_timer.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
-#include <string_view>
-
-#include "core/fd.hpp"
-#include "core/reactor.hpp"
-#include "fuse/caller_state.hpp"
-#include "fuse/requests.hpp"
-#include "fuse/status.hpp"
+#include <vector>
 
 namespace uidnfs::fuse {
 
@@ -26,7 +25,6 @@ enum class Server : std::uint8_t { answering, silent };
 class CallerWatch {
 public:
     struct Options {
-        std::string proc = "/proc";
         core::SteadyDuration after = std::chrono::milliseconds(300);  ///< a request's age
         core::SteadyDuration every = std::chrono::milliseconds(250);
     };
@@ -37,6 +35,7 @@ public:
     CallerWatch(
         core::Reactor& reactor,
         Requests& requests,
+        ProcFiles& proc,
         const core::Clock& clock,
         std::function<Server()> server,
         Options options
@@ -45,33 +44,37 @@ public:
     CallerWatch& operator=(const CallerWatch&) = delete;
     ~CallerWatch() { *self_ = nullptr; }
 
-    /// A request begins to wait. The timer runs only while there are any.
-    void wake() {
+    /// A request of thread `tid` begins to wait. The timer runs only while there are any.
+    void wake(std::uint32_t tid) {
         if (timer_state_ == Timer::off) arm(options_.after);
+        if (!dying_.empty()) look_soon(tid);
     }
     /// FUSE_INTERRUPT for the request `unique`: some signal arrived at its caller.
     void interrupted(std::uint64_t unique);
-
-    Callers callers() const noexcept { return callers_; }
 
 private:
     void arm(core::SteadyDuration delay);
     void tick();
     void look(Request& request);
+    /// A process that ends closes its files one after the other and waits for each: after the first
+    /// it must not take a turn of the timer for every one.
+    void look_soon(std::uint32_t tid);
     CallerState state_of(const Request& request);
-    /// Empty when there is no such file.
-    std::string_view read(std::uint32_t tid, const char* file);
-    void note_hidden(const Request& request);
+    CallerState state_of_hidden(const Request& request);
 
+    core::Reactor& reactor_;
     boost::asio::steady_timer timer_;
     Requests& requests_;
+    ProcFiles& proc_;
     const core::Clock& clock_;
     std::function<Server()> server_;
     Options options_;
-    core::Fd proc_;
     enum class Timer : std::uint8_t { off, running } timer_state_ = Timer::off;
-    Callers callers_ = Callers::visible;
-    std::string text_;                    // of the file that was read last
+    struct Dying {
+        std::uint32_t tid;
+        core::SteadyTime released;
+    };
+    std::vector<Dying> dying_;            ///< released a moment ago, each once
     std::shared_ptr<CallerWatch*> self_;  // a timer that is due checks that we still live
 };
 

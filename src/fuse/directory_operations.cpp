@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trampolines for open directories.
-#include <memory>
-
 #include "fuse/listing.hpp"
 #include "fuse/operations.hpp"
 #include "fuse/serve.hpp"
+
+#include <memory>
 
 namespace uidnfs::fuse {
 namespace {
@@ -69,9 +69,7 @@ void releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* directory) {
 }
 
 void fsyncdir(fuse_req_t request, fuse_ino_t, int /*datasync*/, fuse_file_info* directory) {
-    serve<void>(request, [&](auto& filesystem, auto) {
-        return filesystem.fsyncdir(directory->fh);
-    });
+    serve<void>(request, [&](auto& filesystem) { return filesystem.fsyncdir(directory->fh); });
 }
 
 }  // namespace

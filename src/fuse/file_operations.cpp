@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trampolines for open files.
-#include <cerrno>
-
 #include "fuse/operations.hpp"
 #include "fuse/serve.hpp"
+
+#include <cerrno>
 
 namespace uidnfs::fuse {
 namespace {
@@ -31,7 +31,7 @@ void create(
 }
 
 void read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* file) {
-    serve<fs::ReadData>(request, [&](auto& filesystem, auto) {
+    serve<fs::ReadData>(request, [&](auto& filesystem) {
         return filesystem.read(file->fh, static_cast<std::uint64_t>(offset), size);
     });
 }
@@ -53,7 +53,7 @@ void write(
     }
     const auto origin =
         file->writepage ? fs::WriteOrigin::page_cache : fs::WriteOrigin::application;
-    serve<std::size_t>(request, [&](auto& filesystem, auto) {
+    serve<std::size_t>(request, [&](auto& filesystem) {
         core::Slice slice(*glue.slot, payload, size);
         return filesystem.write(
             file->fh, static_cast<std::uint64_t>(offset), std::move(slice), origin
@@ -62,16 +62,16 @@ void write(
 }
 
 void flush(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
-    serve<void>(request, [&](auto& filesystem, auto) { return filesystem.flush(file->fh); });
+    serve<void>(request, [&](auto& filesystem) { return filesystem.flush(file->fh); });
 }
 
 /// NFS has no fdatasync of its own: COMMIT brings size and data.
 void fsync(fuse_req_t request, fuse_ino_t, int /*datasync*/, fuse_file_info* file) {
-    serve<void>(request, [&](auto& filesystem, auto) { return filesystem.fsync(file->fh); });
+    serve<void>(request, [&](auto& filesystem) { return filesystem.fsync(file->fh); });
 }
 
 void release(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
-    serve<void>(request, [&](auto& filesystem, auto) { return filesystem.release(file->fh); });
+    serve<void>(request, [&](auto& filesystem) { return filesystem.release(file->fh); });
 }
 
 }  // namespace

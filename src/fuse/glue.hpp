@@ -10,16 +10,22 @@
 #include "core/buffer.hpp"
 #include "core/reactor.hpp"
 #include "core/slots.hpp"
+#include "fs/options.hpp"
+#include "fuse/caller_groups.hpp"
 #include "fuse/caller_watch.hpp"
 #include "fuse/notifier.hpp"
+#include "fuse/proc_files.hpp"
 #include "fuse/requests.hpp"
 
 namespace uidnfs::fuse {
 
 struct Glue {
     fs::Operations& filesystem;
+    fs::IdentityMode identity;
+    ProcFiles proc;
     Requests requests;
     CallerWatch watch;
+    CallerGroups groups;
     std::shared_ptr<core::BufferPool> listing_blocks;
     core::Reactor& reactor;
     const Notifier* notifier;  ///< outlives all operations; nullptr: nothing is ever dropped

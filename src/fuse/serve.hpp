@@ -3,14 +3,15 @@
 // C.
 #pragma once
 
-#include <exception>
-#include <utility>
-
 #include "core/log.hpp"
 #include "core/task.hpp"
 #include "fuse/glue.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/reply.hpp"
+
+#include <exception>
+#include <type_traits>
+#include <utility>
 
 namespace uidnfs::fuse {
 
@@ -18,21 +19,26 @@ inline Glue& glue_of(fuse_req_t request) noexcept {
     return *static_cast<Glue*>(fuse_req_userdata(request));
 }
 
-inline fs::Caller caller_of(fuse_req_t request) noexcept {
+inline fs::Caller caller_of(fuse_req_t request) {
+    auto& glue = glue_of(request);
     const auto& context = *fuse_req_ctx(request);
-    return {
+    fs::Caller caller{
         mapper::ClientUid(context.uid),
         mapper::ClientGid(context.gid),
         static_cast<std::uint32_t>(context.pid),
         static_cast<std::uint32_t>(context.umask),
     };
+    if (glue.identity == fs::IdentityMode::caller) {
+        caller.groups = glue.groups.groups_of(caller.tid, context.uid, context.gid);
+    }
+    return caller;
 }
 
 template <class R>
 Reply<R> begin(Glue& glue, fuse_req_t request, int open_flags = 0) {
     auto info = glue.info;
     info.open_flags = open_flags;
-    glue.watch.wake();
+    glue.watch.wake(info.tid);
     return Reply<R>(glue.requests, request, info);
 }
 
@@ -82,14 +88,20 @@ void guarded(F&& start) noexcept {
     }
 }
 
-/// `operation(filesystem, caller)` makes the task.
+/// `operation(filesystem, caller)` or `operation(filesystem)` makes the task. Only the former costs
+/// a look at who asks; what works on an open file is its opener's.
 template <class R, class F>
 void serve(fuse_req_t request, F&& operation, int open_flags = 0) noexcept {
     auto& glue = glue_of(request);
     guarded([&] {
         auto reply = begin<R>(glue, request, open_flags);
-        auto work = operation(glue.filesystem, caller_of(request));
-        core::spawn(run(std::move(reply), std::move(work)));
+        if constexpr (std::is_invocable_v<F, fs::Operations&>) {
+            auto work = operation(glue.filesystem);
+            core::spawn(run(std::move(reply), std::move(work)));
+        } else {
+            auto work = operation(glue.filesystem, caller_of(request));
+            core::spawn(run(std::move(reply), std::move(work)));
+        }
     });
 }
 

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/session.hpp"
 
+#include "core/log.hpp"
+#include "fuse/device.hpp"
+#include "fuse/glue.hpp"
+#include "fuse/libfuse.hpp"
+#include "fuse/operations.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/uio.h>
@@ -13,12 +19,6 @@
 #include <exception>
 #include <optional>
 #include <utility>
-
-#include "core/log.hpp"
-#include "fuse/device.hpp"
-#include "fuse/glue.hpp"
-#include "fuse/libfuse.hpp"
-#include "fuse/operations.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -65,8 +65,16 @@ public:
     Impl(Deps& deps, Options& options, Events& events)
         : Glue{
               deps.filesystem,
+              options.identity,
+              ProcFiles(options.proc),
               {deps.filesystem, deps.clock},
-              {deps.reactor, requests, deps.clock, std::move(deps.server), std::move(options.watch)},
+              {deps.reactor,
+               requests,
+               proc,
+               deps.clock,
+               std::move(deps.server),
+               std::move(options.watch)},
+              CallerGroups(proc),
               std::make_shared<core::BufferPool>(kMaxIo, kListingBlocksKept),
               deps.reactor,
               deps.notifier
@@ -246,7 +254,7 @@ SessionStatus Session::Impl::status() const {
     SessionStatus status;
     status.state = state_;
     status.protocol_minor = protocol_minor_;
-    status.callers = watch.callers();
+    status.callers = proc.callers();
     status.free_slots = filesystem.slots().available();
     requests.report(status);
     return status;

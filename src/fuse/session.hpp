@@ -4,9 +4,6 @@
 // Owned by the worker's main; reactor's thread only.
 #pragma once
 
-#include <functional>
-#include <memory>
-
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
@@ -16,6 +13,10 @@
 #include "fuse/init.hpp"
 #include "fuse/notifier.hpp"
 #include "fuse/status.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
 
 namespace uidnfs::fuse {
 
@@ -32,6 +33,9 @@ public:
 
     struct Options {
         fs::Readdirplus readdirplus = fs::Readdirplus::on;
+        /// `caller`: every Caller has its supplementary groups.
+        fs::IdentityMode identity = fs::IdentityMode::fixed;
+        std::string proc = "/proc";
         CallerWatch::Options watch = {};
     };
 

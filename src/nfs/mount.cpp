@@ -196,7 +196,7 @@ core::Task<core::Outcome<MountedExport>> Mounting::check(
             failure = text_.unanswered(Service::nfs, service, root.error());
         } else if (root->attr.type != FileType::directory) {
             failure = text_.root_not_directory();
-        } else if (!(root->granted & (kAccessRead | kAccessLookup))) {
+        } else if (parameters_.root_access == MountParameters::RootAccess::needed && !(root->granted & (kAccessRead | kAccessLookup))) {
             failure = text_.root_not_readable(*credential_, root->attr);
         } else {
             mounted.root_attr = root->attr;

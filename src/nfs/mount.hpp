@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From "server:/export" to a Client: names to addresses, portmap, MOUNT, FSINFO, GETATTR and ACCESS of the
-// root, all of it with the mount's own credential. Every failure is a text for the person who mounts.
+// From "server:/export" to a Client: names to addresses, portmap, MOUNT, FSINFO, GETATTR and ACCESS
+// of the root, all of it with the mount's own credential. Every failure is a text for the person
+// who mounts.
 #pragma once
 
 #include "core/error.hpp"
@@ -29,13 +30,16 @@ struct MountParameters {
     std::uint16_t port = 2049;
     std::uint16_t mount_port = 0;  ///< 0: ask the portmapper
     std::string mount_host = {};   ///< empty: the server itself
-    SourcePort source_port = SourcePort::reserved;  ///< falls back to any where not permitted; logged
+    SourcePort source_port =
+        SourcePort::reserved;  ///< falls back to any where not permitted; logged
     Recovery recovery = Recovery::hard;
-    std::uint32_t timeo = 600;   ///< tenths of a second
+    std::uint32_t timeo = 600;  ///< tenths of a second
     std::uint32_t retrans = 2;
-    std::uint32_t rsize = 0;     ///< bytes; 0: what the server prefers, at most 1 MiB
+    std::uint32_t rsize = 0;  ///< bytes; 0: what the server prefers, at most 1 MiB
     std::uint32_t wsize = 0;
     std::uint32_t nconnect = 1;  ///< 1..16
+    /// `unneeded`: others than the mount's own credential will use it (identity=caller).
+    enum class RootAccess : std::uint8_t { needed, unneeded } root_access = RootAccess::needed;
 };
 
 struct MountedExport {
@@ -47,8 +51,8 @@ struct MountedExport {
     std::function<void(const MountParameters&)> set_terms;
 };
 
-/// Ends within about timeo * (retrans + 1), also for hard mounts: while mounting nobody is helped by
-/// waiting for ever.
+/// Ends within about timeo * (retrans + 1), also for hard mounts: while mounting nobody is helped
+/// by waiting for ever.
 core::Task<core::Outcome<MountedExport>> mount_export(
     core::Reactor& reactor,
     Target target,

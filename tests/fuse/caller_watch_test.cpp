@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <csignal>
-
 #include "fuse/session_fixture.hpp"
+
+#include <csignal>
 
 namespace uidnfs::test {
 namespace {
@@ -92,6 +92,14 @@ TEST_F(Waiting, AProcessInExitIsReleasedWhenTheServerIsSilent) {
     EXPECT_EQ(answer_to(asked).error, EINTR);
 }
 
+TEST_F(Waiting, AProcessInExitClosesManyFilesWithoutATurnOfTheTimerForEach) {
+    set_process({.flags = kExiting});
+    EXPECT_EQ(answer_to(flush()).error, EINTR);
+    const auto start = clock.now();
+    for (int file = 0; file < 100; ++file) EXPECT_EQ(answer_to(flush()).error, EINTR);
+    EXPECT_LT(clock.now() - start, 1s);
+}
+
 TEST_F(Waiting, AProcessInExitWaitsForItsDataWhileTheServerAnswers) {
     server = fuse::Server::answering;
     const auto asked = flush();
@@ -138,6 +146,28 @@ TEST_F(Waiting, ProcessesThatProcDoesNotShowAreReported) {
 TEST_F(Waiting, ProcessesOfAnotherPidNamespaceAreReported) {
     kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}), {2000, 2000, 0});
     run_until([this] { return session->status().callers == fuse::Callers::hidden; });
+}
+
+TEST_F(Waiting, AHiddenCallerGoesAtAnySignalWhileTheServerIsSilent) {
+    remove_process(Asker{}.tid);
+    server = fuse::Server::answering;
+    const auto asked = getattr();
+    kernel.interrupt(asked);
+    EXPECT_FALSE(answered_within(700ms));
+    server = fuse::Server::silent;
+    EXPECT_EQ(answer_to(asked).error, EINTR);
+}
+
+TEST_F(Waiting, AHiddenCallerWithoutASignalWaits) {
+    remove_process(Asker{}.tid);
+    getattr();
+    EXPECT_FALSE(answered_within(900ms));
+}
+
+TEST_F(SessionTest, AProcThatHidesIsNoticedBeforeAnybodyWaits) {
+    remove_process(1);
+    serve();
+    EXPECT_EQ(session->status().callers, fuse::Callers::hidden);
 }
 
 TEST_F(Waiting, WorkThatOutlivesItsProcessIsNoSignOfHiding) {

@@ -56,6 +56,7 @@ void ScriptedFilesystem::forget(fs::InodeId id, std::uint64_t count) {
 core::Task<core::Result<fs::AttrReply>> ScriptedFilesystem::getattr(
     fs::Caller caller, fs::InodeId id
 ) {
+    last_caller = caller;
     return perform(fmt::format("getattr {} by {}", id, by(caller)), &Self::attr);
 }
 

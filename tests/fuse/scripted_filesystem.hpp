@@ -3,14 +3,14 @@
 // test; reactor's thread only.
 #pragma once
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "core/arena.hpp"
 #include "core/event.hpp"
 #include "core/slots.hpp"
 #include "fs/operations.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace uidnfs::test {
 
@@ -35,6 +35,7 @@ public:
     core::Result<struct statvfs> statistics = statvfs_of_nothing();
     core::Result<void> done = {};
     std::vector<fs::DirItem> items;
+    fs::Caller last_caller;             ///< of the last getattr
     fs::SetAttrRequest change;          ///< of the last setattr
     std::vector<core::Slice> payloads;  ///< of the writes so far
     enum class Start { works, throws } start = Start::works;

@@ -16,7 +16,8 @@ constexpr auto kPatience = 10s;
 SessionTest::SessionTest() {
     std::string name = std::filesystem::temp_directory_path() / "uidnfs-proc-XXXXXX";
     proc_ = ::mkdtemp(name.data());
-    options.watch.proc = proc_;
+    options.proc = proc_;
+    set_process({.tid = 1});  // init: always there
     set_process({});
     script.make_slots((1u << 20) + 4096, 8);
 }
@@ -121,8 +122,18 @@ void SessionTest::set_process(const Process& process) {
     }
     std::ofstream(directory / "stat") << stat << '\n';
     std::ofstream(directory / "status") << fmt::format(
-        "Name:\ta name\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\n"
+        "Name:\ta name\nUid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nGroups:\t{} "
+        "\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\n"
         "SigCgt:\t{:016x}\nSeccomp:\t0\n",
+        1,
+        2,
+        3,
+        process.fs_uid,
+        1,
+        2,
+        3,
+        process.fs_gid,
+        process.groups,
         process.thread_pending,
         process.process_pending,
         0,

@@ -2,6 +2,12 @@
 // SessionTest: a session between a FakeKernel and a ScriptedFilesystem, with a /proc made of files.
 #pragma once
 
+#include "core/clock.hpp"
+#include "core/reactor.hpp"
+#include "fuse/fake_kernel.hpp"
+#include "fuse/scripted_filesystem.hpp"
+#include "fuse/session.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,12 +19,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "core/clock.hpp"
-#include "core/reactor.hpp"
-#include "fuse/fake_kernel.hpp"
-#include "fuse/scripted_filesystem.hpp"
-#include "fuse/session.hpp"
 
 namespace uidnfs::test {
 
@@ -53,6 +53,9 @@ protected:
         std::uint64_t thread_pending = 0;
         std::uint64_t process_pending = 0;
         std::uint64_t caught = 0;
+        std::uint32_t fs_uid = Asker{}.uid;
+        std::uint32_t fs_gid = Asker{}.gid;
+        std::string groups = {};  ///< separated by spaces
     };
     void set_process(const Process& process);
     void remove_process(std::uint32_t tid);

@@ -182,6 +182,22 @@ def make_mount(add_cleanup, export, uid, gid, gids=(), options=""):
     return mount.mount()
 
 
+def make_caller_mount(add_cleanup, export, options="", own=(65534, 65534)):
+    """A mount with identity=caller; `own` is the identity of its own calls."""
+    watch = wire_watch.CallersWatch()
+    watch.allow(*own)
+    host = lab().proxy(watch.observe)
+    add_cleanup(host.stop)
+    add_cleanup(watch.check)
+    exported = lab().export(export)
+    words = ",".join(filter(None, ("identity=caller", options)))
+    mount = uidnfs_command.Mount(
+        lab().uidnfs, f"{host.address}:{exported.share}", lab().new_mountpoint(), words,
+        exported.path, host, watch)
+    add_cleanup(_undo, mount)
+    return mount.mount()
+
+
 def _undo(mount):
     """Unmounts if the test did not; a mount that cannot be undone is a failure of the test."""
     if not mount.is_mounted():

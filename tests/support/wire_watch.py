@@ -10,6 +10,29 @@ import threading
 import rpc_wire
 
 
+class CallersWatch:
+    """The same law for identity=caller: only credentials that somebody in the test has."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._allowed = set()
+        self._offences = set()
+
+    def allow(self, uid, gid, gids=()):
+        with self._lock:
+            self._allowed.add(rpc_wire.auth_sys(uid, gid, gids))
+
+    def observe(self, seen):
+        with self._lock:
+            if seen.call.credential not in self._allowed:
+                self._offences.add(f"{seen.name} as {seen.call.credential}")
+
+    def check(self):
+        with self._lock:
+            if self._offences:
+                raise AssertionError("nobody's credentials: " + "; ".join(sorted(self._offences)))
+
+
 class WireWatch:
     """Compares the credential of each call with the expected one and remembers the offenders."""
 

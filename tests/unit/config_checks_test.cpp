@@ -30,15 +30,22 @@ TEST(ChecksTest, DeclaredIdentityIsEnough) {
     EXPECT_EQ("", find_missing_identity(fixed()));
 }
 
-TEST(ChecksTest, CallerNeedsNoIdentityAndTakesNone) {
+TEST(ChecksTest, CallerNeedsNoIdentityAndMayHaveOneForTheMountItself) {
     EXPECT_EQ("", find_missing_identity(caller()));
     EXPECT_THAT(find_contradictions(caller()), IsEmpty());
     auto both = caller();
     both.uid = 1001;
-    EXPECT_THAT(find_contradictions(both), ElementsAre(HasSubstr("leave out uid=")));
+    EXPECT_THAT(find_missing_identity(both), HasSubstr("add gid=N"));
+    both.gid = 1001;
+    both.gids = {5};
+    EXPECT_EQ("", find_missing_identity(both));
+    EXPECT_THAT(find_contradictions(both), IsEmpty());
     auto groups = caller();
     groups.gids = {5};
-    EXPECT_THAT(find_contradictions(groups), ElementsAre(HasSubstr("leave out uid=")));
+    EXPECT_THAT(find_contradictions(groups), ElementsAre(HasSubstr("leave out gids=")));
+    auto strict = caller();
+    strict.access = mapper::Access::strict;
+    EXPECT_THAT(find_contradictions(strict), ElementsAre(HasSubstr("leave out access=strict")));
     auto mapped = caller();
     mapped.present = mapper::Presentation::mapped;
     EXPECT_THAT(find_contradictions(mapped), ElementsAre(HasSubstr("leave out present=mapped")));

@@ -280,8 +280,11 @@ core::Task<void> Worker::drain(std::uint64_t id, core::SteadyTime deadline) {
 }
 
 core::Task<void> Worker::finish(core::SteadyTime deadline) {
-    if (life_ == Life::finishing) co_return;
+    // The news of the unmount and the order to stop come in any order: the earlier deadline counts,
+    // and whichever of the two is done first ends the process.
+    if (life_ == Life::finishing && deadline >= finish_deadline_) co_return;
     life_ = Life::finishing;
+    finish_deadline_ = deadline;
     // Nothing new comes in: what is acknowledged from here on could be lost. What waits is not
     // answered; the kernel ends it when the last descriptor of the device is closed.
     mount_->session.reset();

@@ -86,6 +86,7 @@ private:
     core::Event device_given_;
     std::unique_ptr<Mount> mount_;
     enum class Life : std::uint8_t { connecting, ready, attached, finishing } life_;
+    core::SteadyTime finish_deadline_ = core::SteadyTime::max();
     /// A call of our own, to know whether the server answers when nobody else asks it.
     enum class Probe : std::uint8_t { none, running } probe_ = Probe::none;
 };

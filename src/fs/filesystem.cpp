@@ -54,8 +54,9 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
           options_.write_behind
       ),
       server_clock_(tick_of(deps.client.fs_info())),
-      statfs_question_(deps.reactor),
-      root_question_(deps.reactor),
+      statfs_question_(deps.reactor, late_questions_),
+      root_question_(deps.reactor, late_questions_),
+      root_rights_question_(deps.reactor, late_questions_),
       boot_nonce_(random_bits()) {
     const auto inode = inodes_.add_root(deps.client.root(), root);
     learn(inode, root, inode->attrs.token());

@@ -207,6 +207,8 @@ private:
     nfs::Stability stability_of(const OpenFile& file) const noexcept;
 
     // Directories (filesystem_directories.cpp)
+    core::Task<core::Result<nfs::AccessBits>> root_rights(nfs::CallContext context, InodeRef root);
+    core::Task<void> ask_root_rights(nfs::CallContext context, InodeRef root);
     core::Task<core::Result<void>> load_page(
         OpenFileRef file, std::uint64_t cookie, Listing listing
     );
@@ -230,8 +232,10 @@ private:
     OpenTable opens_;
     Writer writer_;
     ServerClock server_clock_;
+    LateQuestions late_questions_;
     PatientQuestion statfs_question_;
     PatientQuestion root_question_;
+    PatientQuestion root_rights_question_;
     std::uint64_t
         boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
     std::uint32_t counter_ = 0;
@@ -242,6 +246,11 @@ private:
     std::optional<struct statvfs> last_statfs_;
     std::optional<core::Error> statfs_error_;
     std::optional<core::Error> root_error_;
+    struct RootRights {
+        mapper::CredentialRef whose;
+        core::Result<nfs::AccessBits> granted;
+    };
+    std::optional<RootRights> root_rights_;  ///< as the last question found them
     std::optional<nfs::PathConf> path_conf_;
     FsStatus counts_;
 };

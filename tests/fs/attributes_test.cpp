@@ -240,6 +240,45 @@ TEST_F(Attributes, stat_of_the_root_answers_when_the_server_is_silent) {
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500));
 }
 
+TEST_F(Attributes, df_opens_the_root_first_and_waits_once_in_all) {
+    auto& m = mount();
+    m.run(m.fs().statfs(m.caller, fs::kRootId));
+    world.clock.advance(std::chrono::minutes(10));
+    server.inject({.times = 100, .reply = Fault::Reply::ignored});
+    const auto begin = std::chrono::steady_clock::now();
+    const auto opened = m.run(m.fs().opendir(m.caller, fs::kRootId));
+    ASSERT_TRUE(opened);
+    m.stat_id(fs::kRootId);
+    EXPECT_TRUE(m.run(m.fs().statfs(m.caller, fs::kRootId)));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500));
+    m.fs().releasedir(opened->open);
+}
+
+TEST_F(Attributes, asking_again_and_again_leaves_no_calls_behind) {
+    auto& m = mount();
+    m.run(m.fs().statfs(m.caller, fs::kRootId));
+    world.clock.advance(std::chrono::minutes(10));
+    server.inject({.times = 1000, .reply = Fault::Reply::ignored});
+    server.clear_calls();
+    for (int i = 0; i < 20; ++i) {
+        m.run(m.fs().statfs(m.caller, fs::kRootId));
+        m.stat_id(fs::kRootId);
+    }
+    EXPECT_EQ(count_all(), 2u);
+}
+
+TEST_F(Attributes, the_first_statfs_answers_although_the_server_fell_silent) {
+    auto& m = mount();
+    m.run(m.fs().warm());
+    server.inject({.times = 100, .reply = Fault::Reply::ignored});
+    EXPECT_TRUE(m.run(m.fs().statfs(m.caller, fs::kRootId)));
+}
+
+TEST_F(Attributes, a_root_that_may_not_be_read_is_refused) {
+    server.set_mode("/", 0711);
+    EXPECT_EQ(errno_of(mount().run(mount().fs().opendir(mount().caller, fs::kRootId))), EACCES);
+}
+
 TEST_F(Attributes, gate_refuses_other_users) {
     server.put_file("/a", "x");
     auto& m = mount();

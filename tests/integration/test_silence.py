@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A silent server and those who look after the machine: df, monitoring, unmounting, stopping. They
+get an answer in time, and what could not be saved is named."""
+
+import os
+import signal
+import subprocess
+import time
+
+import sandbox
+import suite
+import uidnfs_command
+
+SECOND = 1.5  # the second that is promised, and what a busy machine needs to start a program
+GRACE = 4.0   # beyond flush_deadline: the keeper's own two seconds, and a busy machine
+
+
+class SilentTest(suite.IntegrationTest):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.server.thaw)
+        self.app = self.actor(suite.APP_UID)
+        self.addCleanup(self.server.thaw)  # before the actor is stopped
+
+    def leave_unsent(self, mount, name):
+        """A killed program's data: told written, and the server does not answer."""
+        writer = self.actor(suite.APP_UID)
+        writer.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)", path=mount / name)
+        self.server.freeze()
+        writer.run("os.pwrite(state['fd'], b'unsent' * 1000, 4096)")
+        writer.kill()
+        uidnfs_command.wait_until(lambda: not _is_alive(writer.pid), 5, "the writer's end")
+
+
+def _is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Df(SilentTest):
+    def test_the_first_df_after_the_mount(self):
+        mount = self.mount()
+        self.server.freeze()
+        began = time.monotonic()
+        for actor_uid in (0, 3000, suite.APP_UID):
+            who = self.actor(actor_uid)
+            began = time.monotonic()
+            self.assertGreater(who.statvfs(str(mount.path)).f_blocks, 0)
+            self.assertLess(time.monotonic() - began, SECOND)
+        for command in (["df", mount.path], ["stat", "-f", mount.path], ["stat", mount.path]):
+            began = time.monotonic()
+            done = subprocess.run(command, capture_output=True, check=False)
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertLess(time.monotonic() - began, 2 * SECOND)  # df and stat ask twice
+
+    def test_a_program_that_asks_every_moment(self):
+        """Monitoring: nothing is left behind, neither waiting calls nor waiting requests."""
+        mount = self.mount(options="actimeo=0")
+        monitor = self.actor(3000)
+        self.server.freeze()
+        longest = monitor.run("""
+result = 0
+for _ in range(200):
+    for ask in (os.statvfs, os.stat):
+        began = time.monotonic()
+        ask(path)
+        result = max(result, time.monotonic() - began)
+""", path=str(mount.path))
+        self.assertLess(longest, SECOND)
+        status = mount.status()
+        self.assertLessEqual(status["calls"]["in_flight"], 5)
+
+
+class Umount(SilentTest):
+    def test_an_orderly_one_says_what_is_not_written_and_leaves_it_mounted(self):
+        mount = self.mount(options="flush_deadline=1")
+        self.leave_unsent(mount, "f")
+        began = time.monotonic()
+        done = mount.umount()
+        self.assertLess(time.monotonic() - began, 1 + GRACE)
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"not yet written: f \(fileid \d+\): .* at offset 4096")
+        self.assertTrue(mount.is_mounted())
+        self.server.thaw()
+        self.assertEqual(0, mount.umount().returncode)
+        self.assert_saved(mount, "f")
+
+    def test_by_force(self):
+        mount = self.mount()
+        self.leave_unsent(mount, "f")
+        began = time.monotonic()
+        done = mount.umount("--force")
+        self.assertLess(time.monotonic() - began, GRACE)
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"lost: f \(fileid \d+\): .* at offset 4096")
+        self.assertFalse(mount.is_mounted())
+
+    def test_lazily_and_plainly_the_rest_is_tried_and_then_told(self):
+        for how in (["--lazy"], None):
+            with self.subTest(how):
+                log = sandbox.ROOT / f"{'lazy' if how else 'plain'}.log"
+                mount = self.mount(options=f"flush_deadline=1,log_file={log}")
+                self.leave_unsent(mount, "f")
+                began = time.monotonic()
+                if how:
+                    self.assertEqual(0, mount.umount(*how).returncode)
+                else:
+                    subprocess.run(["umount", "-i", mount.path], check=True)
+                self.assertLess(time.monotonic() - began, SECOND)
+                self.assertFalse(mount.is_mounted())
+                self.uidnfs.check_nothing_left(1 + GRACE)
+                self.assertRegex(log.read_text(), r"lost: f \(fileid \d+\): .* at offset 4096")
+                self.assertIn("exit status 1", log.read_text())
+                self.server.thaw()
+
+    def test_plainly_and_the_server_comes_back_in_time(self):
+        mount = self.mount(options="flush_deadline=20")
+        self.leave_unsent(mount, "f")
+        subprocess.run(["umount", "-i", mount.path], check=True)
+        time.sleep(1)
+        self.server.thaw()
+        self.uidnfs.check_nothing_left(20)
+        self.assert_saved(mount, "f")
+
+    def assert_saved(self, mount, name):
+        with open(mount.on_server(name), "rb") as file:
+            self.assertEqual(bytes(4096) + b"unsent" * 1000, file.read())
+
+
+class Stop(SilentTest):
+    """SIGTERM to the keeper of a mount in the foreground, as a service manager sends it."""
+
+    def start(self, deadline):
+        host = suite.lab().proxy()
+        self.addCleanup(host.stop)
+        self.path = suite.lab().new_mountpoint()
+        export = suite.lab().export("a")
+        process = self.uidnfs.start(
+            "mount", f"{host.address}:{export.share}", self.path, "--foreground", "-o",
+            f"uid=1001,gid=1001,flush_deadline={deadline}", stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        self.addCleanup(self.end, process)
+        uidnfs_command.wait_until(
+            lambda: any(entry.mountpoint == str(self.path) for entry in self.uidnfs.mounts()),
+            20, "the mount")
+        mount = uidnfs_command.Mount(self.uidnfs, "", self.path, "", export.path)
+        self.leave_unsent(mount, "f")
+        return process
+
+    def end(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.stderr.close()
+        process.wait(10)
+        suite.clear_away(self.uidnfs)
+
+    def test_one_signal_waits_for_the_deadline_and_tells_the_loss(self):
+        process = self.start(2)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        words = process.communicate(timeout=2 + 2 * GRACE)[1]
+        self.assertGreater(time.monotonic() - began, 1.5)
+        self.assertLess(time.monotonic() - began, 2 + GRACE)
+        self.assertEqual(1, process.returncode)
+        self.assertRegex(words, r"lost: f \(fileid \d+\): .* at offset 4096")
+        self.assertFalse(os.path.ismount(self.path))
+
+    def test_a_second_signal_ends_it_at_once(self):
+        process = self.start(600)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        self.assertIsNone(process.poll())
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        words = process.communicate(timeout=2 * GRACE)[1]
+        self.assertLess(time.monotonic() - began, SECOND)
+        self.assertEqual(1, process.returncode)
+        self.assertIn("stopped by a second signal", words)
+        self.assertFalse(os.path.ismount(self.path))

@@ -153,3 +153,125 @@ class Options(suite.IntegrationTest):
         self.assertLessEqual({"nosuid", "nodev", "rw"}, set(entry.options))
         self.assertEqual("fuse.uidnfs", entry.kind)
         self.assertEqual(mount.source, entry.source)
+
+
+class Strict(suite.IntegrationTest):
+    """access=strict: the kernel refuses everybody else before anybody is asked."""
+
+    def setUp(self):
+        super().setUp()
+        self.m = self.mount(options="access=strict")
+        self.app = self.actor(suite.APP_UID)
+        self.app.write_file(self.m / "strict", b"mine")
+        self.addCleanup(self.app.unlink, self.m / "strict")
+
+    def asked(self):
+        """Requests of every kind that have reached the worker."""
+        operations = self.m.status()["operations"]
+        return {name: counter["count"] for name, counter in operations.items()
+                if name not in ("FORGET", "BATCH_FORGET", "RELEASE", "RELEASEDIR")}
+
+    def test_application_user_works(self):
+        self.assertEqual(b"mine", self.app.read_file(self.m / "strict"))
+        self.assertIn("strict", self.app.listdir(str(self.m.path)))
+        self.assert_owner(os.stat(self.m.on_server("strict")), 1001, 1001)
+
+    def test_others_and_root_get_nothing_not_even_cached_attributes(self):
+        self.app.stat(self.m / "strict")
+        before = self.asked()
+        for uid in (0, 3000):
+            other = self.actor(uid)
+            attempts = {
+                "stat": lambda: other.stat(self.m / "strict"),
+                "stat of the root": lambda: other.stat(str(self.m.path)),
+                "list": lambda: other.listdir(str(self.m.path)),
+                "read": lambda: other.read_file(self.m / "strict"),
+                "create": lambda: other.write_file(self.m / "new", b""),
+                "unlink": lambda: other.unlink(self.m / "strict"),
+                "chdir": lambda: other.chdir(str(self.m.path)),
+            }
+            for what, attempt in attempts.items():
+                with self.subTest(what, uid=uid), self.assert_errno(errno.EACCES):
+                    attempt()
+        self.assertEqual(before, self.asked())
+
+    def test_every_gid_must_be_the_applications_supplementary_ones_need_not(self):
+        with self.assert_errno(errno.EACCES):
+            self.actor(suite.APP_UID, gid=2001).read_file(self.m / "strict")
+        with self.assert_errno(errno.EACCES):
+            self.actor(0).run("""
+os.setresgid(2000, 2000, 2001)
+os.setresuid(2000, 2000, 2000)
+os.stat(path)
+""", path=self.m / "strict")
+        member = self.actor(suite.APP_UID, groups=(5001,))
+        self.assertEqual(b"mine", member.read_file(self.m / "strict"))
+
+    def test_root_still_asks_how_it_is_and_unmounts_it(self):
+        self.assertEqual("healthy", self.m.status()["state"])
+        mount = self.mount(options="access=strict")
+        self.assertEqual(0, mount.umount().returncode)
+
+
+class Mapped(suite.IntegrationTest):
+    """present=mapped: whose files are shown as whose, and what chown means then."""
+
+    def setUp(self):
+        super().setUp()
+        self.m = self.mount("shared", options="present=mapped")
+        self.root = self.actor(0)
+        self.there = self.m.on_server(f"mapped-{self.id().rsplit('.', 1)[-1]}")
+        os.mkdir(self.there)
+        os.chmod(self.there, 0o777)
+        self.here = str(self.m / os.path.basename(self.there))
+        self.put("ours", 1001, 1001)
+        self.put("foreign", 1234, 5678)
+        self.put("lookalike", 2000, 2000)
+        self.put("half", 1001, 2000)
+        self.m.host.clear()
+
+    def put(self, name, uid, gid):
+        with open(f"{self.there}/{name}", "wb"):
+            pass
+        os.chown(f"{self.there}/{name}", uid, gid)
+
+    def chown(self, name, uid, gid):
+        self.root.chown(f"{self.here}/{name}", uid, gid)
+
+    def sent(self):
+        return len(self.m.host.calls("NFS3 SETATTR"))
+
+    def test_owners_as_they_are_shown(self):
+        shown = {"ours": (2000, 2000), "foreign": (1234, 5678), "lookalike": (65534, 65534),
+                 "half": (2000, 65534)}
+        for name, owner in shown.items():
+            with self.subTest(name):
+                self.assert_owner(self.root.stat(f"{self.here}/{name}"), *owner)
+        listed = self.root.run("""
+result = {entry.name: (entry.stat().st_uid, entry.stat().st_gid) for entry in os.scandir(path)}
+""", path=self.here)
+        self.assertEqual(shown, listed)
+
+    def test_chown_to_what_is_shown_sends_nothing(self):
+        for name, uid, gid in (("ours", 2000, 2000), ("foreign", 1234, 5678),
+                               ("lookalike", 65534, -1), ("half", 2000, 65534)):
+            with self.subTest(name):
+                self.chown(name, uid, gid)
+        self.assertEqual(0, self.sent())
+
+    def test_chown_to_somebody_else_is_refused_and_sends_nothing(self):
+        for name, uid, gid in (("ours", 1234, -1), ("ours", 1001, -1), ("ours", -1, 5678),
+                               ("foreign", 0, 0), ("foreign", -1, 1001)):
+            with self.subTest(name, uid=uid, gid=gid), self.assert_errno(errno.EPERM):
+                self.chown(name, uid, gid)
+        self.assertEqual(0, self.sent())
+
+    def test_giving_a_foreign_file_to_the_application_is_the_servers_decision(self):
+        with self.assert_errno(errno.EPERM):
+            self.chown("foreign", 2000, 2000)
+        self.assertEqual(1, self.sent())
+        self.assert_owner(os.stat(f"{self.there}/foreign"), 1234, 5678)
+        # Its own file may go to its own group.
+        self.chown("half", -1, 2000)
+        self.assertEqual(2, self.sent())
+        self.assert_owner(os.stat(f"{self.there}/half"), 1001, 1001)

@@ -67,6 +67,7 @@ public:
     }
     void release(std::int64_t units);
 
+    bool has_waiters() const noexcept { return !waiters_.empty(); }
     std::int64_t available() const noexcept { return free_; }
     std::int64_t taken() const noexcept { return taken_; }
 

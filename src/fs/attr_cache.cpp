@@ -45,7 +45,13 @@ void AttrCache::adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRa
 Change AttrCache::learn(
     const nfs::Attr& attr, Token asked, core::SteadyTime now, const TimerRange& range
 ) {
-    if (attr_ && asked < sequence_ && attr.ctime < attr_->ctime) return Change::none;
+    if (attr_ && asked < sequence_) {
+        if (attr.ctime < attr_->ctime) return Change::none;
+        if (attr.ctime == attr_->ctime && stamp_of(attr) != stamp_of(*attr_)) {
+            expire();
+            return Change::none;
+        }
+    }
     const bool first = !attr_;
     bool changed = attr_ && stamp_of(*attr_) != stamp_of(attr);
     const auto expected = std::exchange(ctime_change_, CtimeChange::none);

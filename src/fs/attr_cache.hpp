@@ -32,6 +32,9 @@ class AttrCache {
 public:
     /// Order of learning; a request takes one when it is sent.
     using Token = std::uint64_t;
+    /// For replies that name an object which was not known when they were asked for (LOOKUP,
+    /// CREATE, a page of READDIRPLUS): they may be older than what is known.
+    static constexpr Token kUnordered = 0;
 
     bool has_attr() const noexcept { return attr_.has_value(); }
     /// REQUIRES: has_attr().
@@ -42,7 +45,8 @@ public:
     Token token() const noexcept { return sequence_; }
 
     /// Attributes from a call that changed nothing; `asked` is the token from before the call.
-    /// Replies that were overtaken by newer ones are ignored.
+    /// Replies that were overtaken by newer ones are ignored; where the server's clock is too
+    /// coarse to say which is newer, the next use asks.
     Change learn(const nfs::Attr& attr, Token asked, core::SteadyTime now, const TimerRange& range);
 
     /// Brackets each call of ours that changes the object. A change that only own calls explain is

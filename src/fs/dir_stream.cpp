@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/dir_stream.hpp"
 
+#include <functional>
 #include <utility>
 
 namespace uidnfs::fs {
@@ -8,6 +9,8 @@ namespace {
 
 /// Offsets with this bit are indexes of large_cookies_; bit 63 is never used.
 constexpr std::uint64_t kTableBit = std::uint64_t{1} << 62;
+
+std::uint64_t hash_of(const std::string& name) noexcept { return std::hash<std::string>()(name); }
 
 }  // namespace
 
@@ -39,7 +42,7 @@ std::optional<std::uint64_t> DirStream::to_cookie(std::uint64_t offset) const {
 
 DirStream::Position DirStream::seek(std::uint64_t cookie) {
     if (loaded_ == Loaded::no) return Position::elsewhere;
-    if (moved_ && moved_->first == cookie) cookie = moved_->second;
+    if (forgotten_ == cookie) cookie = 0;
     const auto before = [&](std::size_t index) {
         return index == 0 ? start_ : page_.entries[index - 1].cookie;
     };
@@ -55,12 +58,27 @@ DirStream::Position DirStream::seek(std::uint64_t cookie) {
 }
 
 void DirStream::advance() {
-    last_name_ = page_.entries[next_].name;
-    ++delivered_;
+    forgotten_.reset();
+    const auto& entry = page_.entries[next_];
+    delivered_.push_back({hash_of(entry.name), entry.cookie});
     ++next_;
 }
 
-void DirStream::load(std::uint64_t from_cookie, nfs::DirPage page) {
+void DirStream::taken_up_to(std::uint64_t cookie) {
+    // The kernel may have thrown away the rest of what it got.
+    for (auto count = delivered_.size(); count > 0; --count) {
+        if (delivered_[count - 1].cookie != cookie) continue;
+        delivered_.resize(count);
+        return;
+    }
+}
+
+bool DirStream::was_delivered() const {
+    return !passed_over_.empty() && passed_over_.contains(hash_of(page_.entries[next_].name));
+}
+
+void DirStream::load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked) {
+    asked_ = asked;
     page_ = std::move(page);
     start_ = from_cookie;
     next_ = 0;
@@ -73,8 +91,14 @@ void DirStream::load(std::uint64_t from_cookie, nfs::DirPage page) {
     }
 }
 
-void DirStream::continue_at(std::uint64_t old_cookie, std::uint64_t new_cookie) {
-    moved_ = {old_cookie, new_cookie};
+void DirStream::forgotten(std::uint64_t cookie) {
+    for (const auto& entry : delivered_) passed_over_.insert(entry.name);
+    page_ = {};
+    start_ = 0;
+    next_ = 0;
+    loaded_ = Loaded::no;
+    verifier_ = {};
+    forgotten_ = cookie;
 }
 
 void DirStream::restart() {
@@ -82,9 +106,9 @@ void DirStream::restart() {
     next_ = 0;
     loaded_ = Loaded::no;
     verifier_ = {};
-    delivered_ = 0;
-    last_name_.clear();
-    moved_.reset();
+    delivered_.clear();
+    passed_over_.clear();
+    forgotten_.reset();
 }
 
 }  // namespace uidnfs::fs

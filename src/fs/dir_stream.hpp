@@ -3,13 +3,14 @@
 // and where the next one begins. Owned by its OpenFile; does no I/O. Reactor's thread only.
 #pragma once
 
+#include "core/clock.hpp"
 #include "fs/records.hpp"
 #include "nfs/types.hpp"
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace uidnfs::fs {
@@ -35,19 +36,35 @@ public:
     /// REQUIRES: seek() said `here`.
     const nfs::DirEntry& current() const { return page_.entries[next_]; }
     void advance();
-    /// How many entries were delivered before `cookie`, as far as this stream went straight
-    /// through.
-    std::uint64_t delivered() const noexcept { return delivered_; }
-    const std::string& last_name() const noexcept { return last_name_; }
+    /// Leaves the current entry out.
+    void pass() noexcept {
+        forgotten_.reset();
+        ++next_;
+    }
+    /// The application has taken all before `cookie` and nothing behind it.
+    void taken_up_to(std::uint64_t cookie);
+    /// REQUIRES: seek() said `here`. After forgotten(): whether the current entry was delivered
+    /// before.
+    bool was_delivered() const;
 
     nfs::DirCursor cursor(std::uint64_t cookie) const noexcept { return {cookie, verifier_}; }
-    void load(std::uint64_t from_cookie, nfs::DirPage page);
-    /// After the server forgot `old_cookie`, the listing goes on at `new_cookie`.
-    void continue_at(std::uint64_t old_cookie, std::uint64_t new_cookie);
-    /// rewinddir(3), or the server forgot our cookies.
+    void load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked);
+    /// When the page was asked for.
+    core::SteadyTime asked() const noexcept { return asked_; }
+    /// The server does not know `cookie` any more (NFS3ERR_BAD_COOKIE): the listing begins again,
+    /// and what was delivered is passed over.
+    void forgotten(std::uint64_t cookie);
+    /// rewinddir(3).
     void restart();
 
 private:
+    /// Names are remembered by a hash of 64 bits, so that a directory of 100,000 costs 1.6 MB while
+    /// it is listed.
+    struct Delivered {
+        std::uint64_t name;
+        std::uint64_t cookie;
+    };
+
     CursorRecords& records_;
     CursorRecords::Index record_;
     std::uint64_t open_;
@@ -56,10 +73,11 @@ private:
     std::size_t next_ = 0;
     enum class Loaded : std::uint8_t { no, yes } loaded_ = Loaded::no;
     nfs::Verifier verifier_{};
-    std::string last_name_;
-    std::uint64_t delivered_ = 0;
-    std::optional<std::pair<std::uint64_t, std::uint64_t>>
-        moved_;  ///< a forgotten cookie and its heir
+    core::SteadyTime asked_{};
+    std::vector<Delivered> delivered_;  ///< in order
+    std::unordered_set<std::uint64_t>
+        passed_over_;                         ///< delivered before the server forgot our place
+    std::optional<std::uint64_t> forgotten_;  ///< stands for the beginning now
     std::vector<std::uint64_t> large_cookies_;
     std::unordered_map<std::uint64_t, std::uint64_t> large_offsets_;
 };

@@ -50,6 +50,9 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
            [this](const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked) {
                learn(inode, attr, asked);
            },
+           [this](const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {
+               on_lost(inode, offset, length);
+           },
            options_.credential},
           options_.write_behind
       ),

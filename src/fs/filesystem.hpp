@@ -147,6 +147,9 @@ private:
     void learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked);
     void finish_change(const InodeRef& inode, const nfs::Wcc& wcc);
     void on_foreign_change(const InodeRef& inode);
+    void on_lost(const InodeRef& inode, std::uint64_t offset, std::uint64_t length);
+    /// ESTALE: nothing that is known of the object holds any more.
+    void on_error(Inode& inode, const core::Error& error) noexcept;
     void settle_pages(Inode& inode);
     struct stat present(const Inode& inode) const;
     AttrReply attr_reply(const Inode& inode) const;
@@ -180,6 +183,9 @@ private:
         nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
     );
     core::Task<void> remove_silly(nfs::CallContext context, InodeRef inode);
+    void forget_silly(const InodeRef& inode);
+    bool is_silly_name(const InodeRef& child, const Inode& parent, const std::string& name) const;
+    core::Task<void> drop_if_gone(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<nfs::RenameReply>> rename_call(
         nfs::CallContext context,
         InodeRef from_parent,
@@ -194,6 +200,9 @@ private:
     core::Task<core::Result<nfs::CreateReply>> create_call(
         nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
     );
+    core::Task<void> remove_failed_create(
+        nfs::CallContext context, InodeRef parent, std::string name, nfs::FileHandle handle
+    );
     core::Task<core::Result<void>> cut(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
@@ -204,6 +213,8 @@ private:
         OpenFileRef file, core::Slice data, nfs::Stability stability
     );
     core::Task<core::Result<void>> sync_file(OpenFileRef file, Writer::Reach reach);
+    /// Bytes; of FSINFO and of what off_t can name.
+    std::uint64_t largest_file() const noexcept;
     nfs::Stability stability_of(const OpenFile& file) const noexcept;
 
     // Directories (filesystem_directories.cpp)
@@ -215,7 +226,12 @@ private:
     core::Task<core::Result<nfs::DirPage>> fetch_page(
         OpenFileRef file, std::uint64_t cookie, Listing listing
     );
-    DirItem make_item(const InodeRef& directory, const nfs::DirEntry& found, Listing listing);
+    DirItem make_item(
+        const InodeRef& directory,
+        const nfs::DirEntry& found,
+        Listing listing,
+        core::SteadyTime asked
+    );
     void count_item(const InodeRef& directory, const nfs::DirEntry& found, const DirItem& item);
 
     void restore();

@@ -49,6 +49,26 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     if (inode->opens > 0) deps_.invalidator.inode(inode->id, 0, 0);
 }
 
+void Filesystem::on_lost(const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {
+    // The kernel's pages show what the server refused; its own bytes are the truth from now on.
+    inode->pages.reset();
+    inode->attrs.expire();
+    if (inode->lookups == 0 && inode->opens == 0) return;
+    deps_.invalidator.attributes(inode->id);
+    deps_.invalidator.inode(
+        inode->id, static_cast<std::int64_t>(offset), static_cast<std::int64_t>(length)
+    );
+}
+
+void Filesystem::on_error(Inode& inode, const core::Error& error) noexcept {
+    // The kernel looks the path up again by itself (retry_estale() in its fs/namei.c and callers)
+    // and gets another inode; whoever holds the file open hears ESTALE.
+    if (error.code() != ESTALE) return;
+    inode.attrs.expire();
+    inode.access.known = decltype(inode.access)::Known::no;
+    inode.pages.reset();
+}
+
 void Filesystem::settle_pages(Inode& inode) {
     if (!inode.pages) return;
     const auto& attr = inode.attrs.attr();
@@ -120,7 +140,10 @@ Entry Filesystem::entry(const Inode& parent, const InodeRef& inode) {
 core::Task<core::Result<void>> Filesystem::fetch(nfs::CallContext context, InodeRef inode) {
     const auto asked = inode->attrs.token();
     const auto attr = co_await deps_.client.getattr(context, inode->handle);
-    if (!attr) co_return attr.error();
+    if (!attr) {
+        on_error(*inode, attr.error());
+        co_return attr.error();
+    }
     learn(inode, *attr, asked);
     co_return core::Result<void>();
 }
@@ -189,7 +212,10 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
     ++counts_.access_misses;
     const auto asked = inode->attrs.token();
     const auto reply = co_await deps_.client.access(context, inode->handle, nfs::kAccessAll);
-    if (!reply) co_return reply.error();
+    if (!reply) {
+        on_error(*inode, reply.error());
+        co_return reply.error();
+    }
     if (reply->attr) learn(inode, *reply->attr, asked);
     if (reply->attr || inode->attrs.is_fresh(now()))
         remember_rights(*inode, context, reply->granted);
@@ -236,7 +262,10 @@ core::Task<core::Result<AttrReply>> Filesystem::change(
         inode->attrs.begin_change();
         const auto reply = co_await deps_.client.setattr(context, open, attributes, std::nullopt);
         finish_change(inode, reply ? *reply : nfs::Wcc{});
-        if (!reply) co_return reply.error();
+        if (!reply) {
+            on_error(*inode, reply.error());
+            co_return reply.error();
+        }
         // A new mode or owner may give or take rights, whatever the clock's tick says.
         inode->access.known = decltype(inode->access)::Known::no;
         if (inode->is_directory() && (attributes.mode || attributes.uid || attributes.gid)) {

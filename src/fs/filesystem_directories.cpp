@@ -12,6 +12,8 @@ namespace {
 /// Size of one reply asked for: several buffers of getdents(2), one READDIRPLUS of a small
 /// directory.
 constexpr std::uint32_t kPageBytes = 64u << 10;
+/// A page may be this old even where attributes are not cached.
+constexpr std::chrono::milliseconds kYoungPage{1000};
 /// nfsstat3 NFS3ERR_BAD_COOKIE, in Error::detail().
 constexpr std::uint32_t kBadCookie = 10003;
 
@@ -74,38 +76,30 @@ core::Task<core::Result<void>> Filesystem::load_page(
 ) {
     auto& stream = *file->directory;
     const auto asked = file->inode->attrs.token();
+    auto begun = now();
     auto page = co_await fetch_page(file, cookie, listing);
-    if (page) {
-        if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
-        stream.load(cookie, std::move(*page));
-        co_return core::Result<void>();
+    if (!page && is_bad_cookie(page.error()) && cookie != 0) {
+        stream.forgotten(cookie);
+        cookie = 0;
+        begun = now();
+        page = co_await fetch_page(file, cookie, listing);
     }
-    if (!is_bad_cookie(page.error()) || cookie == 0) co_return page.error();
-    // The server forgot our place. Go through the listing again to the entry delivered last; if
-    // that is gone, to as many entries as were delivered.
-    const auto name = stream.last_name();
-    const auto count = stream.delivered();
-    stream.restart();
-    std::uint64_t at = 0;
-    for (std::uint64_t passed = 0; passed < count;) {
-        if (stream.seek(at) == DirStream::Position::elsewhere) {
-            auto again = co_await fetch_page(file, at, listing);
-            if (!again) co_return again.error();
-            stream.load(at, std::move(*again));
-        }
-        if (stream.seek(at) != DirStream::Position::here) break;
-        at = stream.current().cookie;
-        const bool reached = stream.current().name == name;
-        stream.advance();
-        ++passed;
-        if (reached) break;
+    if (!page) {
+        on_error(*file->inode, page.error());
+        co_return page.error();
     }
-    stream.continue_at(cookie, at);
+    // A page that leads nowhere would be asked for without end.
+    if (page->more == nfs::DirPage::More::yes) {
+        if (page->entries.empty()) co_return core::Error(EIO);
+        if (page->entries.back().cookie == cookie) co_return core::Error(ELOOP);
+    }
+    if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
+    stream.load(cookie, std::move(*page), begun);
     co_return core::Result<void>();
 }
 
 DirItem Filesystem::make_item(
-    const InodeRef& directory, const nfs::DirEntry& found, Listing listing
+    const InodeRef& directory, const nfs::DirEntry& found, Listing listing, core::SteadyTime asked
 ) {
     DirItem item;
     item.name = found.name;
@@ -114,9 +108,11 @@ DirItem Filesystem::make_item(
     if (listing == Listing::names || !found.handle || !found.attr || is_dot(found.name)) {
         return item;
     }
+    // Attributes of an application that lists slowly grow old: it gets names, and the kernel asks.
+    if (now() - asked > std::max(options_.timers.file_min, kYoungPage)) return item;
     const auto inode = inodes_.get(*found.handle, *found.attr);
     if (!inode) return item;
-    learn(inode, *found.attr, inode->attrs.token());
+    learn(inode, *found.attr, AttrCache::kUnordered);
     item.entry = {
         inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(*directory)};
     return item;
@@ -141,6 +137,7 @@ core::Task<core::Result<void>> Filesystem::readdir(
     const auto place = stream.to_cookie(offset);
     if (!place) co_return core::Error(EINVAL);
     auto cookie = *place;
+    stream.taken_up_to(cookie);
     std::size_t delivered = 0;
     for (;;) {
         switch (stream.seek(cookie)) {
@@ -155,7 +152,12 @@ core::Task<core::Result<void>> Filesystem::readdir(
             case DirStream::Position::here: break;
         }
         const auto& found = stream.current();
-        auto item = make_item(file->inode, found, listing);
+        if (stream.was_delivered()) {
+            cookie = found.cookie;
+            stream.pass();
+            continue;
+        }
+        auto item = make_item(file->inode, found, listing, stream.asked());
         item.next_offset = stream.to_offset(found.cookie);
         if (!sink(item)) {
             if (item.entry.id != 0) inodes_.drop_if_unused(inodes_.find(item.entry.id));

@@ -39,6 +39,12 @@ bool is_append(int flags) noexcept { return (flags & O_APPEND) && (flags & O_ACC
 
 }  // namespace
 
+std::uint64_t Filesystem::largest_file() const noexcept {
+    constexpr std::uint64_t kOffT = INT64_MAX;
+    const auto server = deps_.client.fs_info().max_file_size;
+    return server == 0 ? kOffT : std::min(server, kOffT);
+}
+
 core::Result<OpenReply> Filesystem::add_open(
     const nfs::CallContext& context, const InodeRef& inode, OpenKind kind, int flags
 ) {
@@ -72,7 +78,10 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::open_rights(
     }
     const auto asked = inode->attrs.token();
     const auto reply = co_await deps_.client.open(context, inode->handle, nfs::kAccessAll);
-    if (!reply) co_return reply.error();
+    if (!reply) {
+        on_error(*inode, reply.error());
+        co_return reply.error();
+    }
     learn(inode, reply->attr, asked);
     remember_rights(*inode, context, reply->granted);
     co_return reply->granted;
@@ -135,9 +144,29 @@ core::Task<core::Result<nfs::CreateReply>> Filesystem::create_call(
     attributes.mtime.how = nfs::TimeChange::How::server_time;
     const nfs::OpenRef ref{*reply->handle};
     const auto set = co_await deps_.client.setattr(context, ref, attributes, std::nullopt);
-    if (!set) co_return set.error();
+    if (!set) {
+        co_await remove_failed_create(context, parent, name, *reply->handle);
+        co_return set.error();
+    }
     reply->attr = set->after;
     co_return reply;
+}
+
+core::Task<void> Filesystem::remove_failed_create(
+    nfs::CallContext context, InodeRef parent, std::string name, nfs::FileHandle handle
+) {
+    // The caller is told that there is no file: one of mode 0 must not stay in the way. What stands
+    // under the name by now may be somebody else's.
+    const auto found = co_await deps_.client.lookup(context, parent->handle, name);
+    if (!found || found->handle != handle || !found->attr || found->attr->size > 0) co_return;
+    const auto removed = co_await deps_.client.remove(context, parent->handle, name);
+    if (!removed) {
+        core::log::warning(
+            "{} was created but its mode could not be set, and it cannot be removed: {}",
+            name,
+            core::to_string(removed.error())
+        );
+    }
 }
 
 core::Task<core::Result<CreateReply>> Filesystem::create(
@@ -154,6 +183,12 @@ core::Task<core::Result<CreateReply>> Filesystem::create(
     const auto made = co_await adopt_created(ctx, parent, name, std::move(*reply));
     if (!made) co_return made.error();
     const auto inode = *made;
+    // Somebody put something else under the name meanwhile, and the server gave that (UNCHECKED):
+    // the kernel looks again and opens it as what it is.
+    if (!inode->is_regular()) {
+        inodes_.drop_if_unused(inode);
+        co_return core::Error(ESTALE);
+    }
     // What was made just now has no old pages.
     if (!inode->pages) inode->pages = PageStamp{stamp_of(inode->attrs.attr())};
     const auto opened = add_open(ctx, inode, OpenKind::file, flags);
@@ -166,12 +201,13 @@ core::Task<core::Result<void>> Filesystem::cut(
 ) {
     auto& file = writer_.state_of(*inode);
     const auto lock = co_await file.order.lock();
-    if (attributes.size) writer_.truncate(inode, *attributes.size);
     // What was written before must not change mode, size or times afterwards.
     co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
     co_await writer_.hold(inode);
-    if (attributes.size) writer_.truncate(inode, *attributes.size);
     const auto changed = co_await change(std::move(context), inode, open, attributes);
+    // Uncommitted bytes behind the cut must not be sent again after a restart of the server. If it
+    // refused the cut, they must.
+    if (attributes.size && changed) writer_.truncate(inode, *attributes.size);
     writer_.resume(inode);
     if (!changed) co_return changed.error();
     co_return core::Result<void>();
@@ -241,9 +277,14 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     const auto inode = file->inode;
     const auto size = data.size();
     if (size == 0) co_return size;
-    if (offset > static_cast<std::uint64_t>(INT64_MAX) - size) co_return core::Error(EFBIG);
+    const auto largest = largest_file();
+    if (offset > largest || size > largest - offset) co_return core::Error(EFBIG);
     auto& state = writer_.state_of(*inode);
     const auto stability = stability_of(*file);
+    // An error of earlier bytes is told as soon as there is somebody to tell.
+    if (origin == WriteOrigin::application) {
+        if (const int code = inode->write_error.take(file->error_seen)) co_return core::Error(code);
+    }
     if (is_append(file->flags) && origin == WriteOrigin::application) {
         co_return co_await append(file, std::move(data), stability);
     }

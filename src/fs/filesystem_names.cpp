@@ -32,9 +32,10 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
     const auto asked = parent->attrs.token();
-    ++counts_.lookup_misses;
+    ++counts_.lookups;
     const auto reply = co_await deps_.client.lookup(ctx, parent->handle, name);
     if (!reply) {
+        on_error(*parent, reply.error());
         if (reply.error().code() != ENOENT) co_return reply.error();
         inodes_.remove_name(parent, name);
         Entry negative;
@@ -50,7 +51,7 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
     }
     const auto inode = inodes_.get(reply->handle, *attr);
     if (!inode) co_return core::Error(ENFILE);
-    learn(inode, *attr, inode->attrs.token());
+    learn(inode, *attr, AttrCache::kUnordered);
     inodes_.add_name(parent, name, inode);
     co_return entry(*parent, inode);
 }
@@ -72,7 +73,7 @@ core::Task<core::Result<InodeRef>> Filesystem::adopt_created(
     }
     const auto inode = inodes_.get(*reply.handle, *reply.attr);
     if (!inode) co_return core::Error(ENFILE);
-    learn(inode, *reply.attr, inode->attrs.token());
+    learn(inode, *reply.attr, AttrCache::kUnordered);
     inodes_.add_name(parent, name, inode);
     co_return inode;
 }
@@ -181,8 +182,17 @@ core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
 ) {
     from_parent->attrs.begin_change();
     to_parent->attrs.begin_change();
+    // A repeated RENAME whose first answer was lost is told from a failed one by what was moved.
+    const auto source = inodes_.child(*from_parent, from_name);
+    std::optional<std::uint64_t> fileid;
+    if (source && source->attrs.has_attr()) {
+        fileid = source->attrs.attr().fileid;
+    } else {
+        const auto found = co_await deps_.client.lookup(context, from_parent->handle, from_name);
+        if (found && found->attr) fileid = found->attr->fileid;
+    }
     auto reply = co_await deps_.client.rename(
-        context, from_parent->handle, from_name, to_parent->handle, to_name
+        context, from_parent->handle, from_name, to_parent->handle, to_name, fileid
     );
     finish_change(from_parent, reply ? reply->from_dir : nfs::Wcc{});
     finish_change(to_parent, reply ? reply->to_dir : nfs::Wcc{});
@@ -233,16 +243,38 @@ core::Task<void> Filesystem::undo_silly(
     const std::string silly = silly_records_[*child->silly].name.data();
     const auto back = co_await rename_call(context, parent, silly, parent, name);
     if (!back) co_return;  // it stays a silly name and goes with the last close
-    silly_records_.erase(*child->silly);
-    child->silly.reset();
+    forget_silly(child);
+}
+
+void Filesystem::forget_silly(const InodeRef& inode) {
+    const auto index = *inode->silly;
+    const auto parent = inodes_.find(silly_records_[index].parent);
+    silly_records_.erase(index);
+    inode->silly.reset();
+    if (!parent) return;
     --parent->opens;
+    inodes_.drop_if_unused(parent);
+}
+
+bool Filesystem::is_silly_name(const InodeRef& child, const Inode& parent, const std::string& name)
+    const {
+    if (!child || !child->silly) return false;
+    const auto& record = silly_records_[*child->silly];
+    return record.parent == parent.id && name == record.name.data();
+}
+
+core::Task<void> Filesystem::drop_if_gone(nfs::CallContext context, InodeRef inode) {
+    if (inode->opens > 0 || !inode->file || inode->file->extents.empty()) co_return;
+    // How many names it had is what we knew last; it may live on under one that another client
+    // made.
+    const auto found = co_await fetch(context, inode);
+    if (!found && found.error().code() == ESTALE) writer_.truncate(inode, 0);
 }
 
 core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef inode) {
-    const auto index = *inode->silly;
-    const auto record = silly_records_[index];
+    const auto record = silly_records_[*inode->silly];
     const std::string name = record.name.data();
-    writer_.truncate(inode, 0);
+    writer_.pause(inode);
     if (inode->remover) context.credential = inode->remover;
     if (const auto parent = inodes_.find(record.parent)) {
         parent->attrs.begin_change();
@@ -256,11 +288,10 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
             );
         }
         inodes_.remove_name(parent, name);
-        --parent->opens;
-        inodes_.drop_if_unused(parent);
+        if (reply) co_await drop_if_gone(context, inode);
     }
-    silly_records_.erase(index);
-    inode->silly.reset();
+    writer_.resume(inode);
+    if (inode->silly) forget_silly(inode);
     inodes_.drop_if_unused(inode);
 }
 
@@ -275,15 +306,23 @@ core::Task<core::Result<void>> Filesystem::unlink(
     if (must_stay(child)) {
         co_return co_await make_silly(ctx, parent, name, child);
     }
+    if (is_silly_name(child, *parent, name))
+        co_return core::Error(EBUSY);  // as the kernel's client
     // Bytes for a file that nobody can open any more need not travel.
-    const bool last_name = child && child->attrs.has_attr() && child->attrs.attr().nlink <= 1;
-    if (last_name && child->opens == 0) writer_.truncate(child, 0);
+    const bool has_bytes = child && child->opens == 0 && child->file;
+    if (has_bytes) writer_.pause(child);
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.remove(ctx, parent->handle, name);
     finish_change(parent, reply ? *reply : nfs::Wcc{});
+    if (reply) {
+        inodes_.remove_name(parent, name);
+        if (child) child->attrs.expect_ctime_change();
+    }
+    if (has_bytes) {
+        if (reply) co_await drop_if_gone(ctx, child);
+        writer_.resume(child);
+    }
     if (!reply) co_return reply.error();
-    inodes_.remove_name(parent, name);
-    if (child) child->attrs.expect_ctime_change();
     co_return core::Result<void>();
 }
 
@@ -322,6 +361,8 @@ core::Task<core::Result<void>> Filesystem::rename(
     const auto ctx = admitted->context;
     const auto moved = inodes_.child(*from, from_name);
     const auto target = inodes_.child(*to, to_name);
+    if (is_silly_name(target, *to, to_name)) co_return core::Error(EBUSY);
+    const bool revived = is_silly_name(moved, *from, from_name);
     const bool hide_target = must_stay(target) && target != moved;
     if (hide_target) {
         const auto hidden = co_await make_silly(ctx, to, to_name, target);
@@ -332,7 +373,12 @@ core::Task<core::Result<void>> Filesystem::rename(
         if (hide_target && target->silly) co_await undo_silly(ctx, to, to_name, target);
         co_return reply.error();
     }
-    if (target) target->attrs.expect_ctime_change();
+    if (target) {
+        target->attrs.expect_ctime_change();
+        if (target != moved) co_await drop_if_gone(ctx, target);
+    }
+    // Somebody saved a removed file by giving it a name again.
+    if (revived && moved->silly) forget_silly(moved);
     co_return core::Result<void>();
 }
 

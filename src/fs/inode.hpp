@@ -56,9 +56,9 @@ struct FileState {
         : extents(journal, id), progress(reactor), order(reactor) {}
 
     ExtentMap extents;
-    core::Event progress;  ///< a WRITE or COMMIT ended
-    core::Mutex order;     ///< cutting the file, and appends, go one at a time
-    enum class Sending : std::uint8_t { allowed, held } sending = Sending::allowed;
+    core::Event progress;     ///< a WRITE or COMMIT ended
+    core::Mutex order;        ///< cutting the file, and appends, go one at a time
+    std::uint32_t holds = 0;  ///< nothing is sent while somebody holds it
     enum class Commit : std::uint8_t { idle, under_way } commit = Commit::idle;
     /// After ENOSPC or EDQUOT writes wait for the server until one succeeds, to report early.
     enum class Mode : std::uint8_t { behind, through } mode = Mode::behind;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 namespace uidnfs::fs {
 namespace {
@@ -60,7 +61,15 @@ core::Task<void> Reader::fetch(std::size_t index) {
             break;
         }
         if (reply->attr) deps_.learn(*reply->attr);
-        const bool ended = reply->end == nfs::ReadReply::End::yes || reply->data.empty();
+        bool ended = reply->end == nfs::ReadReply::End::yes;
+        if (!ended && reply->data.empty()) {
+            // Neither bytes nor the end: to take it for the end would cut files short in silence.
+            ended = reply->attr && reply->attr->size <= at;
+            if (!ended) {
+                parts_[index].error = core::Error(EIO);
+                break;
+            }
+        }
         parts_[index].got += reply->data.size();
         if (!reply->data.empty()) parts_[index].pieces.push_back(std::move(reply->data));
         if (ended) break;

@@ -32,7 +32,7 @@ Writer::Writer(Deps deps, std::uint64_t budget)
       budget_bytes_(bounded(budget, deps_.slots)),
       budget_(deps_.reactor, static_cast<std::int64_t>(budget_bytes_)),
       log_(deps_.slots),
-      idle_(deps_.reactor),
+      activity_(deps_.reactor),
       timer_(deps_.reactor.io()) {}
 
 FileState& Writer::state_of(Inode& inode) {
@@ -80,6 +80,7 @@ core::Task<core::Result<void>> Writer::put(
     file.charged += static_cast<std::uint64_t>(charge);
     settle(inode);
     if (inserted == ExtentMap::Inserted::no_room) co_return core::Error(ENOMEM);
+    make_room(inode);
     co_return core::Result<void>();
 }
 
@@ -95,10 +96,10 @@ void Writer::settle(const InodeRef& inode) {
         deps_.inodes.drop_if_unused(inode);
         if (active_.empty()) {
             log_.close();
-            idle_.notify_all();
+            activity_.notify_all();
         }
     } else {
-        active_.insert(inode);
+        if (active_.insert(inode).second) activity_.notify_all();
         arm_tick();
     }
 }
@@ -111,8 +112,7 @@ void Writer::kick(const InodeRef& inode, std::uint64_t offset) {
 
 void Writer::pump(const InodeRef& inode, ExtentMap::Send what, nfs::Stability stability) {
     auto& file = *inode->file;
-    while (file.sending == FileState::Sending::allowed &&
-           file.extents.batches_under_way() < kBatchesUnderWay) {
+    while (file.holds == 0 && file.extents.batches_under_way() < kBatchesUnderWay) {
         auto batch = file.extents.next_batch(deps_.client.fs_info().write_max, what);
         if (!batch) return;
         core::spawn(send(inode, std::move(*batch), stability));
@@ -144,10 +144,7 @@ core::Task<void> Writer::send(InodeRef inode, ExtentMap::Batch batch, nfs::Stabi
     if (file.extents.dirty_bytes() >= deps_.client.fs_info().write_max && !flushing) {
         pump(inode, ExtentMap::Send::full_only, stability);
     }
-    if (budget_.available() < static_cast<std::int64_t>(budget_bytes_ / 2)) {
-        if (budget_.available() <= 0) pump(inode, ExtentMap::Send::all, nfs::Stability::unstable);
-        commit_soon(inode);
-    }
+    make_room(inode);
 }
 
 void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch) {
@@ -159,6 +156,7 @@ void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentM
     const auto fileid = inode->attrs.has_attr() ? inode->attrs.attr().fileid : 0;
     if (batch) {
         file.extents.failed(*batch, deps_.clock.now());
+        deps_.lost(inode, batch->offset, batch->length);
         core::log::warning(
             "write to {} (file id {}) failed, {} bytes at {} are lost: {}",
             name,
@@ -169,6 +167,7 @@ void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentM
         );
     } else {
         file.extents.commit_failed();
+        deps_.lost(inode, 0, 0);
         core::log::warning(
             "commit of {} (file id {}) failed: {}", name, fileid, core::to_string(error)
         );
@@ -195,6 +194,7 @@ core::Task<void> Writer::commit(InodeRef inode) {
     }
     settle(inode);
     file.progress.notify_all();
+    make_room(inode);  // of what was written while this COMMIT was under way
 }
 
 void Writer::commit_soon(const InodeRef& inode) {
@@ -233,15 +233,16 @@ core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stabi
 }
 
 core::Task<void> Writer::hold(InodeRef inode) {
-    auto& file = state_of(*inode);
-    file.sending = FileState::Sending::held;
+    pause(inode);
+    auto& file = *inode->file;
     while (file.extents.batches_under_way() > 0) co_await file.progress.wait();
 }
 
 void Writer::resume(const InodeRef& inode) {
     auto& file = *inode->file;
-    file.sending = FileState::Sending::allowed;
+    --file.holds;
     file.progress.notify_all();
+    make_room(inode);
 }
 
 void Writer::truncate(const InodeRef& inode, std::uint64_t size) {
@@ -249,6 +250,12 @@ void Writer::truncate(const InodeRef& inode, std::uint64_t size) {
     inode->file->extents.truncate(size);
     settle(inode);
     inode->file->progress.notify_all();
+}
+
+void Writer::make_room(const InodeRef& inode) {
+    // Somebody waits: parts of a call are better than none.
+    if (budget_.has_waiters()) pump(inode, ExtentMap::Send::all, nfs::Stability::unstable);
+    if (budget_.available() < static_cast<std::int64_t>(budget_bytes_ / 2)) commit_soon(inode);
 }
 
 void Writer::relieve() {
@@ -283,19 +290,24 @@ void Writer::tick() {
     if (!active_.empty()) arm_tick();
 }
 
+core::Task<void> Writer::drain_one(InodeRef inode) {
+    if (!draining_.insert(inode).second) co_return;
+    while (!inode->file->extents.empty()) {
+        co_await flush(inode, Reach::disk, nfs::Stability::unstable);
+    }
+    draining_.erase(inode);
+}
+
 core::Task<std::vector<LostRange>> Writer::drain(core::SteadyTime deadline) {
     boost::asio::steady_timer alarm(deps_.reactor.io(), deadline);
     alarm.async_wait([this](const boost::system::error_code& error) {
-        if (!error) idle_.notify_all();
+        if (!error) activity_.notify_all();
     });
-    for (const auto& inode : std::vector<InodeRef>(active_.begin(), active_.end())) {
-        core::spawn(flush(inode, Reach::disk, nfs::Stability::unstable));
-    }
     while (!active_.empty() && std::chrono::steady_clock::now() < deadline) {
-        co_await idle_.wait();
         for (const auto& inode : std::vector<InodeRef>(active_.begin(), active_.end())) {
-            core::spawn(flush(inode, Reach::disk, nfs::Stability::unstable));
+            core::spawn(drain_one(inode));
         }
+        if (!active_.empty()) co_await activity_.wait();
     }
     std::vector<LostRange> lost;
     for (const auto& inode : active_) {

@@ -30,6 +30,8 @@ public:
         /// Brackets a WRITE: its wcc data belong into the attribute cache.
         std::function<void(const InodeRef&, const nfs::Wcc&)> finish_change;
         std::function<void(const InodeRef&, const nfs::Attr&, AttrCache::Token)> learn;
+        /// Bytes that were acknowledged will never be on the server (`length` 0: to the end).
+        std::function<void(const InodeRef&, std::uint64_t offset, std::uint64_t length)> lost;
         mapper::CredentialRef credential;  ///< for data that no open file stands behind
     };
 
@@ -54,7 +56,9 @@ public:
     };
     /// Everything put in before now got there, or its error is in inode->write_error.
     core::Task<void> flush(InodeRef inode, Reach reach, nfs::Stability stability);
-    /// Everything in flight is answered and nothing is sent until resume().
+    /// Nothing more is sent until as many resume().
+    void pause(const InodeRef& inode) { ++state_of(*inode).holds; }
+    /// pause(), and everything in flight is answered.
     core::Task<void> hold(InodeRef inode);
     void resume(const InodeRef& inode);
     /// Forgets bytes at and beyond `size`.
@@ -77,10 +81,13 @@ private:
     core::Task<void> commit(InodeRef inode);
     void commit_soon(const InodeRef& inode);
     core::Task<void> sent(InodeRef inode, ExtentMap::Epoch epoch, nfs::Stability stability);
+    core::Task<void> drain_one(InodeRef inode);
     core::Slice keep(core::Slice data);
     void fail(const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch);
     /// Brings budget and the set of active inodes up to date after extents changed.
     void settle(const InodeRef& inode);
+    /// Gets bytes of this file out of the way where the budget is short.
+    void make_room(const InodeRef& inode);
     void relieve();
     void arm_tick();
     void tick();
@@ -89,8 +96,9 @@ private:
     std::uint64_t budget_bytes_;
     core::Semaphore budget_;
     WriteLog log_;
-    std::unordered_set<InodeRef> active_;  ///< inodes with extents
-    core::Event idle_;                     ///< active_ became empty, or a deadline passed
+    std::unordered_set<InodeRef> active_;    ///< inodes with extents
+    std::unordered_set<InodeRef> draining_;  ///< those that a drain_one() takes care of
+    core::Event activity_;                   ///< active_ became empty or grew, or a deadline passed
     boost::asio::steady_timer timer_;
     enum class Tick : std::uint8_t { stopped, armed } tick_ = Tick::stopped;
     std::uint64_t errors_ = 0;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Client: the seam between file semantics and the wire, in the words of NFS. Version 3 stands behind it
-// today; open/close, OpenRef and opaque cursors are there so that 4.1 fits as a second implementation.
-// Reactor's thread only. Every call ends exactly once, with a result or an Error whose source says where
-// it comes from. Retransmission, reconnection, JUKEBOX and short replies from lost connections are the
-// client's business; file semantics are not.
+// Client: the seam between file semantics and the wire, in the words of NFS. Version 3 stands
+// behind it today; open/close, OpenRef and opaque cursors are there so that 4.1 fits as a second
+// implementation. Reactor's thread only. Every call ends exactly once, with a result or an Error
+// whose source says where it comes from. Retransmission, reconnection, JUKEBOX and short replies
+// from lost connections are the client's business; file semantics are not.
 #pragma once
 
 #include "core/buffer.hpp"
@@ -96,7 +96,7 @@ struct ClientStatus {
     std::string server_address;  ///< "192.0.2.1:2049"
     std::vector<std::uint16_t> local_ports;
     enum class Link : std::uint8_t { up, down } link = Link::down;
-    std::uint64_t oldest_call_age_ms = 0;   ///< of a call that waits; 0: none
+    std::uint64_t oldest_call_age_ms = 0;  ///< of a call that waits; 0: none
     std::uint64_t last_reply_age_ms = 0;
     std::uint64_t calls_in_flight = 0;
     std::uint64_t reconnects = 0;
@@ -121,7 +121,8 @@ public:
     virtual const FsInfo& fs_info() const = 0;
 
     virtual core::Task<core::Result<Attr>> getattr(const CallContext&, const FileHandle&) = 0;
-    /// `guard`: only if the file's ctime is this (EAGAIN-free: ESTALE-like NFS3ERR_NOT_SYNC -> EBUSY).
+    /// `guard`: only if the file's ctime is this (EAGAIN-free: ESTALE-like NFS3ERR_NOT_SYNC ->
+    /// EBUSY).
     virtual core::Task<core::Result<Wcc>> setattr(
         const CallContext&, const OpenRef&, const SetAttr&, std::optional<Time> guard
     ) = 0;
@@ -131,9 +132,8 @@ public:
     virtual core::Task<core::Result<AccessReply>> access(
         const CallContext&, const FileHandle&, AccessBits wanted
     ) = 0;
-    virtual core::Task<core::Result<ReadlinkReply>> readlink(
-        const CallContext&, const FileHandle&
-    ) = 0;
+    virtual core::Task<core::Result<ReadlinkReply>>
+    readlink(const CallContext&, const FileHandle&) = 0;
 
     /// GETATTR and ACCESS in one flight (one round trip).
     virtual core::Task<core::Result<OpenReply>> open(
@@ -145,8 +145,8 @@ public:
     virtual core::Task<core::Result<ReadReply>> read(
         const CallContext&, const OpenRef&, std::uint64_t offset, std::uint32_t count
     ) = 0;
-    /// The slices are sent one after another as one WRITE of at most fs_info().write_max bytes; they
-    /// stay alive until the call ends.
+    /// The slices are sent one after another as one WRITE of at most fs_info().write_max bytes;
+    /// they stay alive until the call ends.
     virtual core::Task<core::Result<WriteReply>> write(
         const CallContext&,
         const OpenRef&,
@@ -195,12 +195,15 @@ public:
     virtual core::Task<core::Result<Wcc>> rmdir(
         const CallContext&, const FileHandle& dir, std::string_view name
     ) = 0;
+    /// `fileid`: of what is moved, if known. A repetition that finds no source any more counts as
+    /// done when that file stands under the new name.
     virtual core::Task<core::Result<RenameReply>> rename(
         const CallContext&,
         const FileHandle& from_dir,
         std::string_view from_name,
         const FileHandle& to_dir,
-        std::string_view to_name
+        std::string_view to_name,
+        std::optional<std::uint64_t> fileid
     ) = 0;
     virtual core::Task<core::Result<LinkReply>> link(
         const CallContext&, const FileHandle& file, const FileHandle& dir, std::string_view name
@@ -227,8 +230,8 @@ public:
     /// What the next worker needs to go on (source ports, next xids), in a form of its own.
     virtual std::vector<std::byte> export_state() const = 0;
 
-    /// Ends every waiting call with ECONNABORTED, then tells the server that the mount is gone (UMNT)
-    /// where that takes no longer than a second. Nothing may be called afterwards.
+    /// Ends every waiting call with ECONNABORTED, then tells the server that the mount is gone
+    /// (UMNT) where that takes no longer than a second. Nothing may be called afterwards.
     virtual core::Task<void> shutdown(const CallContext&) = 0;
 };
 

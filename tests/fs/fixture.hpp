@@ -85,6 +85,7 @@ public:
 
     fs::Filesystem& fs() noexcept { return *fs_; }
     MemoryClient& client() noexcept { return *client_; }
+    core::Reactor& reactor() noexcept { return world_->reactor; }
     InvalidatorRecorder& invalidated() noexcept { return invalidator_; }
     /// The process that asks.
     fs::Caller caller;

@@ -279,8 +279,9 @@ TEST_P(LostReplies, create) {
 
 TEST_P(LostReplies, rename_and_link) {
     const auto& root = client().root();
+    const auto fileid = server.attr("/a").fileid;
     lose(Procedure::rename);
-    EXPECT_EQ(code(client().rename(context, root, "a", root, "b")), 0);
+    EXPECT_EQ(code(client().rename(context, root, "a", root, "b", fileid)), 0);
     expect_replayed(Procedure::rename);
     EXPECT_TRUE(server.content("/b") == data_);
     lose(Procedure::link);
@@ -297,8 +298,19 @@ TEST_P(LostReplies, refusals_that_are_true_stay_refusals) {
     lose_call(Procedure::mkdir);
     EXPECT_EQ(code(client().mkdir(context, root, "a", {})), EEXIST);
     lose_call(Procedure::rename);
-    EXPECT_EQ(code(client().rename(context, root, "none", root, "new")), ENOENT);
+    EXPECT_EQ(code(client().rename(context, root, "none", root, "new", 1)), ENOENT);
     server.put_file("/other", "not a link to a");
+    lose_call(Procedure::rename);
+    EXPECT_EQ(code(client().rename(context, root, "none", root, "other", 1)), ENOENT)
+        << "somebody else's file under the new name is no success";
+    server.put_symlink("/link", "elsewhere");
+    lose_call(Procedure::symlink);
+    EXPECT_EQ(code(client().symlink(context, root, "link", "otherwise", {})), EEXIST);
+    server.put_directory("/locked", 0700);
+    SetAttr open_to_all;
+    open_to_all.mode = 0777;
+    lose_call(Procedure::mkdir);
+    EXPECT_EQ(code(client().mkdir(context, root, "locked", open_to_all)), EEXIST);
     lose_call(Procedure::link);
     EXPECT_EQ(code(client().link(context, server.handle("/a"), root, "other")), EEXIST);
     EXPECT_EQ(code(client().remove(context, root, "none")), ENOENT);

@@ -304,7 +304,7 @@ TEST_F(WireProcedures, remove_rename_link) {
     EXPECT_EQ(linked.dir.after, server.attr("/d"));
     EXPECT_EQ(server.attr("/a").nlink, 2u);
 
-    const auto renamed = good(client().rename(context, root, "a", directory, "b"));
+    const auto renamed = good(client().rename(context, root, "a", directory, "b", std::nullopt));
     EXPECT_FALSE(server.exists("/a"));
     EXPECT_EQ(server.content("/d/b"), "content");
     EXPECT_EQ(renamed.from_dir.after, server.attr("/"));
@@ -314,7 +314,7 @@ TEST_F(WireProcedures, remove_rename_link) {
     EXPECT_EQ(server.names("/d"), std::vector<std::string>{"l"});
     EXPECT_EQ(removed.after, server.attr("/d"));
     EXPECT_EQ(code(client().remove(context, directory, "b")), ENOENT);
-    EXPECT_EQ(code(client().rename(context, root, "a", directory, "b")), ENOENT);
+    EXPECT_EQ(code(client().rename(context, root, "a", directory, "b", std::nullopt)), ENOENT);
 }
 
 TEST_F(WireProcedures, readdir_over_many_pages) {
@@ -424,7 +424,7 @@ TEST_F(WireProcedures, all_numbers_of_rfc_1813_appear) {
     good(client().mkdir(context, root, "d", {}));
     good(client().mknod(context, root, "f", FileType::fifo, 0, 0, {}));
     good(client().link(context, a.handle, root, "l"));
-    good(client().rename(context, root, "l", root, "m"));
+    good(client().rename(context, root, "l", root, "m", std::nullopt));
     good(client().remove(context, root, "m"));
     good(client().rmdir(context, root, "d"));
     good(client().readdir(context, root, {}, 4096));

@@ -197,14 +197,22 @@ TEST_F(ClientWireTest, ARepeatedMkdirThatFindsAFileHasNot) {
     EXPECT_EQ(peer.finish(), "");
 }
 
-TEST_F(ClientWireTest, ARepeatedSymlinkIsKnownByTypeAndLength) {
-    for (const std::uint64_t size : {6, 7}) {
+TEST_F(ClientWireTest, ARepeatedSymlinkIsKnownByItsText) {
+    const auto cases = {
+        std::pair<std::uint64_t, std::string_view>{6, "target"}, {6, "elsewh"}, {7, ""}};
+    for (const auto& [size, text] : cases) {
         Peer peer([&](Peer& p) {
             auto c = lose_first_answer(p, Procedure::symlink, status(v3::Status::exist));
             c.reply(c.read_call(), found(kSymlink, size, 77));
+            if (text.empty()) return;
+            const auto reading = c.read_call();
+            expect(reading, Procedure::readlink);
+            c.reply(reading, XdrWriter().u32(0).no_attr().opaque(text).bytes());
         });
         client_ = client_for(peer);
-        EXPECT_EQ(run(client_->symlink(context_, dir_, "x", "target", {})).has_value(), size == 6);
+        EXPECT_EQ(
+            run(client_->symlink(context_, dir_, "x", "target", {})).has_value(), text == "target"
+        );
         EXPECT_EQ(peer.finish(), "");
         client_->transport().close(core::Error(ECONNABORTED));
         settle();
@@ -231,8 +239,8 @@ TEST_F(ClientWireTest, ARepeatedLinkIsKnownByItsFile) {
     }
 }
 
-TEST_F(ClientWireTest, ARepeatedRenameWhoseTargetIsThereWasDone) {
-    for (const bool is_there : {true, false}) {
+TEST_F(ClientWireTest, ARepeatedRenameIsKnownByItsFile) {
+    for (const std::uint64_t there : {5, 6, 0}) {
         Peer peer([&](Peer& p) {
             auto c = lose_first_answer(
                 p, Procedure::rename, XdrWriter().u32(2).empty_wcc().empty_wcc().bytes()
@@ -240,11 +248,12 @@ TEST_F(ClientWireTest, ARepeatedRenameWhoseTargetIsThereWasDone) {
             const auto lookup = c.read_call();
             expect(lookup, Procedure::lookup);
             c.reply(
-                lookup, is_there ? found(kRegular, 4, 5) : XdrWriter().u32(2).no_attr().bytes()
+                lookup, there ? found(kRegular, 4, there) : XdrWriter().u32(2).no_attr().bytes()
             );
         });
         client_ = client_for(peer);
-        EXPECT_EQ(run(client_->rename(context_, dir_, "a", dir_, "b")).has_value(), is_there);
+        const auto renamed = run(client_->rename(context_, dir_, "a", dir_, "b", 5));
+        EXPECT_EQ(renamed.has_value(), there == 5) << there;
         EXPECT_EQ(peer.finish(), "");
         client_->transport().close(core::Error(ECONNABORTED));
         settle();

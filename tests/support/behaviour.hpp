@@ -14,14 +14,16 @@ namespace uidnfs::test {
 /// Optional parts of replies: `alternating` leaves out every second one.
 enum class Presence : std::uint8_t { always, never, alternating };
 enum class Support : std::uint8_t { yes, no };
-/// `high_bit`: bit 63 set, so that they are negative as off_t. `scattered`: hashed over 63 bits, new
-/// names appear anywhere in a listing.
+/// `high_bit`: bit 63 set, so that they are negative as off_t. `scattered`: hashed over 63 bits,
+/// new names appear anywhere in a listing.
 enum class CookieStyle : std::uint8_t { small, high_bit, scattered };
 /// `changing`: a change of the directory makes older cookies BAD_COOKIE.
 enum class CookieVerifiers : std::uint8_t { constant, changing };
 enum class RootAccess : std::uint8_t { squashed, trusted };
 /// `reused`: a new file gets the number of a removed one, as ext4 does.
 enum class FileIds : std::uint8_t { fresh, reused };
+/// What an unchecked CREATE says of a name that is no regular file (Linux's gives its handle).
+enum class UncheckedCreate : std::uint8_t { refuses, gives };
 enum class ExportMode : std::uint8_t { read_write, read_only };
 
 struct Behaviour {
@@ -43,6 +45,7 @@ struct Behaviour {
     Presence entry_attrs = Presence::always;
     Support readdirplus = Support::yes;
     Support exclusive_create = Support::yes;
+    UncheckedCreate unchecked_create = UncheckedCreate::refuses;
     CookieStyle cookies = CookieStyle::small;
     CookieVerifiers cookie_verifiers = CookieVerifiers::constant;
     FileIds file_ids = FileIds::fresh;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CallLog: every call that reached the test server, and the faults that wait for some of them. Guarded by
-// its owner.
+// CallLog: every call that reached the test server, and the faults that wait for some of them.
+// Guarded by its owner.
 #pragma once
 
 #include "support/protocol.hpp"
@@ -32,7 +32,7 @@ struct Call {
     std::string other_name = {};  ///< RENAME: the new name
     std::uint64_t offset = 0;     ///< READ, WRITE, COMMIT; cookie of READDIR(PLUS)
     std::uint64_t count = 0;
-    std::uint32_t stability = 0;  ///< WRITE: stable_how; CREATE: createmode3; ACCESS: bits
+    std::uint32_t stability = 0;   ///< WRITE: stable_how; CREATE: createmode3; ACCESS: bits
     std::string_view origin = "";  ///< which adapter it came through
 
     /// "WRITE #7 'name' 4096+100 as 1001:1001"
@@ -46,9 +46,11 @@ struct Fault {
     unsigned times = 1;
     std::function<bool(const Call&)> when = {};
 
-    std::optional<Status> fail = {};       ///< answered instead of executing
-    std::chrono::milliseconds delay{0};    ///< before it is executed
-    std::optional<std::uint32_t> at_most;  ///< bytes: a short READ or WRITE
+    std::optional<Status> fail = {};          ///< answered instead of executing
+    std::chrono::milliseconds delay{0};       ///< before it is executed
+    std::chrono::milliseconds hold_reply{0};  ///< afterwards: others overtake it (MemoryClient)
+    /// Bytes of a READ or WRITE; entries of a listing, which then has more (MemoryClient).
+    std::optional<std::uint32_t> at_most;
     enum class Reply : std::uint8_t {
         sent,
         lost,    ///< executed, but nobody hears of it

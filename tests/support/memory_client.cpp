@@ -20,6 +20,13 @@ Identity identity_of(const nfs::CallContext& context) {
     return who;
 }
 
+Reply<nfs::DirPage> cut_short(Reply<nfs::DirPage> reply, const Fault& fault) {
+    if (!fault.at_most || reply.body.entries.size() <= *fault.at_most) return reply;
+    reply.body.entries.resize(*fault.at_most);
+    reply.body.more = nfs::DirPage::More::yes;
+    return reply;
+}
+
 bool overlaps(const Call& a, const Call& b) {
     return a.offset < b.offset + b.count && b.offset < a.offset + a.count;
 }
@@ -79,9 +86,8 @@ void MemoryClient::check_order(const Flight& flight) {
                             other.call.procedure == Procedure::write &&
                             overlaps(call, other.call) &&
                             (call.offset != other.call.offset || flight.payload != other.payload);
-        const bool cuts =
-            (changes_size(call) && other.call.procedure == Procedure::write) ||
-            (changes_size(other.call) && call.procedure == Procedure::write);
+        const bool cuts = (changes_size(call) && other.call.procedure == Procedure::write) ||
+                          (changes_size(other.call) && call.procedure == Procedure::write);
         if (writes || cuts) {
             violation(fmt::format(
                 "{} went out while {} was on its way", call.describe(), other.call.describe()
@@ -139,6 +145,10 @@ core::Task<core::Result<Body>> MemoryClient::perform(
             reply = execute(*flight, fault);
         }
         flight->arrived = Flight::Arrived::yes;
+        if (fault.hold_reply.count() > 0) {
+            auto sleep = reactor_->sleep_for(fault.hold_reply);
+            co_await sleep;
+        }
         auto back = travel();
         co_await std::move(back);
         if (state_ == State::down) co_return finish(core::Error(ECONNABORTED));
@@ -153,7 +163,11 @@ core::Task<core::Result<Body>> MemoryClient::perform(
                 flight->arrived = Flight::Arrived::no;
                 continue;
             }
-            co_return finish(core::Error(ETIMEDOUT, core::ErrorSource::rpc));
+            if (options_.lost_reply == LostReply::fail) {
+                co_return finish(core::Error(ETIMEDOUT, core::ErrorSource::rpc));
+            }
+            auto again = travel();
+            co_await std::move(again);
         }
         if (reply.status != Status::ok) {
             co_return finish(core::Error(
@@ -199,9 +213,12 @@ core::Task<core::Result<nfs::LookupReply>> MemoryClient::lookup(
 ) {
     auto call = describe(Procedure::lookup, context, dir);
     call.name = name;
-    return perform<nfs::LookupReply>(std::move(call), [this, dir](const Flight& flight, const Fault&) {
-        return server_->lookup(flight.call.who, dir, flight.call.name);
-    });
+    return perform<nfs::LookupReply>(
+        std::move(call),
+        [this, dir](const Flight& flight, const Fault&) {
+            return server_->lookup(flight.call.who, dir, flight.call.name);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::AccessReply>> MemoryClient::access(
@@ -209,18 +226,24 @@ core::Task<core::Result<nfs::AccessReply>> MemoryClient::access(
 ) {
     auto call = describe(Procedure::access, context, object);
     call.stability = wanted;
-    return perform<nfs::AccessReply>(std::move(call), [this, object, wanted](const Flight& flight, const Fault&) {
-        return server_->access(flight.call.who, object, wanted);
-    });
+    return perform<nfs::AccessReply>(
+        std::move(call),
+        [this, object, wanted](const Flight& flight, const Fault&) {
+            return server_->access(flight.call.who, object, wanted);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::ReadlinkReply>> MemoryClient::readlink(
     const nfs::CallContext& context, const nfs::FileHandle& object
 ) {
     auto call = describe(Procedure::readlink, context, object);
-    return perform<nfs::ReadlinkReply>(std::move(call), [this, object](const Flight& flight, const Fault&) {
-        return server_->readlink(flight.call.who, object);
-    });
+    return perform<nfs::ReadlinkReply>(
+        std::move(call),
+        [this, object](const Flight& flight, const Fault&) {
+            return server_->readlink(flight.call.who, object);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::OpenReply>> MemoryClient::open(
@@ -287,7 +310,9 @@ core::Task<core::Result<nfs::WriteReply>> MemoryClient::write(
     // The slices are the caller's until the end, so the span is still good when the call arrives.
     return perform<nfs::WriteReply>(
         std::move(call),
-        [this, handle = open.handle, data, gather, stability](const Flight& flight, const Fault& fault) {
+        [this, handle = open.handle, data, gather, stability](
+            const Flight& flight, const Fault& fault
+        ) {
             auto now = gather(data);
             if (now != flight.payload) {
                 violation(flight.call.describe() + ": the payload changed on its way");
@@ -344,9 +369,12 @@ core::Task<core::Result<nfs::CreateReply>> MemoryClient::mkdir(
 ) {
     auto call = describe(Procedure::mkdir, context, dir);
     call.name = name;
-    return perform<nfs::CreateReply>(std::move(call), [this, dir, attributes](const Flight& flight, const Fault&) {
-        return server_->mkdir(flight.call.who, dir, flight.call.name, attributes);
-    });
+    return perform<nfs::CreateReply>(
+        std::move(call),
+        [this, dir, attributes](const Flight& flight, const Fault&) {
+            return server_->mkdir(flight.call.who, dir, flight.call.name, attributes);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::CreateReply>> MemoryClient::symlink(
@@ -359,10 +387,13 @@ core::Task<core::Result<nfs::CreateReply>> MemoryClient::symlink(
     auto call = describe(Procedure::symlink, context, dir);
     call.name = name;
     call.other_name = target;
-    return perform<nfs::CreateReply>(std::move(call), [this, dir, attributes](const Flight& flight, const Fault&) {
-        const auto& sent = flight.call;
-        return server_->symlink(sent.who, dir, sent.name, sent.other_name, attributes);
-    });
+    return perform<nfs::CreateReply>(
+        std::move(call),
+        [this, dir, attributes](const Flight& flight, const Fault&) {
+            const auto& sent = flight.call;
+            return server_->symlink(sent.who, dir, sent.name, sent.other_name, attributes);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::CreateReply>> MemoryClient::mknod(
@@ -407,20 +438,18 @@ core::Task<core::Result<nfs::Wcc>> MemoryClient::rmdir(
     });
 }
 
-core::Task<core::Result<nfs::RenameReply>> MemoryClient::rename(
-    const nfs::CallContext& context,
-    const nfs::FileHandle& from_dir,
-    std::string_view from_name,
-    const nfs::FileHandle& to_dir,
-    std::string_view to_name
-) {
+core::Task<core::Result<nfs::RenameReply>> MemoryClient::
+    rename(const nfs::CallContext& context, const nfs::FileHandle& from_dir, std::string_view from_name, const nfs::FileHandle& to_dir, std::string_view to_name, std::optional<std::uint64_t>) {
     auto call = describe(Procedure::rename, context, from_dir);
     call.name = from_name;
     call.other_name = to_name;
-    return perform<nfs::RenameReply>(std::move(call), [this, from_dir, to_dir](const Flight& flight, const Fault&) {
-        const auto& sent = flight.call;
-        return server_->rename(sent.who, from_dir, sent.name, to_dir, sent.other_name);
-    });
+    return perform<nfs::RenameReply>(
+        std::move(call),
+        [this, from_dir, to_dir](const Flight& flight, const Fault&) {
+            const auto& sent = flight.call;
+            return server_->rename(sent.who, from_dir, sent.name, to_dir, sent.other_name);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::LinkReply>> MemoryClient::link(
@@ -431,9 +460,12 @@ core::Task<core::Result<nfs::LinkReply>> MemoryClient::link(
 ) {
     auto call = describe(Procedure::link, context, file);
     call.name = name;
-    return perform<nfs::LinkReply>(std::move(call), [this, file, dir](const Flight& flight, const Fault&) {
-        return server_->link(flight.call.who, file, dir, flight.call.name);
-    });
+    return perform<nfs::LinkReply>(
+        std::move(call),
+        [this, file, dir](const Flight& flight, const Fault&) {
+            return server_->link(flight.call.who, file, dir, flight.call.name);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::DirPage>> MemoryClient::readdir(
@@ -445,9 +477,12 @@ core::Task<core::Result<nfs::DirPage>> MemoryClient::readdir(
     auto call = describe(Procedure::readdir, context, dir);
     call.offset = from.cookie;
     call.count = max_bytes;
-    return perform<nfs::DirPage>(std::move(call), [this, dir, from, max_bytes](const Flight& flight, const Fault&) {
-        return server_->readdir(flight.call.who, dir, from, max_bytes);
-    });
+    return perform<nfs::DirPage>(
+        std::move(call),
+        [this, dir, from, max_bytes](const Flight& flight, const Fault& fault) {
+            return cut_short(server_->readdir(flight.call.who, dir, from, max_bytes), fault);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::DirPage>> MemoryClient::readdirplus(
@@ -459,36 +494,50 @@ core::Task<core::Result<nfs::DirPage>> MemoryClient::readdirplus(
     auto call = describe(Procedure::readdirplus, context, dir);
     call.offset = from.cookie;
     call.count = max_bytes;
-    return perform<nfs::DirPage>(std::move(call), [this, dir, from, max_bytes](const Flight& flight, const Fault&) {
-        return server_->readdirplus(flight.call.who, dir, from, max_bytes, max_bytes);
-    });
+    return perform<nfs::DirPage>(
+        std::move(call),
+        [this, dir, from, max_bytes](const Flight& flight, const Fault& fault) {
+            return cut_short(
+                server_->readdirplus(flight.call.who, dir, from, max_bytes, max_bytes), fault
+            );
+        }
+    );
 }
 
 core::Task<core::Result<nfs::FsStatReply>> MemoryClient::fsstat(
     const nfs::CallContext& context, const nfs::FileHandle& object
 ) {
     auto call = describe(Procedure::fsstat, context, object);
-    return perform<nfs::FsStatReply>(std::move(call), [this, object](const Flight& flight, const Fault&) {
-        return server_->fsstat(flight.call.who, object);
-    });
+    return perform<nfs::FsStatReply>(
+        std::move(call),
+        [this, object](const Flight& flight, const Fault&) {
+            return server_->fsstat(flight.call.who, object);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::FsInfo>> MemoryClient::fsinfo(
     const nfs::CallContext& context, const nfs::FileHandle& object
 ) {
     auto call = describe(Procedure::fsinfo, context, object);
-    return perform<nfs::FsInfo>(std::move(call), [this, object](const Flight& flight, const Fault&) {
-        return server_->fsinfo(flight.call.who, object);
-    });
+    return perform<nfs::FsInfo>(
+        std::move(call),
+        [this, object](const Flight& flight, const Fault&) {
+            return server_->fsinfo(flight.call.who, object);
+        }
+    );
 }
 
 core::Task<core::Result<nfs::PathConf>> MemoryClient::pathconf(
     const nfs::CallContext& context, const nfs::FileHandle& object
 ) {
     auto call = describe(Procedure::pathconf, context, object);
-    return perform<nfs::PathConf>(std::move(call), [this, object](const Flight& flight, const Fault&) {
-        return server_->pathconf(flight.call.who, object);
-    });
+    return perform<nfs::PathConf>(
+        std::move(call),
+        [this, object](const Flight& flight, const Fault&) {
+            return server_->pathconf(flight.call.who, object);
+        }
+    );
 }
 
 nfs::ClientStatus MemoryClient::status() const {

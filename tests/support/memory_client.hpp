@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// MemoryClient: nfs::Client straight to a MemoryServer, without a wire. Each call takes some rounds of
-// the reactor on its way there and back, so that calls overtake each other as they do on a network, in
-// the same way each time a seed is given. Owned by a test; reactor's thread only.
+// MemoryClient: nfs::Client straight to a MemoryServer, without a wire. Each call takes some rounds
+// of the reactor on its way there and back, so that calls overtake each other as they do on a
+// network, in the same way each time a seed is given. Owned by a test; reactor's thread only.
 #pragma once
 
 #include "core/event.hpp"
@@ -26,9 +26,9 @@ struct Travel {
     core::SteadyDuration real_time{0};  ///< in each direction, in addition
 };
 
-/// What happens when an executed call's reply is lost: `fail` as a soft mount, `repeat` as a hard one
-/// whose server has no duplicate-request cache.
-enum class LostReply : std::uint8_t { fail, repeat };
+/// What happens when an executed call's reply is lost: `fail` as a soft mount, `repeat` as a hard
+/// one whose server has no duplicate-request cache, `remember` as one whose server has it.
+enum class LostReply : std::uint8_t { fail, repeat, remember };
 
 class MemoryClient final : public nfs::Client {
 public:
@@ -45,8 +45,8 @@ public:
     ~MemoryClient() override;
 
     Options& options() noexcept { return options_; }
-    /// Calls that a correct caller never makes: order-dependent ones in flight together, payload that
-    /// changed on its way, more bytes than the server takes. Empty unless there is a defect.
+    /// Calls that a correct caller never makes: order-dependent ones in flight together, payload
+    /// that changed on its way, more bytes than the server takes. Empty unless there is a defect.
     const std::vector<std::string>& violations() const noexcept { return violations_; }
     std::size_t in_flight() const noexcept { return in_flight_.size(); }
     /// Most calls that were on their way at one time since the last forget_most().
@@ -59,9 +59,8 @@ public:
 
     const nfs::FileHandle& root() const override { return root_; }
     const nfs::FsInfo& fs_info() const override { return fs_info_; }
-    core::Task<core::Result<nfs::Attr>> getattr(
-        const nfs::CallContext&, const nfs::FileHandle&
-    ) override;
+    core::Task<core::Result<nfs::Attr>> getattr(const nfs::CallContext&, const nfs::FileHandle&)
+        override;
     core::Task<core::Result<nfs::Wcc>> setattr(
         const nfs::CallContext&,
         const nfs::OpenRef&,
@@ -74,9 +73,8 @@ public:
     core::Task<core::Result<nfs::AccessReply>> access(
         const nfs::CallContext&, const nfs::FileHandle&, nfs::AccessBits wanted
     ) override;
-    core::Task<core::Result<nfs::ReadlinkReply>> readlink(
-        const nfs::CallContext&, const nfs::FileHandle&
-    ) override;
+    core::Task<core::Result<nfs::ReadlinkReply>>
+    readlink(const nfs::CallContext&, const nfs::FileHandle&) override;
     core::Task<core::Result<nfs::OpenReply>> open(
         const nfs::CallContext&, const nfs::FileHandle&, nfs::AccessBits wanted
     ) override;
@@ -135,7 +133,8 @@ public:
         const nfs::FileHandle& from_dir,
         std::string_view from_name,
         const nfs::FileHandle& to_dir,
-        std::string_view to_name
+        std::string_view to_name,
+        std::optional<std::uint64_t> fileid
     ) override;
     core::Task<core::Result<nfs::LinkReply>> link(
         const nfs::CallContext&,
@@ -155,15 +154,12 @@ public:
         const nfs::DirCursor& from,
         std::uint32_t max_bytes
     ) override;
-    core::Task<core::Result<nfs::FsStatReply>> fsstat(
-        const nfs::CallContext&, const nfs::FileHandle&
-    ) override;
-    core::Task<core::Result<nfs::FsInfo>> fsinfo(
-        const nfs::CallContext&, const nfs::FileHandle&
-    ) override;
-    core::Task<core::Result<nfs::PathConf>> pathconf(
-        const nfs::CallContext&, const nfs::FileHandle&
-    ) override;
+    core::Task<core::Result<nfs::FsStatReply>>
+    fsstat(const nfs::CallContext&, const nfs::FileHandle&) override;
+    core::Task<core::Result<nfs::FsInfo>> fsinfo(const nfs::CallContext&, const nfs::FileHandle&)
+        override;
+    core::Task<core::Result<nfs::PathConf>>
+    pathconf(const nfs::CallContext&, const nfs::FileHandle&) override;
     nfs::ClientStatus status() const override;
     void trim() override {}
     std::vector<std::byte> export_state() const override { return {}; }
@@ -187,7 +183,9 @@ private:
         std::function<Reply<Body>(const Flight&, const Fault&)> execute,
         std::vector<std::byte> payload = {}
     );
-    Call describe(Procedure procedure, const nfs::CallContext& context, const nfs::FileHandle& object);
+    Call describe(
+        Procedure procedure, const nfs::CallContext& context, const nfs::FileHandle& object
+    );
 
     core::Reactor* reactor_;
     MemoryServer* server_;

@@ -87,7 +87,11 @@ Reply<nfs::CreateReply> MemoryServer::create(
             return same ? answer(Status::ok, existing) : answer(Status::exist, nullptr);
         }
         const bool regular = existing->type == nfs::FileType::regular;
-        if (how == nfs::CreateHow::guarded || !regular) return answer(Status::exist, nullptr);
+        if (how == nfs::CreateHow::guarded) return answer(Status::exist, nullptr);
+        if (!regular) {
+            const bool gives = tree_.behaviour().unchecked_create == UncheckedCreate::gives;
+            return gives ? answer(Status::ok, existing) : answer(Status::exist, nullptr);
+        }
         // Of an existing file UNCHECKED changes nothing but the size, as servers do.
         nfs::SetAttr change;
         change.size = attributes.size;
@@ -103,7 +107,8 @@ Reply<nfs::CreateReply> MemoryServer::create(
     }
     if (how == nfs::CreateHow::exclusive) {
         auto& node = make_child(*dir, name, nfs::FileType::regular, {}, 0, who);
-        // Where servers keep the verifier (RFC 1813 3.3.8): whoever forgets to set the times shows it.
+        // Where servers keep the verifier (RFC 1813 3.3.8): whoever forgets to set the times shows
+        // it.
         node.exclusive = verifier;
         node.mtime = {0x1234, 0};
         node.atime = {0x5678, 0};

@@ -126,7 +126,8 @@ public:
         const FileHandle& from_dir,
         std::string_view from_name,
         const FileHandle& to_dir,
-        std::string_view to_name
+        std::string_view to_name,
+        std::optional<std::uint64_t> fileid
     ) override;
     core::Task<core::Result<LinkReply>> link(
         const CallContext&, const FileHandle& file, const FileHandle& dir, std::string_view name
@@ -180,6 +181,7 @@ private:
         std::string_view name,
         Shape shape,
         Expected expected,
+        std::string_view target,  ///< of a symlink
         Encode encode
     );
     /// REMOVE, RMDIR.

@@ -38,6 +38,7 @@ core::Task<core::Result<CreateReply>> Client3::make(
     std::string_view name,
     Shape shape,
     Expected expected,
+    std::string_view target,
     Encode encode
 ) {
     auto transmission = rpc::Transmission::once;
@@ -53,6 +54,11 @@ core::Task<core::Result<CreateReply>> Client3::make(
     auto looking = look(context, dir, name);
     const auto found = co_await looking;
     if (!found || !matches(expected, *found->attr)) co_return made;
+    if (expected.type == FileType::symlink) {
+        auto reading = readlink(context, found->handle);
+        const auto text = co_await reading;
+        if (!text || text->target != target) co_return made;
+    }
     co_return CreateReply{found->handle, found->attr, Wcc{std::nullopt, found->dir_attr}};
 }
 
@@ -69,7 +75,8 @@ core::Task<core::Result<CreateReply>> Client3::create(
         dir,
         name,
         {Procedure::create, refuse(dir, name)},
-        {FileType::regular, attributes.size.value_or(0)},
+        {FileType::regular, attributes.size.value_or(0), std::nullopt, attributes.mode},
+        {},
         [&dir, name, how, &attributes, &verifier](Buffer out) {
             return encode_create(out, dir, name, how, attributes, verifier);
         }
@@ -87,7 +94,8 @@ core::Task<core::Result<CreateReply>> Client3::mkdir(
         dir,
         name,
         {Procedure::mkdir, refuse(dir, name)},
-        {FileType::directory},
+        {FileType::directory, std::nullopt, std::nullopt, attributes.mode},
+        {},
         [&dir, name, &attributes](Buffer out) { return encode_mkdir(out, dir, name, attributes); }
     );
 }
@@ -109,6 +117,7 @@ core::Task<core::Result<CreateReply>> Client3::symlink(
         name,
         shape,
         {FileType::symlink, target.size()},
+        target,
         [&dir, name, target, &attributes](Buffer out) {
             return encode_symlink(out, dir, name, target, attributes);
         }
@@ -129,7 +138,8 @@ core::Task<core::Result<CreateReply>> Client3::mknod(
         dir,
         name,
         {Procedure::mknod, refuse(dir, name)},
-        {type},
+        {type, std::nullopt, std::nullopt, attributes.mode},
+        {},
         [&dir, name, type, rdev_major, rdev_minor, &attributes](Buffer out) {
             return encode_mknod(out, dir, name, type, {rdev_major, rdev_minor}, attributes);
         }
@@ -172,7 +182,8 @@ core::Task<core::Result<RenameReply>> Client3::rename(
     const FileHandle& from_dir,
     std::string_view from_name,
     const FileHandle& to_dir,
-    std::string_view to_name
+    std::string_view to_name,
+    std::optional<std::uint64_t> fileid
 ) {
     auto transmission = rpc::Transmission::once;
     Shape shape{Procedure::rename, refuse(from_dir, from_name), pinned_to(from_dir)};
@@ -187,13 +198,14 @@ core::Task<core::Result<RenameReply>> Client3::rename(
         [](const core::Slice& results) { return decode_rename(results.bytes()); }
     );
     const auto renamed = co_await renaming;
-    if (renamed || interpret(shape.procedure, transmission, renamed.error()) != Replay::look) {
+    if (renamed || !fileid ||
+        interpret(shape.procedure, transmission, renamed.error()) != Replay::look) {
         co_return renamed;
     }
-    // The source is gone and the target is there: that is what the first execution left behind.
-    auto looking = lookup(context, to_dir, to_name);
+    // The source is gone and stands under the new name: what the first execution left behind.
+    auto looking = look(context, to_dir, to_name);
     const auto found = co_await looking;
-    if (!found) co_return renamed;
+    if (!found || found->attr->fileid != *fileid) co_return renamed;
     co_return RenameReply{};
 }
 

@@ -27,11 +27,13 @@ Replay interpret(
     Procedure procedure, rpc::Transmission transmission, const core::Error& error
 ) noexcept;
 
-/// What the call would have made.
+/// What the call would have made. A directory or FIFO that somebody else made at the same moment
+/// with the same mode cannot be told from ours.
 struct Expected {
     FileType type = FileType::regular;
     std::optional<std::uint64_t> size = std::nullopt;    ///< a new file's, a symlink's
     std::optional<std::uint64_t> fileid = std::nullopt;  ///< LINK: the file that was linked
+    std::optional<std::uint32_t> mode = std::nullopt;    ///< permission bits (0777) asked for
 };
 
 /// Whether what stands under the name now can be what the call made.

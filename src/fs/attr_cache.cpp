@@ -52,6 +52,7 @@ Change AttrCache::learn(
             return Change::none;
         }
     }
+    if (changing_ > 0) order_ = Order::unknown;
     const bool first = !attr_;
     bool changed = attr_ && stamp_of(*attr_) != stamp_of(attr);
     const auto expected = std::exchange(ctime_change_, CtimeChange::none);
@@ -77,7 +78,10 @@ Change AttrCache::end_change(const nfs::Wcc& wcc, core::SteadyTime now, const Ti
         remember(produced_, stamp_of(*wcc.after));
         // Replies of parallel calls may come in any order; the latest ctime is the newest state.
         if (!attr_ || !(wcc.after->ctime < attr_->ctime)) {
+            const bool same_tick = attr_ && wcc.after->ctime == attr_->ctime &&
+                                   stamp_of(*wcc.after) != stamp_of(*attr_);
             adopt(*wcc.after, now, range);
+            if (same_tick && order_ == Order::unknown) expire();
         } else {
             expire();  // overtaken, or the server's clock was set back: ask when it matters
         }
@@ -94,6 +98,7 @@ Change AttrCache::verdict() {
         });
     produced_.clear();
     unexplained_.clear();
+    order_ = Order::known;
     const auto before = std::exchange(before_, Before::known);
     if (!explained) return Change::foreign;
     return before == Before::known ? Change::own : Change::unknown;

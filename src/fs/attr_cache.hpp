@@ -51,7 +51,9 @@ public:
 
     /// Brackets each call of ours that changes the object. A change that only own calls explain is
     /// `own`; the verdict falls when no own call is under way any more (`none` until then).
-    void begin_change() noexcept { ++changing_; }
+    void begin_change() noexcept {
+        if (changing_++ > 0) order_ = Order::unknown;
+    }
     Change end_change(const nfs::Wcc& wcc, core::SteadyTime now, const TimerRange& range);
     /// The call failed without saying anything about the object.
     Change end_change(core::SteadyTime now, const TimerRange& range) {
@@ -79,6 +81,8 @@ private:
 
     enum class CtimeChange : std::uint8_t { none, expected } ctime_change_ = CtimeChange::none;
     std::uint32_t changing_ = 0;
+    /// Whether replies of calls that were under way together may have overtaken each other.
+    enum class Order : std::uint8_t { known, unknown } order_ = Order::known;
     std::vector<Stamp> produced_;     ///< stamps that own calls left behind, newest last
     std::vector<Stamp> unexplained_;  ///< stamps that nobody has owned up to yet
     enum class Before : std::uint8_t { known, missing } before_ = Before::known;

@@ -252,7 +252,12 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     const auto lock = co_await writer_.state_of(*inode).order.lock();
     co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
     // The kernel's idea of the end may be old: the server knows where the file ends.
-    const auto fetched = co_await fetch(file->context, inode);
+    auto fetched = co_await fetch(file->context, inode);
+    if (fetched && inode->attrs.attr().size < inode->local_end()) {
+        // It was cut by somebody else, or the server restarted and lost bytes: the COMMIT tells.
+        co_await writer_.flush(inode, Writer::Reach::disk, nfs::Stability::unstable);
+        fetched = co_await fetch(file->context, inode);
+    }
     if (!fetched) co_return fetched.error();
     const auto end = inode->attrs.attr().size;
     const WriteContext as{file->ref, file->context};

@@ -90,6 +90,14 @@ TEST_F(Losses, unlink_keeps_what_another_clients_link_shows) {
     EXPECT_TRUE(server.disk_content("/b") == letters(2));
 }
 
+TEST_F(Losses, bytes_that_commit_behind_left_come_back_over_later_ones) {
+    leave_uncommitted("/a");
+    second().make_file("/a", "later");
+    server.crash();
+    mount().drain();
+    EXPECT_EQ(server.disk_content("/a").substr(0, 5), "aaaaa") << "the price that is documented";
+}
+
 TEST_F(Losses, last_close_of_a_removed_file_keeps_what_its_other_name_shows) {
     options.commit_on = fs::CommitOn::behind;
     const auto file = write_unstable("/a", 2);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/known_names.hpp"
+
+#include <utility>
+
+namespace uidnfs::fs {
+namespace {
+
+/// Lookups in one directory, one after the other, that look like a walk.
+constexpr std::uint32_t kWalk = 3;
+
+}  // namespace
+
+KnownNames::Found KnownNames::find(const std::string& name) const {
+    const auto it = names_.find(name);
+    if (it == names_.end()) {
+        if (extent_ == Extent::all) return {Found::Answer::absent, nullptr};
+        return {};
+    }
+    if (!it->second) return {};
+    return {Found::Answer::listed, &*it->second};
+}
+
+void KnownNames::touch(const std::string& name) {
+    if (loads_ > 0) touched_[name] = sequence_;
+}
+
+void KnownNames::put(const std::string& name, std::optional<Listed> listed) {
+    const auto [it, inserted] = names_.insert_or_assign(name, std::move(listed));
+    if (inserted) ++budget_.used;
+}
+
+void KnownNames::removed(const std::string& name) {
+    touch(name);
+    budget_.used -= names_.erase(name);
+}
+
+void KnownNames::changed(const std::string& name) {
+    touch(name);
+    put(name, std::nullopt);
+}
+
+void KnownNames::found(const std::string& name, Listed listed) {
+    touch(name);
+    put(name, std::move(listed));
+}
+
+KnownNames::Load KnownNames::begin_load() {
+    ++loads_;
+    return ++sequence_;
+}
+
+void KnownNames::end_load() {
+    if (--loads_ == 0) touched_.clear();
+}
+
+void KnownNames::add(
+    std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked
+) {
+    for (const auto& entry : page.entries) {
+        if (entry.name == "." || entry.name == "..") continue;
+        const auto touched = touched_.find(entry.name);
+        if (touched != touched_.end() && touched->second >= load) continue;
+        if (entry.handle && entry.attr) {
+            put(entry.name, Listed{*entry.handle, *entry.attr, asked});
+        } else {
+            if (names_.try_emplace(entry.name).second) ++budget_.used;
+        }
+    }
+    misses_ = 0;
+    ++pages_;
+    if (from_cookie != next_.cookie) return;
+    if (!page.entries.empty()) next_ = {page.entries.back().cookie, page.verifier};
+    if (page.more == nfs::DirPage::More::end) extent_ = Extent::all;
+}
+
+bool KnownNames::wants_page() const noexcept {
+    if (ahead != Ahead::idle || is_complete() || budget_.is_used_up()) return false;
+    return misses_ >= (pages_ == 0 ? kWalk : 1);
+}
+
+}  // namespace uidnfs::fs

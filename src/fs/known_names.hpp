@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// KnownNames: what listings and our own calls told about the names of one directory, so that the
+// server need not be asked for each of them. Shared by the directory's Inode, which lets go of it
+// when somebody else changes the directory, and by the listings that fill it. Decides, does no I/O;
+// reactor's thread only.
+#pragma once
+
+#include "core/clock.hpp"
+#include "nfs/types.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+namespace uidnfs::fs {
+
+/// How many names all directories of a mount know together; some 400 bytes each.
+struct NamesBudget {
+    static constexpr std::size_t kMost = 16384;
+    std::size_t used = 0;
+    bool is_used_up() const noexcept { return used >= kMost; }
+};
+
+class KnownNames {
+public:
+    explicit KnownNames(NamesBudget& budget) noexcept : budget_(budget) {}
+    KnownNames(const KnownNames&) = delete;
+    KnownNames& operator=(const KnownNames&) = delete;
+    ~KnownNames() { budget_.used -= names_.size(); }
+
+    /// A file as a listing had it.
+    struct Listed {
+        nfs::FileHandle handle;
+        nfs::Attr attr;
+        core::SteadyTime asked;
+    };
+    struct Found {
+        enum class Answer : std::uint8_t {
+            ask_server,
+            absent,  ///< as of the last time that the directory's attributes were the same
+            listed,
+        } answer = Answer::ask_server;
+        const Listed* listed = nullptr;  ///< until the next change of this object
+    };
+    Found find(const std::string& name) const;
+
+    /// Our own MKDIR made the directory just now: there is nothing in it.
+    void begin_empty() noexcept { extent_ = Extent::all; }
+    bool is_complete() const noexcept { return extent_ == Extent::all; }
+    std::size_t size() const noexcept { return names_.size(); }
+
+    /// Our own calls: the name is gone; or only the server knows what is under it now.
+    void removed(const std::string& name);
+    void changed(const std::string& name);
+    void found(const std::string& name, Listed listed);
+
+    /// Brackets each call that brings a page. What our own calls did to a name meanwhile wins over
+    /// the page.
+    using Load = std::uint64_t;
+    Load begin_load();
+    void end_load();
+    /// Takes a page that began after `from_cookie`. Pages in their order make the names complete.
+    void add(std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked);
+    /// Where the first page begins that is not known yet.
+    const nfs::DirCursor& next() const noexcept { return next_; }
+
+    /// The server was asked for a name, one of a row perhaps.
+    void missed() noexcept { ++misses_; }
+    /// Somebody goes through the directory name by name: the next page is worth its while.
+    bool wants_page() const noexcept;
+    /// Of the listing that goes ahead of such a walk; there is one at most.
+    enum class Ahead : std::uint8_t { idle, under_way, given_up } ahead = Ahead::idle;
+
+private:
+    void put(const std::string& name, std::optional<Listed> listed);
+    void touch(const std::string& name);
+
+    NamesBudget& budget_;
+    std::unordered_map<std::string, std::optional<Listed>> names_;  ///< no value: only its name
+    std::unordered_map<std::string, Load> touched_;  ///< while pages are under way
+    std::uint32_t loads_ = 0;
+    Load sequence_ = 0;
+    nfs::DirCursor next_;
+    enum class Extent : std::uint8_t { part, all } extent_ = Extent::part;
+    std::uint32_t misses_ = 0;
+    std::uint32_t pages_ = 0;
+};
+
+}  // namespace uidnfs::fs

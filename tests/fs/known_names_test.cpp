@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// What listings tell about names, and what our own calls change in it.
+#include "fs/known_names.hpp"
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+
+namespace uidnfs::fs {
+namespace {
+
+using Answer = KnownNames::Found::Answer;
+using More = nfs::DirPage::More;
+
+class KnownNamesTest : public ::testing::Test {
+protected:
+    /// Entries "a", "b", ... with cookies from `first` on.
+    static nfs::DirPage page(std::uint64_t first, std::initializer_list<const char*> names, More more) {
+        nfs::DirPage out;
+        out.more = more;
+        for (const auto* name : names) {
+            nfs::DirEntry entry;
+            entry.name = name;
+            entry.cookie = first++;
+            entry.handle = nfs::FileHandle(std::as_bytes(std::span(entry.name)));
+            entry.attr = nfs::Attr{};
+            entry.attr->size = entry.name.size();
+            out.entries.push_back(std::move(entry));
+        }
+        return out;
+    }
+    void list(std::uint64_t from, const nfs::DirPage& page) {
+        const auto load = names.begin_load();
+        names.add(from, page, load, {});
+        names.end_load();
+    }
+    Answer answer(const char* name) const { return names.find(name).answer; }
+
+    NamesBudget budget;
+    KnownNames names{budget};
+};
+
+TEST_F(KnownNamesTest, nothing_is_known_at_first) {
+    EXPECT_EQ(answer("a"), Answer::ask_server);
+    EXPECT_FALSE(names.is_complete());
+}
+
+TEST_F(KnownNamesTest, listed_names_are_known_and_others_are_not_until_the_end) {
+    list(0, page(1, {".", "..", "a"}, More::yes));
+    ASSERT_EQ(answer("a"), Answer::listed);
+    EXPECT_EQ(names.find("a").listed->attr.size, 1u);
+    EXPECT_EQ(answer("b"), Answer::ask_server);
+    EXPECT_EQ(answer("."), Answer::ask_server);
+    EXPECT_EQ(names.next().cookie, 3u);
+    list(3, page(4, {"b"}, More::end));
+    EXPECT_TRUE(names.is_complete());
+    EXPECT_EQ(answer("c"), Answer::absent);
+}
+
+TEST_F(KnownNamesTest, a_gap_between_pages_is_no_complete_listing) {
+    list(0, page(1, {"a"}, More::yes));
+    list(7, page(8, {"h"}, More::end));
+    EXPECT_EQ(answer("h"), Answer::listed);
+    EXPECT_FALSE(names.is_complete());
+    EXPECT_EQ(names.next().cookie, 1u);
+}
+
+TEST_F(KnownNamesTest, the_same_pages_twice_do_no_harm) {
+    list(0, page(1, {"a", "b"}, More::yes));
+    list(0, page(1, {"a", "b"}, More::yes));
+    list(2, page(3, {"c"}, More::end));
+    EXPECT_TRUE(names.is_complete());
+    EXPECT_EQ(names.size(), 3u);
+}
+
+TEST_F(KnownNamesTest, an_empty_last_page_ends_the_listing) {
+    list(0, page(1, {"a"}, More::yes));
+    list(1, page(2, {}, More::end));
+    EXPECT_TRUE(names.is_complete());
+}
+
+TEST_F(KnownNamesTest, a_directory_made_by_us_is_empty) {
+    names.begin_empty();
+    EXPECT_EQ(answer("a"), Answer::absent);
+    names.changed("a");
+    EXPECT_EQ(answer("a"), Answer::ask_server);
+    names.removed("a");
+    EXPECT_EQ(answer("a"), Answer::absent);
+}
+
+TEST_F(KnownNamesTest, entries_without_attributes_are_names_only) {
+    auto bare = page(1, {"a"}, More::end);
+    bare.entries[0].attr.reset();
+    list(0, bare);
+    EXPECT_EQ(answer("a"), Answer::ask_server);
+    EXPECT_EQ(answer("b"), Answer::absent);
+}
+
+TEST_F(KnownNamesTest, a_page_does_not_bring_back_what_was_removed_meanwhile) {
+    const auto load = names.begin_load();
+    names.removed("a");
+    names.changed("b");
+    names.add(0, page(1, {"a", "b", "c"}, More::end), load, {});
+    names.end_load();
+    EXPECT_EQ(answer("a"), Answer::absent);
+    EXPECT_EQ(answer("b"), Answer::ask_server);
+    EXPECT_EQ(answer("c"), Answer::listed);
+}
+
+TEST_F(KnownNamesTest, a_page_asked_for_after_a_change_knows_of_it) {
+    const auto other = names.begin_load();  // some other listing is slow
+    names.changed("a");
+    const auto load = names.begin_load();
+    names.add(0, page(1, {"a"}, More::end), load, {});
+    EXPECT_EQ(answer("a"), Answer::listed);
+    names.add(0, page(1, {"a"}, More::end), other, {});
+    names.end_load();
+    names.end_load();
+    EXPECT_EQ(answer("a"), Answer::listed);
+}
+
+TEST_F(KnownNamesTest, a_walk_is_three_lookups_and_then_one_a_page) {
+    names.missed();
+    names.missed();
+    EXPECT_FALSE(names.wants_page());
+    names.missed();
+    EXPECT_TRUE(names.wants_page());
+    names.ahead = KnownNames::Ahead::under_way;
+    EXPECT_FALSE(names.wants_page());
+    list(0, page(1, {"a"}, More::yes));
+    names.ahead = KnownNames::Ahead::idle;
+    EXPECT_FALSE(names.wants_page());
+    names.missed();
+    EXPECT_TRUE(names.wants_page());
+    list(1, page(2, {"b"}, More::end));
+    names.missed();
+    EXPECT_FALSE(names.wants_page());
+}
+
+TEST_F(KnownNamesTest, the_budget_is_shared_and_given_back) {
+    {
+        KnownNames other(budget);
+        const auto load = other.begin_load();
+        other.add(0, page(1, {"a", "b"}, More::yes), load, {});
+        other.end_load();
+        list(0, page(1, {"a"}, More::yes));
+        EXPECT_EQ(budget.used, 3u);
+        budget.used += NamesBudget::kMost;
+        names.missed();
+        EXPECT_FALSE(names.wants_page());
+        budget.used -= NamesBudget::kMost;
+    }
+    EXPECT_EQ(budget.used, 1u);
+    names.removed("a");
+    names.removed("a");
+    EXPECT_EQ(budget.used, 0u);
+}
+
+}  // namespace
+}  // namespace uidnfs::fs

@@ -174,10 +174,10 @@ std::string render_status(const json::object& status) {
             out,
             "cache",
             fmt::format(
-                "hits: {}, {}; lookups {}, inodes {}, open files {}",
+                "hits: {}, {}, {}; inodes {}, open files {}",
                 hit_rate(*cache, "attribute"),
+                hit_rate(*cache, "lookup"),
                 hit_rate(*cache, "access"),
-                count(*cache, "lookups"),
                 count(*cache, "inodes"),
                 count(*cache, "open_files")
             )

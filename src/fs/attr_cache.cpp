@@ -39,6 +39,7 @@ void AttrCache::adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRa
     }
     attr_ = attr;
     expires_ = now + timeout_;
+    confirmed_ = now;
     ++sequence_;
 }
 

@@ -43,6 +43,8 @@ public:
     /// Zero when not fresh.
     std::chrono::milliseconds remaining(core::SteadyTime now) const noexcept;
     Token token() const noexcept { return sequence_; }
+    /// When the server last told the attributes.
+    core::SteadyTime confirmed() const noexcept { return confirmed_; }
 
     /// Attributes from a call that changed nothing; `asked` is the token from before the call.
     /// Replies that were overtaken by newer ones are ignored; where the server's clock is too
@@ -76,6 +78,7 @@ private:
 
     std::optional<nfs::Attr> attr_;
     core::SteadyTime expires_ = core::SteadyTime::min();
+    core::SteadyTime confirmed_ = core::SteadyTime::min();
     std::chrono::milliseconds timeout_{0};
     Token sequence_ = 0;
 

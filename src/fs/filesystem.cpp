@@ -254,6 +254,7 @@ core::Task<std::vector<LostRange>> Filesystem::drain(core::SteadyTime deadline) 
 }
 
 void Filesystem::trim() {
+    make_room_for_names(nullptr);
     writer_.trim();
     slots_.trim();
 }

@@ -150,6 +150,9 @@ private:
     void on_lost(const InodeRef& inode, std::uint64_t offset, std::uint64_t length);
     /// ESTALE: nothing that is known of the object holds any more.
     void on_error(Inode& inode, const core::Error& error) noexcept;
+    /// A call of ours failed because a name is there, or is not there, against what was known: what
+    /// is asked next must not contradict it.
+    void on_surprise(Inode& directory, const core::Error& error);
     void settle_pages(Inode& inode);
     struct stat present(const Inode& inode) const;
     AttrReply attr_reply(const Inode& inode) const;
@@ -165,6 +168,31 @@ private:
     core::Task<core::Result<AttrReply>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
+
+    // What is known of names without asking (filesystem_recall.cpp)
+    std::optional<Entry> recall(const InodeRef& parent, const std::string& name);
+    bool may_search(const Inode& directory) const noexcept;
+    /// nullptr where names may not be known by this mount's options.
+    std::shared_ptr<KnownNames> names_of(const InodeRef& directory);
+    /// The server answered a lookup.
+    void note_miss(
+        const nfs::CallContext& context, const InodeRef& parent, const std::string& name
+    );
+    core::Task<void> list_ahead(nfs::CallContext context, InodeRef directory);
+    struct PageRequest {
+        std::uint64_t cookie;
+        KnownNames::Load load;
+        core::SteadyTime asked;
+    };
+    /// Ends the load.
+    void take_page(
+        const InodeRef& directory,
+        KnownNames& known,
+        const PageRequest& request,
+        const nfs::DirPage& page
+    );
+    /// Other directories forget theirs when the budget is used up.
+    void make_room_for_names(const Inode* wanted);
 
     // Names (filesystem_names.cpp)
     core::Task<core::Result<InodeRef>> adopt_created(
@@ -244,6 +272,7 @@ private:
     ExtentRecords extent_records_;
     CursorRecords cursor_records_;
     SillyRecords silly_records_;
+    std::shared_ptr<NamesBudget> names_budget_ = std::make_shared<NamesBudget>();
     InodeTable inodes_;
     OpenTable opens_;
     Writer writer_;

@@ -42,6 +42,7 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     // The kernel believes its attributes for as long as it was told to; a reader that opens the
     // file now must not stop at the old size.
     if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
+    inode->known.reset();
     if (!inode->is_regular()) return;
     // Nobody has it open: the next open decides by the stamp, no need to bother the kernel. Whoever
     // has it open may have read new pages since the last change.
@@ -65,8 +66,17 @@ void Filesystem::on_error(Inode& inode, const core::Error& error) noexcept {
     // and gets another inode; whoever holds the file open hears ESTALE.
     if (error.code() != ESTALE) return;
     inode.attrs.expire();
+    inode.known.reset();
     inode.access.known = decltype(inode.access)::Known::no;
     inode.pages.reset();
+}
+
+void Filesystem::on_surprise(Inode& directory, const core::Error& error) {
+    on_error(directory, error);
+    if (error.code() != EEXIST && error.code() != ENOENT) return;
+    directory.known.reset();
+    directory.attrs.expire();
+    deps_.invalidator.all_names();
 }
 
 void Filesystem::settle_pages(Inode& inode) {
@@ -97,6 +107,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
         case Change::unknown:
             // Somebody else may have written as well: the next open reads anew.
             inode->pages.reset();
+            inode->known.reset();
             break;
         case Change::foreign: on_foreign_change(inode); break;
     }
@@ -269,6 +280,7 @@ core::Task<core::Result<AttrReply>> Filesystem::change(
         // A new mode or owner may give or take rights, whatever the clock's tick says.
         inode->access.known = decltype(inode->access)::Known::no;
         if (inode->is_directory() && (attributes.mode || attributes.uid || attributes.gid)) {
+            inode->known.reset();
             co_await close_names(context, inode);
         }
     }

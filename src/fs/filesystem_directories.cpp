@@ -76,6 +76,8 @@ core::Task<core::Result<void>> Filesystem::load_page(
 ) {
     auto& stream = *file->directory;
     const auto asked = file->inode->attrs.token();
+    const auto known = names_of(file->inode);
+    const auto load = known ? known->begin_load() : 0;
     auto begun = now();
     auto page = co_await fetch_page(file, cookie, listing);
     if (!page && is_bad_cookie(page.error()) && cookie != 0) {
@@ -85,15 +87,17 @@ core::Task<core::Result<void>> Filesystem::load_page(
         page = co_await fetch_page(file, cookie, listing);
     }
     if (!page) {
+        if (known) known->end_load();
         on_error(*file->inode, page.error());
         co_return page.error();
     }
+    if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
+    if (known) take_page(file->inode, *known, {cookie, load, begun}, *page);
     // A page that leads nowhere would be asked for without end.
     if (page->more == nfs::DirPage::More::yes) {
         if (page->entries.empty()) co_return core::Error(EIO);
         if (page->entries.back().cookie == cookie) co_return core::Error(ELOOP);
     }
-    if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
     stream.load(cookie, std::move(*page), begun);
     co_return core::Result<void>();
 }

@@ -179,7 +179,10 @@ core::Task<core::Result<CreateReply>> Filesystem::create(
     parent->attrs.begin_change();
     auto reply = co_await create_call(ctx, parent, name, mode, flags);
     finish_change(parent, reply ? reply->dir : nfs::Wcc{});
-    if (!reply) co_return reply.error();
+    if (!reply) {
+        on_surprise(*parent, reply.error());
+        co_return reply.error();
+    }
     const auto made = co_await adopt_created(ctx, parent, name, std::move(*reply));
     if (!made) co_return made.error();
     const auto inode = *made;

@@ -31,18 +31,24 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
+    if (auto recalled = recall(parent, name)) {
+        ++counts_.lookup_hits;
+        co_return std::move(*recalled);
+    }
     const auto asked = parent->attrs.token();
-    ++counts_.lookups;
+    ++counts_.lookup_misses;
     const auto reply = co_await deps_.client.lookup(ctx, parent->handle, name);
     if (!reply) {
         on_error(*parent, reply.error());
         if (reply.error().code() != ENOENT) co_return reply.error();
+        note_miss(ctx, parent, name);
         inodes_.remove_name(parent, name);
         Entry negative;
         if (options_.lookup_cache == LookupCache::all) negative.entry_valid = entry_valid(*parent);
         co_return negative;
     }
     if (reply->dir_attr) learn(parent, *reply->dir_attr, asked);
+    note_miss(ctx, parent, name);
     auto attr = reply->attr;
     if (!attr) {
         const auto fetched = co_await deps_.client.getattr(ctx, reply->handle);
@@ -85,7 +91,10 @@ core::Task<core::Result<Entry>> Filesystem::finish_create(
     core::Result<nfs::CreateReply> reply
 ) {
     finish_change(parent, reply ? reply->dir : nfs::Wcc{});
-    if (!reply) co_return reply.error();
+    if (!reply) {
+        on_surprise(*parent, reply.error());
+        co_return reply.error();
+    }
     const auto inode = co_await adopt_created(std::move(context), parent, name, std::move(*reply));
     if (!inode) co_return inode.error();
     co_return entry(*parent, *inode);
@@ -100,7 +109,12 @@ core::Task<core::Result<Entry>> Filesystem::mkdir(
     const auto ctx = admitted->context;
     parent->attrs.begin_change();
     auto reply = co_await deps_.client.mkdir(ctx, parent->handle, name, with_mode(mode));
-    co_return co_await finish_create(ctx, parent, name, std::move(reply));
+    const bool is_new = reply && reply->handle && reply->attr;
+    auto made = co_await finish_create(ctx, parent, name, std::move(reply));
+    if (made && is_new) {
+        if (const auto known = names_of(inodes_.find(made->id))) known->begin_empty();
+    }
+    co_return made;
 }
 
 core::Task<core::Result<Entry>> Filesystem::symlink(
@@ -162,7 +176,10 @@ core::Task<core::Result<Entry>> Filesystem::link(
     const auto reply = co_await deps_.client.link(ctx, inode->handle, parent->handle, name);
     finish_change(parent, reply ? reply->dir : nfs::Wcc{});
     finish_change(inode, {std::nullopt, reply ? reply->attr : std::nullopt});
-    if (!reply) co_return reply.error();
+    if (!reply) {
+        on_surprise(*parent, reply.error());
+        co_return reply.error();
+    }
     const auto refreshed = co_await refresh(ctx, inode);
     if (!refreshed) co_return refreshed.error();
     inodes_.add_name(parent, name, inode);
@@ -196,10 +213,14 @@ core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
     );
     finish_change(from_parent, reply ? reply->from_dir : nfs::Wcc{});
     finish_change(to_parent, reply ? reply->to_dir : nfs::Wcc{});
-    if (reply) {
+    if (!reply) {
+        on_surprise(*from_parent, reply.error());
+        on_surprise(*to_parent, reply.error());
+    } else {
         const auto moved = inodes_.child(*from_parent, from_name);
         inodes_.remove_name(from_parent, from_name);
         inodes_.remove_name(to_parent, to_name);
+        if (!moved && to_parent->known) to_parent->known->changed(to_name);
         if (moved) {
             moved->attrs.expect_ctime_change();
             inodes_.add_name(to_parent, to_name, moved);
@@ -322,7 +343,10 @@ core::Task<core::Result<void>> Filesystem::unlink(
         if (reply) co_await drop_if_gone(ctx, child);
         writer_.resume(child);
     }
-    if (!reply) co_return reply.error();
+    if (!reply) {
+        on_surprise(*parent, reply.error());
+        co_return reply.error();
+    }
     co_return core::Result<void>();
 }
 
@@ -336,7 +360,10 @@ core::Task<core::Result<void>> Filesystem::rmdir(
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.rmdir(ctx, parent->handle, name);
     finish_change(parent, reply ? *reply : nfs::Wcc{});
-    if (!reply) co_return reply.error();
+    if (!reply) {
+        on_surprise(*parent, reply.error());
+        co_return reply.error();
+    }
     if (const auto child = inodes_.child(*parent, name)) child->attrs.expire();
     inodes_.remove_name(parent, name);
     co_return core::Result<void>();

@@ -6,6 +6,7 @@
 #include "core/event.hpp"
 #include "fs/attr_cache.hpp"
 #include "fs/extent_map.hpp"
+#include "fs/known_names.hpp"
 #include "fs/records.hpp"
 #include "fs/types.hpp"
 #include "nfs/client.hpp"
@@ -111,6 +112,7 @@ struct Inode {
 
     std::vector<NameOf> names;  ///< under which it was last seen; most have one
     std::unordered_map<std::string, InodeId> children;  ///< of a directory: names the kernel knows
+    std::shared_ptr<KnownNames> known;                  ///< of a directory: what is in it
     std::optional<SillyRecords::Index> silly;           ///< removed while open
     mapper::CredentialRef
         remover;  ///< who removed it: whoever closes it last may not be allowed to

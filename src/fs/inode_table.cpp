@@ -25,6 +25,11 @@ InodeRef InodeTable::find(InodeId id) const {
     return it == by_id_.end() ? nullptr : it->second;
 }
 
+InodeRef InodeTable::find(const nfs::FileHandle& handle) const {
+    const auto it = by_handle_.find(handle);
+    return it == by_handle_.end() ? nullptr : find(it->second);
+}
+
 InodeRef InodeTable::insert(InodeId id, const nfs::FileHandle& handle, const nfs::Attr& attr) {
     InodeRecord record{
         id,
@@ -74,7 +79,11 @@ void InodeTable::drop_if_unused(const InodeRef& inode) {
     if (inode->file && !inode->file->extents.empty()) return;
     if (!by_id_.contains(inode->id)) return;
     for (const auto& known : inode->names) {
-        if (const auto parent = find(known.parent)) parent->children.erase(known.name);
+        const auto parent = find(known.parent);
+        if (!parent) continue;
+        parent->children.erase(known.name);
+        // We may have changed it since it was listed.
+        if (parent->known) parent->known->changed(known.name);
     }
     inode->names.clear();
     forget_handle(*inode);
@@ -88,16 +97,22 @@ void InodeTable::forget_handle(const Inode& inode) {
 }
 
 void InodeTable::add_name(const InodeRef& parent, const std::string& name, const InodeRef& child) {
+    if (parent->known) parent->known->seen(name, child->handle);
     const auto [it, inserted] = parent->children.try_emplace(name, child->id);
     if (!inserted) {
         if (it->second == child->id) return;
-        remove_name(parent, name);
+        forget_child(parent, name);
         parent->children.emplace(name, child->id);
     }
     child->names.push_back({parent->id, name});
 }
 
 void InodeTable::remove_name(const InodeRef& parent, const std::string& name) {
+    if (parent->known) parent->known->removed(name);
+    forget_child(parent, name);
+}
+
+void InodeTable::forget_child(const InodeRef& parent, const std::string& name) {
     const auto it = parent->children.find(name);
     if (it == parent->children.end()) return;
     if (const auto child = find(it->second)) {

@@ -21,6 +21,8 @@ public:
     /// The inode of a handle, made when it is new. A known handle whose file id or type changed is
     /// a new file for us. nullptr when the arena's table is full (ENFILE).
     InodeRef get(const nfs::FileHandle& handle, const nfs::Attr& attr);
+    /// nullptr when the handle is new.
+    InodeRef find(const nfs::FileHandle& handle) const;
     InodeRef add_root(const nfs::FileHandle& handle, const nfs::Attr& attr);
 
     /// One more reference of the kernel; recorded before the reply.
@@ -44,6 +46,7 @@ public:
 private:
     InodeRef insert(InodeId id, const nfs::FileHandle& handle, const nfs::Attr& attr);
     void forget_handle(const Inode& inode);
+    void forget_child(const InodeRef& parent, const std::string& name);
 
     InodeRecords records_;
     std::unordered_map<InodeId, InodeRef> by_id_;

@@ -8,6 +8,9 @@ namespace {
 
 /// Lookups in one directory, one after the other, that look like a walk.
 constexpr std::uint32_t kWalk = 3;
+/// In a large directory of which somebody needs a few names, listing it all is a waste.
+constexpr std::uint32_t kFreePages = 4;
+constexpr std::uint32_t kHitsForAPage = 8;
 
 }  // namespace
 
@@ -27,12 +30,12 @@ void KnownNames::touch(const std::string& name) {
 
 void KnownNames::put(const std::string& name, std::optional<Listed> listed) {
     const auto [it, inserted] = names_.insert_or_assign(name, std::move(listed));
-    if (inserted) ++budget_.used;
+    if (inserted) ++budget_->used;
 }
 
 void KnownNames::removed(const std::string& name) {
     touch(name);
-    budget_.used -= names_.erase(name);
+    budget_->used -= names_.erase(name);
 }
 
 void KnownNames::changed(const std::string& name) {
@@ -40,9 +43,10 @@ void KnownNames::changed(const std::string& name) {
     put(name, std::nullopt);
 }
 
-void KnownNames::found(const std::string& name, Listed listed) {
-    touch(name);
-    put(name, std::move(listed));
+void KnownNames::seen(const std::string& name, const nfs::FileHandle& handle) {
+    const auto it = names_.find(name);
+    const bool same = it != names_.end() && it->second && it->second->handle == handle;
+    if (!same) changed(name);
 }
 
 KnownNames::Load KnownNames::begin_load() {
@@ -64,7 +68,7 @@ void KnownNames::add(
         if (entry.handle && entry.attr) {
             put(entry.name, Listed{*entry.handle, *entry.attr, asked});
         } else {
-            if (names_.try_emplace(entry.name).second) ++budget_.used;
+            if (names_.try_emplace(entry.name).second) ++budget_->used;
         }
     }
     misses_ = 0;
@@ -75,8 +79,9 @@ void KnownNames::add(
 }
 
 bool KnownNames::wants_page() const noexcept {
-    if (ahead != Ahead::idle || is_complete() || budget_.is_used_up()) return false;
-    return misses_ >= (pages_ == 0 ? kWalk : 1);
+    if (ahead != Ahead::idle || is_complete() || budget_->is_used_up()) return false;
+    if (pages_ == 0) return misses_ >= kWalk;
+    return misses_ > 0 && pages_ < kFreePages + hits_ / kHitsForAPage;
 }
 
 }  // namespace uidnfs::fs

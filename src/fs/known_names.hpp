@@ -10,9 +10,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
 
 namespace uidnfs::fs {
 
@@ -25,10 +28,11 @@ struct NamesBudget {
 
 class KnownNames {
 public:
-    explicit KnownNames(NamesBudget& budget) noexcept : budget_(budget) {}
+    explicit KnownNames(std::shared_ptr<NamesBudget> budget) noexcept
+        : budget_(std::move(budget)) {}
     KnownNames(const KnownNames&) = delete;
     KnownNames& operator=(const KnownNames&) = delete;
-    ~KnownNames() { budget_.used -= names_.size(); }
+    ~KnownNames() { budget_->used -= names_.size(); }
 
     /// A file as a listing had it.
     struct Listed {
@@ -51,10 +55,11 @@ public:
     bool is_complete() const noexcept { return extent_ == Extent::all; }
     std::size_t size() const noexcept { return names_.size(); }
 
-    /// Our own calls: the name is gone; or only the server knows what is under it now.
+    /// Our own calls: the name is gone; or only the server knows what is under it now; or it is
+    /// this file, as known from elsewhere.
     void removed(const std::string& name);
     void changed(const std::string& name);
-    void found(const std::string& name, Listed listed);
+    void seen(const std::string& name, const nfs::FileHandle& handle);
 
     /// Brackets each call that brings a page. What our own calls did to a name meanwhile wins over
     /// the page.
@@ -62,13 +67,24 @@ public:
     Load begin_load();
     void end_load();
     /// Takes a page that began after `from_cookie`. Pages in their order make the names complete.
-    void add(std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked);
+    void add(
+        std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked
+    );
     /// Where the first page begins that is not known yet.
     const nfs::DirCursor& next() const noexcept { return next_; }
 
-    /// The server was asked for a name, one of a row perhaps.
-    void missed() noexcept { ++misses_; }
-    /// Somebody goes through the directory name by name: the next page is worth its while.
+    /// The server was asked for a name, and by its answer lets us search the directory.
+    void missed(std::string_view name) noexcept {
+        const auto which = std::hash<std::string_view>{}(name);
+        if (which != last_missed_) ++misses_;
+        last_missed_ = which;
+        search_ = Search::permitted;
+    }
+    /// A name was answered from here.
+    void hit() noexcept { ++hits_; }
+    bool may_search() const noexcept { return search_ == Search::permitted; }
+    void permit_search() noexcept { search_ = Search::permitted; }
+    /// Somebody goes through the directory name by name, and pages so far were worth their while.
     bool wants_page() const noexcept;
     /// Of the listing that goes ahead of such a walk; there is one at most.
     enum class Ahead : std::uint8_t { idle, under_way, given_up } ahead = Ahead::idle;
@@ -77,14 +93,17 @@ private:
     void put(const std::string& name, std::optional<Listed> listed);
     void touch(const std::string& name);
 
-    NamesBudget& budget_;
+    std::shared_ptr<NamesBudget> budget_;
     std::unordered_map<std::string, std::optional<Listed>> names_;  ///< no value: only its name
-    std::unordered_map<std::string, Load> touched_;  ///< while pages are under way
+    std::unordered_map<std::string, Load> touched_;                 ///< while pages are under way
     std::uint32_t loads_ = 0;
     Load sequence_ = 0;
     nfs::DirCursor next_;
     enum class Extent : std::uint8_t { part, all } extent_ = Extent::part;
-    std::uint32_t misses_ = 0;
+    enum class Search : std::uint8_t { unproven, permitted } search_ = Search::unproven;
+    std::uint32_t misses_ = 0;  ///< since the last page, of one name after another
+    std::size_t last_missed_ = 0;
+    std::uint32_t hits_ = 0;
     std::uint32_t pages_ = 0;
 };
 

@@ -124,8 +124,9 @@ struct FsStatus {
     std::uint64_t write_behind_budget = 0;
     std::uint64_t attribute_hits = 0;
     std::uint64_t attribute_misses = 0;
-    std::uint64_t lookups =
-        0;  ///< names asked for; those that the kernel remembers are not seen here
+    // Of the names that the kernel asked for; those that it remembers are not seen here.
+    std::uint64_t lookup_hits = 0;
+    std::uint64_t lookup_misses = 0;
     std::uint64_t access_hits = 0;
     std::uint64_t access_misses = 0;
     std::uint64_t refused_callers = 0;

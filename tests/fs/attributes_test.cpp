@@ -339,7 +339,9 @@ TEST_F(ReadOnly, nothing_is_changed_and_nothing_is_sent) {
     EXPECT_EQ(m.access_path("/a", W_OK), EROFS);
     EXPECT_EQ(errno_of(m.run(m.fs().mknod(m.caller, fs::kRootId, "p", S_IFIFO | 0600, 0))), EROFS);
     for (const auto& call : server.calls()) {
-        EXPECT_EQ(call.procedure, Procedure::lookup) << call.describe();
+        const bool looks =
+            call.procedure == Procedure::lookup || call.procedure == Procedure::readdirplus;
+        EXPECT_TRUE(looks) << call.describe();
     }
 }
 

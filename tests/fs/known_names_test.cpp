@@ -15,7 +15,9 @@ using More = nfs::DirPage::More;
 class KnownNamesTest : public ::testing::Test {
 protected:
     /// Entries "a", "b", ... with cookies from `first` on.
-    static nfs::DirPage page(std::uint64_t first, std::initializer_list<const char*> names, More more) {
+    static nfs::DirPage page(
+        std::uint64_t first, std::initializer_list<const char*> names, More more
+    ) {
         nfs::DirPage out;
         out.more = more;
         for (const auto* name : names) {
@@ -34,10 +36,15 @@ protected:
         names.add(from, page, load, {});
         names.end_load();
     }
+    /// One name after another.
+    std::string next() { return std::to_string(++number_); }
     Answer answer(const char* name) const { return names.find(name).answer; }
 
-    NamesBudget budget;
+    std::shared_ptr<NamesBudget> budget = std::make_shared<NamesBudget>();
     KnownNames names{budget};
+
+private:
+    int number_ = 0;
 };
 
 TEST_F(KnownNamesTest, nothing_is_known_at_first) {
@@ -120,21 +127,53 @@ TEST_F(KnownNamesTest, a_page_asked_for_after_a_change_knows_of_it) {
 }
 
 TEST_F(KnownNamesTest, a_walk_is_three_lookups_and_then_one_a_page) {
-    names.missed();
-    names.missed();
+    names.missed(next());
+    names.missed(next());
     EXPECT_FALSE(names.wants_page());
-    names.missed();
+    names.missed(next());
     EXPECT_TRUE(names.wants_page());
     names.ahead = KnownNames::Ahead::under_way;
     EXPECT_FALSE(names.wants_page());
     list(0, page(1, {"a"}, More::yes));
     names.ahead = KnownNames::Ahead::idle;
     EXPECT_FALSE(names.wants_page());
-    names.missed();
+    names.missed(next());
     EXPECT_TRUE(names.wants_page());
     list(1, page(2, {"b"}, More::end));
-    names.missed();
+    names.missed(next());
     EXPECT_FALSE(names.wants_page());
+}
+
+TEST_F(KnownNamesTest, asking_for_one_name_again_and_again_is_no_walk) {
+    for (int i = 0; i < 10; ++i) names.missed("lock");
+    EXPECT_FALSE(names.wants_page());
+}
+
+TEST_F(KnownNamesTest, pages_beyond_the_first_few_are_paid_for_by_hits) {
+    std::uint64_t cookie = 0;
+    const auto turn = [&] {
+        names.missed(next());
+        if (!names.wants_page()) return false;
+        list(cookie, page(cookie + 1, {"x"}, More::yes));
+        ++cookie;
+        return true;
+    };
+    names.missed(next());
+    names.missed(next());
+    int pages = 0;
+    while (turn()) ++pages;
+    EXPECT_EQ(pages, 4);
+    for (int i = 0; i < 16; ++i) names.hit();
+    while (turn()) ++pages;
+    EXPECT_EQ(pages, 6);
+}
+
+TEST_F(KnownNamesTest, what_is_seen_elsewhere_does_not_unsettle_a_listing_that_agrees) {
+    list(0, page(1, {"a", "b"}, More::yes));
+    names.seen("a", names.find("a").listed->handle);
+    names.seen("b", names.find("a").listed->handle);
+    EXPECT_EQ(answer("a"), Answer::listed);
+    EXPECT_EQ(answer("b"), Answer::ask_server);
 }
 
 TEST_F(KnownNamesTest, the_budget_is_shared_and_given_back) {
@@ -144,16 +183,16 @@ TEST_F(KnownNamesTest, the_budget_is_shared_and_given_back) {
         other.add(0, page(1, {"a", "b"}, More::yes), load, {});
         other.end_load();
         list(0, page(1, {"a"}, More::yes));
-        EXPECT_EQ(budget.used, 3u);
-        budget.used += NamesBudget::kMost;
-        names.missed();
+        EXPECT_EQ(budget->used, 3u);
+        budget->used += NamesBudget::kMost;
+        names.missed(next());
         EXPECT_FALSE(names.wants_page());
-        budget.used -= NamesBudget::kMost;
+        budget->used -= NamesBudget::kMost;
     }
-    EXPECT_EQ(budget.used, 1u);
+    EXPECT_EQ(budget->used, 1u);
     names.removed("a");
     names.removed("a");
-    EXPECT_EQ(budget.used, 0u);
+    EXPECT_EQ(budget->used, 0u);
 }
 
 }  // namespace

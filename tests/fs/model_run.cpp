@@ -86,6 +86,8 @@ public:
             // Bytes that close left uncommitted may come back over those of another client when the
             // server restarts (docs/SEMANTICS.md).
             if (plan.clients > 1) with.commit_on = fs::CommitOn::close;
+            // Nor are names that the other made or removed seen at once where listings answer.
+            if (plan.clients > 1) with.lookup_cache = fs::LookupCache::none;
             MemoryClient::Options client;
             client.travel = {3, plan.seed + i};
             client.lost_reply = LostReply::remember;

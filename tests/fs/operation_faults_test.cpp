@@ -353,6 +353,11 @@ std::vector<Trouble> troubles() {
 class OperationFaults : public FsTest,
                         public ::testing::WithParamInterface<std::tuple<Operation, Trouble>> {
 protected:
+    OperationFaults() {
+        // Each name is asked for, and no listing goes ahead that would meet the fault instead.
+        options.lookup_cache = fs::LookupCache::none;
+    }
+
     /// A short READ or WRITE and a short page have a meaning for their own procedures only; a fault
     /// before that says at_most hits nothing else.
     int expected() const {

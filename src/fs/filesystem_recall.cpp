@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recall: lookups answered from what listings told (known_names.hpp), and listings that are asked
+// for because somebody walks through a directory name by name.
+#include "fs/filesystem.hpp"
+
+namespace uidnfs::fs {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// That a listing did not show a name says less than the server's answer about that very name: it
+/// counts only while the directory was the same a moment ago.
+constexpr auto kAbsenceHolds = 1s;
+constexpr std::uint32_t kPageBytes = 64u << 10;
+
+}  // namespace
+
+std::shared_ptr<KnownNames> Filesystem::names_of(const InodeRef& directory) {
+    // With identity=caller one caller's listing is not the other's to see.
+    if (options_.identity != IdentityMode::fixed || !directory) return nullptr;
+    if (options_.lookup_cache == LookupCache::none || options_.timers.dir_max == 0ms)
+        return nullptr;
+    if (!directory->known) {
+        directory->known = std::make_shared<KnownNames>(names_budget_);
+    }
+    return directory->known;
+}
+
+bool Filesystem::may_search(const Inode& directory) const noexcept {
+    if (directory.known->may_search()) return true;
+    using Known = decltype(directory.access)::Known;
+    return directory.access.known == Known::yes &&
+           directory.access.ctime == directory.attrs.attr().ctime &&
+           (directory.access.granted & nfs::kAccessLookup);
+}
+
+std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::string& name) {
+    if (!parent->known || !parent->attrs.is_fresh(now()) || !may_search(*parent)) {
+        return std::nullopt;
+    }
+    const auto found = parent->known->find(name);
+    using Answer = KnownNames::Found::Answer;
+    switch (found.answer) {
+        case Answer::ask_server: return std::nullopt;
+        case Answer::absent: {
+            if (options_.lookup_cache != LookupCache::all) return std::nullopt;
+            if (now() - parent->attrs.confirmed() > kAbsenceHolds) return std::nullopt;
+            parent->known->hit();
+            Entry negative;
+            negative.entry_valid = entry_valid(*parent);
+            return negative;
+        }
+        case Answer::listed: break;
+    }
+    const auto& listed = *found.listed;
+    auto inode = inodes_.find(listed.handle);
+    if (inode) {
+        if (inode->type != listed.attr.type || !inode->attrs.is_fresh(now())) return std::nullopt;
+    } else {
+        // Another of its names may have been used to change it.
+        const bool is_file = listed.attr.type != nfs::FileType::directory;
+        if (is_file && listed.attr.nlink != 1) return std::nullopt;
+        const auto range = is_file ? TimerRange{options_.timers.file_min, options_.timers.file_max}
+                                   : TimerRange{options_.timers.dir_min, options_.timers.dir_max};
+        if (now() - listed.asked >= range.min) return std::nullopt;
+        inode = inodes_.get(listed.handle, listed.attr);
+        if (!inode) return std::nullopt;
+        // As old as the listing.
+        inode->attrs.learn(listed.attr, inode->attrs.token(), listed.asked, range);
+    }
+    parent->known->hit();
+    inodes_.add_name(parent, name, inode);
+    return entry(*parent, inode);
+}
+
+void Filesystem::note_miss(
+    const nfs::CallContext& context, const InodeRef& parent, const std::string& name
+) {
+    const auto known = names_of(parent);
+    if (!known) return;
+    known->missed(name);
+    if (!known->wants_page()) return;
+    if (options_.readdirplus == Readdirplus::off || readdirplus_ == Support::missing) return;
+    known->ahead = KnownNames::Ahead::under_way;
+    core::spawn(list_ahead(context, parent));
+}
+
+core::Task<void> Filesystem::list_ahead(nfs::CallContext context, InodeRef directory) {
+    const auto known = directory->known;
+    for (;;) {
+        const auto from = known->next();
+        const auto token = directory->attrs.token();
+        const PageRequest request{from.cookie, known->begin_load(), now()};
+        const auto page =
+            co_await deps_.client.readdirplus(context, directory->handle, from, kPageBytes);
+        if (!page) {
+            known->end_load();
+            known->ahead = KnownNames::Ahead::given_up;
+            co_return;
+        }
+        if (page->dir_attr) learn(directory, *page->dir_attr, token);
+        take_page(directory, *known, request, *page);
+        known->ahead = KnownNames::Ahead::idle;
+        // Nobody went on, or what was listed is no longer what is there.
+        if (directory->known != known || !known->wants_page() || page->entries.empty()) co_return;
+        known->ahead = KnownNames::Ahead::under_way;
+    }
+}
+
+void Filesystem::take_page(
+    const InodeRef& directory,
+    KnownNames& known,
+    const PageRequest& request,
+    const nfs::DirPage& page
+) {
+    if (directory->known.get() == &known) {
+        if (names_budget_->is_used_up()) make_room_for_names(directory.get());
+        if (!names_budget_->is_used_up()) {
+            known.add(request.cookie, page, request.load, request.asked);
+        }
+    }
+    known.end_load();
+}
+
+void Filesystem::make_room_for_names(const Inode* wanted) {
+    const auto own = wanted && wanted->known ? wanted->known->size() : 0;
+    if (names_budget_->used <= own) return;
+    inodes_.for_each([&](const InodeRef& inode) {
+        if (inode.get() != wanted) inode->known.reset();
+    });
+}
+
+}  // namespace uidnfs::fs

@@ -11,6 +11,9 @@ using namespace std::chrono_literals;
 /// That a listing did not show a name says less than the server's answer about that very name: it
 /// counts only while the directory was the same a moment ago.
 constexpr auto kAbsenceHolds = 1s;
+/// No file system of today takes fewer bytes in a name (_XOPEN_NAME_MAX of limits.h(0p) is 255,
+/// some encrypting ones take 143).
+constexpr std::size_t kSurelyShort = 143;
 constexpr std::uint32_t kPageBytes = 64u << 10;
 
 }  // namespace
@@ -44,6 +47,8 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
         case Answer::ask_server: return std::nullopt;
         case Answer::absent: {
             if (options_.lookup_cache != LookupCache::all) return std::nullopt;
+            if (name.size() > kSurelyShort)
+                return std::nullopt;  // ENAMETOOLONG is the server's word
             if (now() - parent->attrs.confirmed() > kAbsenceHolds) return std::nullopt;
             parent->known->hit();
             Entry negative;

@@ -47,8 +47,8 @@ void ProcFiles::note_hidden(std::uint32_t tid) {
     if (std::exchange(callers_, Callers::hidden) == Callers::hidden) return;
     core::log::warning(
         "cannot see in /proc who uses the mount (process {}): while the server is silent any "
-        "signal "
-        "ends the waiting of such a process, one in exit waits for the server, and identity=caller "
+        "signal ends the waiting of such a process, one in exit waits for the server, and "
+        "identity=caller "
         "sends no supplementary groups for it; mount /proc without hidepid, or with gid= of this "
         "service's group, and run uidnfs in the pid namespace of the processes or above it",
         tid

@@ -9,6 +9,7 @@ that is left must be the same.
 import itertools
 import os
 
+import actor
 import posix_scenes
 import sandbox
 import suite
@@ -27,8 +28,9 @@ class Stage:
         return str(path)
 
 
-def play(actor, base, scenes, owners=False):
-    return actor.run(posix_scenes.PLAYER, base=base, scenes=scenes, owners=owners)
+def play(who, base, scenes, owners=False, stage="new"):
+    return who.run(
+        posix_scenes.PLAYER, base=base, scenes=scenes, owners=owners, stage=stage)
 
 
 class Comparison(suite.MountedTest):
@@ -75,3 +77,67 @@ class Comparison(suite.MountedTest):
 
     def test_offsets_and_sizes(self):
         self.compare("offsets")
+
+
+class Callers(suite.IntegrationTest):
+    """identity=caller: whoever makes the call, owners included."""
+
+    USER = 3001
+    OTHER = 3002
+    GROUPS = (5001, 5002)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.m = suite.make_caller_mount(cls.addClassCleanup, "shared", "allow_root_identity")
+        cls.root = actor.Actor(0)
+        cls.user = actor.Actor(cls.USER, groups=cls.GROUPS)
+        for made in (cls.root, cls.user):
+            cls.addClassCleanup(made.stop)
+        cls.m.watch.allow(0, 0)
+        cls.m.watch.allow(cls.USER, cls.USER, cls.GROUPS)
+
+    def stages(self, uid):
+        """The reference's directory, and one on the mount."""
+        there = Stage.new(uid)
+        name = f"{self.id().rsplit('.', 1)[-1]}"
+        os.mkdir(self.m.on_server(name))
+        os.chown(self.m.on_server(name), uid, uid)
+        return there, self.m / name
+
+    def assert_same(self, scenes, expected, found):
+        for (name, _, calls), there, here in zip(scenes, expected, found):
+            with self.subTest(name, calls=calls):
+                self.assertEqual(there, here)
+
+    def compare(self, who, scenes):
+        scenes = list(scenes)
+        there, here = self.stages(who.uid)
+        expected = play(who, there, scenes, owners=True)
+        self.assert_same(scenes, expected, play(who, here, scenes, owners=True))
+
+    def all_groups(self):
+        for group in posix_scenes.GROUPS.values():
+            yield from group()
+
+    def test_every_call_of_a_user(self):
+        self.compare(self.user, self.all_groups())
+
+    def test_every_call_of_root(self):
+        self.compare(self.root, self.all_groups())
+
+    def test_chown_by_a_user(self):
+        ids = (-1, self.USER, self.GROUPS[0], self.OTHER, 0)
+        self.compare(self.user, posix_scenes.ownership(ids))
+
+    def test_chown_by_root(self):
+        self.compare(self.root, posix_scenes.ownership((-1, 0, self.USER, self.OTHER)))
+
+    def test_things_of_others(self):
+        scenes = list(posix_scenes.foreign(self.USER, self.OTHER))
+        outcomes = []
+        for base in self.stages(0):
+            play(self.root, str(base), [(name, made, []) for name, made, _ in scenes])
+            outcomes.append(play(
+                self.user, str(base), [(name, [], calls) for name, _, calls in scenes],
+                owners=True, stage="made"))
+        self.assert_same(scenes, *outcomes)

@@ -178,7 +178,8 @@ def play(base, scenes):
     outcomes = []
     for number, (name, preparation, calls) in enumerate(scenes):
         directory = "%s/%d" % (base, number)
-        os.mkdir(directory)
+        if stage == "new":
+            os.mkdir(directory)
         os.chdir(directory)
         prepared = [call(step) for step in preparation]
         said = [call(step) for step in calls]
@@ -379,9 +380,29 @@ def ownership(ids):
         yield f"chown {kind} to {uid}:{gid}", [("make", kind, "t")], [("lchown", "t", uid, gid)]
     for mode in (0o4777, 0o2777, 0o6755, 0o2644, 0o1777):
         for uid, gid in itertools.product(ids, ids):
+            if (uid, gid) == (-1, -1):
+                continue  # nothing to send, and so nothing for the server to take away
             yield f"chown of mode {mode:o} to {uid}:{gid}", [
                 ("make", "file", "t"), ("chmod", "t", mode)], [
                 ("chown", "t", uid, gid), ("permissions", "t")]
+
+
+def foreign(me, other):
+    """(preparation by root, calls by `me`) about things of others in directories of others."""
+    steps = [("opened", "d/t", os.O_RDONLY), ("opened", "d/t", os.O_WRONLY | os.O_APPEND),
+             ("truncate", "d/t", 3), ("chmod", "d/t", 0o640), ("lchown", "d/t", me, -1),
+             ("lchown", "d/t", -1, me), ("set_times", "d/t", "now"), ("set_times", "d/t", "set"),
+             ("link", "d/t", "d/hard"), ("make", "empty", "d/new"), ("mkdir", "d/sub"),
+             ("rename", "d/t", "d/moved"), ("rename", "d/moved", "d/t"), ("rename", "d/new", "d/t"),
+             ("unlink", "d/t"), ("unlink", "d/new"), ("rmdir", "d/sub"), ("chmod", "d", 0o777)]
+    for directory_owner, file_owner in itertools.product((0, me, other), repeat=2):
+        for directory_mode in (0o755, 0o777, 0o1777, 0o2775, 0o770, 0o711):
+            for mode in (0o644, 0o666, 0o600, 0o4755):
+                yield (f"{file_owner}'s file {mode:o} in {directory_owner}'s {directory_mode:o}",
+                       [("mkdir", "d"), ("make", "file", "d/t"),
+                        ("lchown", "d/t", file_owner, file_owner), ("chmod", "d/t", mode),
+                        ("lchown", "d", directory_owner, directory_owner),
+                        ("chmod", "d", directory_mode), ("chmod", ".", 0o777)], steps)
 
 
 GROUPS = {made.__name__: made for made in (

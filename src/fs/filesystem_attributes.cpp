@@ -13,6 +13,9 @@
 namespace uidnfs::fs {
 namespace {
 
+/// Between the LOOKUP and the GETATTR of one stat(2), at most.
+constexpr std::chrono::milliseconds kOneCall{500};
+
 WallTime wall_now() {
     return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
 }
@@ -196,7 +199,13 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
         co_return attr_reply(*inode);
     }
     const auto refreshed = co_await refresh(ctx, inode);
-    if (!refreshed) co_return refreshed.error();
+    if (!refreshed) {
+        // stat(2) of a name that is replaced all the time: the kernel looks up once more, which may
+        // meet the next replacement. What the LOOKUP of this call saw is an answer.
+        const bool just_named =
+            inode->opens == 0 && inode->attrs.has_attr() && now() - inode->looked_up < kOneCall;
+        if (refreshed.error().code() != ESTALE || !just_named) co_return refreshed.error();
+    }
     co_return attr_reply(*inode);
 }
 

@@ -59,6 +59,7 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
     if (!inode) co_return core::Error(ENFILE);
     learn(inode, *attr, AttrCache::kUnordered);
     inodes_.add_name(parent, name, inode);
+    inode->looked_up = now();
     co_return entry(*parent, inode);
 }
 

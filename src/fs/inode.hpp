@@ -96,6 +96,7 @@ struct Inode {
     const nfs::FileType type;
 
     AttrCache attrs;
+    core::SteadyTime looked_up{};  ///< when a LOOKUP named it last
     std::uint64_t lookups = 0;
     std::uint32_t opens = 0;
 

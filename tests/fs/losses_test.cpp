@@ -248,6 +248,18 @@ TEST_F(Losses, lookup_that_was_overtaken_does_not_bring_the_old_size_back) {
     m.close_file(file);
 }
 
+TEST_F(Losses, name_that_is_replaced_between_lookup_and_getattr_has_the_attributes_of_the_lookup) {
+    options.timers = {0ms, 0ms, 0ms, 0ms};
+    server.put_file("/a", "12345");
+    auto& m = mount();
+    const auto id = m.walk("/a");
+    server.put_file("/b", "other");
+    server.move_path("/b", "/a");
+    EXPECT_EQ(m.stat_id(id).st_size, 5);
+    world.clock.advance(1s);
+    EXPECT_EQ(errno_of(m.run(m.fs().getattr(m.caller, id))), ESTALE) << "no longer the same call";
+}
+
 TEST_F(Losses, page_that_leads_nowhere_ends_with_an_error) {
     mount().make_file("/a", "x");
     for (const auto procedure : {Procedure::readdir, Procedure::readdirplus}) {

@@ -18,7 +18,7 @@ void count(std::map<ExtentMap::Epoch, std::size_t>& by_epoch, ExtentMap::Epoch e
 }  // namespace
 
 ExtentMap::~ExtentMap() {
-    for (auto& [offset, extent] : extents_) journal_.records.erase(extent.record);
+    for (auto& [offset, extent] : extents_) unrecord(extent);
 }
 
 void ExtentMap::account(const Extent& extent, int sign) {
@@ -37,7 +37,14 @@ void ExtentMap::account(const Extent& extent, int sign) {
     if (uncommitted_bytes_ == 0) uncommitted_since_ = core::SteadyTime::max();
 }
 
+void ExtentMap::unrecord(const Extent& extent) {
+    if (extent.record != ExtentRecords::kNone) journal_.records.erase(extent.record);
+}
+
 void ExtentMap::mirror(std::uint64_t offset, const Extent& extent) {
+    // A split that found the table full: these bytes are sent like others, and would be missed only
+    // by the worker after this one.
+    if (extent.record == ExtentRecords::kNone) return;
     journal_.records.update(extent.record, [&](ExtentRecord& record) {
         record.offset = offset;
         record.length = extent.data.size();
@@ -67,7 +74,7 @@ ExtentMap::Extents::iterator ExtentMap::add(std::uint64_t offset, Extent extent)
 
 ExtentMap::Extents::iterator ExtentMap::remove(Extents::iterator it) {
     account(it->second, -1);
-    journal_.records.erase(it->second.record);
+    unrecord(it->second);
     return extents_.erase(it);
 }
 

@@ -149,6 +149,7 @@ private:
     Extents::iterator remove(Extents::iterator it);
     void set_state(Extents::iterator it, ExtentState state);
     void account(const Extent& extent, int sign);
+    void unrecord(const Extent& extent);
     void mirror(std::uint64_t offset, const Extent& extent);
     bool is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept;
 

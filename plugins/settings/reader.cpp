@@ -5,6 +5,7 @@
 #define TOML_ENABLE_FORMATTERS 0
 #include "config/text.hpp"
 #include "plugins/settings/key_table.hpp"
+#include "plugins/settings/nesting.hpp"
 #include "plugins/settings/option_settings.hpp"
 
 #include <fmt/format.h>
@@ -356,6 +357,16 @@ void Draft::add(std::string key, std::string found, std::string allowed) {
 Draft read_settings(std::string_view text, std::string file) {
     Draft draft;
     draft.file = std::move(file);
+    if (const auto line = find_deep_line(text)) {
+        draft.problems.push_back(
+            {draft.file,
+             *line,
+             {},
+             fmt::format("no TOML for this file: more than {} dots between keys", kMostDots),
+             "correct the line; see uidnfsd.toml(5)"}
+        );
+        return draft;
+    }
     const auto result = toml::parse(text, std::string_view(draft.file));
     if (!result) {
         // The description speaks of characters and keys; values do not occur in it.

@@ -116,6 +116,10 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     }
     auto notifications = duplicate(descriptors_.fuse.get());
     const auto readdirplus = options.readdirplus;
+    // Attributes that are never believed end the pages as well: nfs(5), noac.
+    const auto pages_end = options.timers.file_max.count() == 0
+                               ? fuse::PagesEnd::with_their_attributes
+                               : fuse::PagesEnd::when_told;
     const auto identity = options.identity;
     options.mount_name = spec_.mountpoint;
     mount_ = std::make_unique<Mount>(
@@ -137,6 +141,7 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     };
     fuse::Session::Options session_options;
     session_options.readdirplus = readdirplus;
+    session_options.pages_end = pages_end;
     session_options.identity = identity;
     auto session = fuse::Session::open(
         std::move(descriptors_.fuse),

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <utility>
 
 namespace uidnfs::fs {
@@ -23,27 +24,32 @@ struct LateQuestions {
 class PatientQuestion {
 public:
     PatientQuestion(core::Reactor& reactor, LateQuestions& late)
-        : reactor_(reactor), late_(late), ended_(reactor) {}
+        : reactor_(reactor), late_(late), asked_(std::make_shared<Asked>(reactor)) {}
 
     enum class Answer : std::uint8_t { came, late };
     /// `make()` gives the task that asks and keeps the answer; it is started unless one is under
     /// way. `late` after kPatience, counted from when it was asked.
     template <class F>
     core::Task<Answer> ask(F make) {
-        if (state_ == State::idle) {
-            state_ = State::asking;
-            since_ = std::chrono::steady_clock::now();
+        auto& state = asked_->state;
+        if (state == State::idle) {
+            state = State::asking;
+            asked_->since = std::chrono::steady_clock::now();
             core::spawn(run(make()));
         }
-        auto left = kPatience - (std::chrono::steady_clock::now() - since_);
+        auto left = kPatience - (std::chrono::steady_clock::now() - asked_->since);
         if (late_.count > 0) left = std::min<core::SteadyDuration>(left, kGlance);
-        if (state_ != State::idle && left > core::SteadyDuration::zero()) {
-            auto waiting = wait();
+        if (state != State::idle && left > core::SteadyDuration::zero()) {
+            const auto waiter = std::make_shared<Waiter>();
+            auto waiting = wait(asked_, waiter);
             co_await within(reactor_, left, std::move(waiting));
+            // Nobody is left waiting for a server that may never answer.
+            waiter->patience = Patience::over;
+            if (state != State::idle) asked_->ended.notify_all();
         }
-        if (state_ == State::idle) co_return Answer::came;
-        if (state_ == State::asking) {
-            state_ = State::late;
+        if (state == State::idle) co_return Answer::came;
+        if (state == State::asking) {
+            state = State::late;
             ++late_.count;
         }
         co_return Answer::late;
@@ -53,22 +59,37 @@ private:
     /// A server that is back answers in this time.
     static constexpr auto kGlance = std::chrono::milliseconds(20);
 
+    enum class State : std::uint8_t { idle, asking, late };
+    enum class Patience : std::uint8_t { left, over };
+    /// Shared with those who wait: they may end after this object.
+    struct Asked {
+        explicit Asked(core::Reactor& reactor) : ended(reactor) {}
+        core::Event ended;
+        State state = State::idle;
+        core::SteadyTime since;
+    };
+    struct Waiter {
+        Patience patience = Patience::left;
+    };
+
     core::Task<void> run(core::Task<void> asking) {
         co_await asking;
-        if (state_ == State::late) --late_.count;
-        state_ = State::idle;
-        ended_.notify_all();
+        if (asked_->state == State::late) --late_.count;
+        asked_->state = State::idle;
+        asked_->ended.notify_all();
     }
-    core::Task<Answer> wait() {
-        while (state_ != State::idle) co_await ended_.wait();
-        co_return Answer::came;
+    static core::Task<Answer> wait(
+        std::shared_ptr<Asked> asked, std::shared_ptr<const Waiter> waiter
+    ) {
+        while (asked->state != State::idle && waiter->patience == Patience::left) {
+            co_await asked->ended.wait();
+        }
+        co_return asked->state == State::idle ? Answer::came : Answer::late;
     }
 
     core::Reactor& reactor_;
     LateQuestions& late_;
-    core::Event ended_;
-    enum class State : std::uint8_t { idle, asking, late } state_ = State::idle;
-    core::SteadyTime since_;
+    std::shared_ptr<Asked> asked_;
 };
 
 }  // namespace uidnfs::fs

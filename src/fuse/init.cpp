@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/init.hpp"
 
+#include "fuse/libfuse.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-
-#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -28,19 +28,21 @@ std::uint64_t offered_flags(std::span<const std::byte> request) noexcept {
     return flags;
 }
 
-void configure(fuse_conn_info& connection, fs::Readdirplus readdirplus, std::uint32_t max_write) {
+void configure(fuse_conn_info& connection, const ConnectionWish& wish) {
     auto want = connection.want;
     // Changed attributes must not throw pages away by themselves: our own writes change them too.
-    want &= ~FUSE_CAP_AUTO_INVAL_DATA;
-    want |= FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ASYNC_READ |
-            FUSE_CAP_ASYNC_DIO | FUSE_CAP_ATOMIC_O_TRUNC;
+    const bool told = wish.pages_end == PagesEnd::when_told;
+    want &= ~(told ? FUSE_CAP_AUTO_INVAL_DATA : FUSE_CAP_EXPLICIT_INVAL_DATA);
+    want |= told ? FUSE_CAP_EXPLICIT_INVAL_DATA : FUSE_CAP_AUTO_INVAL_DATA;
+    want |= FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
+            FUSE_CAP_ATOMIC_O_TRUNC;
     want &=
         ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL | FUSE_CAP_EXPORT_SUPPORT |
           FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_DONT_MASK);
     constexpr auto kPlus = FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
-    want = readdirplus == fs::Readdirplus::on ? want | kPlus : want & ~kPlus;
+    want = wish.readdirplus == fs::Readdirplus::on ? want | kPlus : want & ~kPlus;
     connection.want = want & connection.capable;
-    connection.max_write = max_write;
+    connection.max_write = wish.max_write;
     connection.max_background = kMaxBackground;
     connection.congestion_threshold = kCongestionThreshold;
 }

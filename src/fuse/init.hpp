@@ -3,12 +3,12 @@
 // later worker needs to take the session over. The functions are pure.
 #pragma once
 
+#include "fs/options.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include "fs/options.hpp"
 
 struct fuse_conn_info;
 struct fuse_init_out;
@@ -23,8 +23,20 @@ struct InitExchange {
 /// Flags of an INIT request, flags2 in the upper half; 0 when the bytes are not one.
 std::uint64_t offered_flags(std::span<const std::byte> request) noexcept;
 
-/// What libfuse knows how to ask for. `max_write`: bytes.
-void configure(fuse_conn_info& connection, fs::Readdirplus readdirplus, std::uint32_t max_write);
+/// When the kernel drops pages of a file.
+enum class PagesEnd : std::uint8_t {
+    when_told,             ///< FUSE_EXPLICIT_INVAL_DATA
+    with_their_attributes  ///< FUSE_AUTO_INVAL_DATA: each read asks for them first; for noac
+};
+
+struct ConnectionWish {
+    fs::Readdirplus readdirplus = fs::Readdirplus::on;
+    PagesEnd pages_end = PagesEnd::when_told;
+    std::uint32_t max_write = 0;  ///< bytes
+};
+
+/// What libfuse knows how to ask for.
+void configure(fuse_conn_info& connection, const ConnectionWish& wish);
 
 /// Adds what libfuse 3.14 cannot ask for, as far as the kernel offers it:
 /// - FUSE_PARALLEL_DIROPS: without it the kernel lets one LOOKUP at a time into a directory.

@@ -82,6 +82,7 @@ public:
           reactor_(deps.reactor),
           clock_(deps.clock),
           readdirplus_(options.readdirplus),
+          pages_end_(options.pages_end),
           events_(std::move(events)) {}
 
     ~Impl() {
@@ -112,6 +113,7 @@ private:
     core::Reactor& reactor_;
     const core::Clock& clock_;
     fs::Readdirplus readdirplus_;
+    PagesEnd pages_end_;
     Events events_;
     fuse_session* session_ = nullptr;
     std::optional<Device> device_;
@@ -163,7 +165,7 @@ std::optional<core::Failure> Session::Impl::attach(core::Fd device) {
 void Session::Impl::configure_connection(void* user_data, fuse_conn_info* connection) {
     auto& self = of(user_data);
     self.protocol_minor_ = connection->proto_minor;
-    configure(*connection, self.readdirplus_, kMaxIo);
+    configure(*connection, {self.readdirplus_, self.pages_end_, kMaxIo});
 }
 
 void Session::Impl::on_request(core::Slot& request_slot, std::span<std::byte> request) {

@@ -33,6 +33,7 @@ public:
 
     struct Options {
         fs::Readdirplus readdirplus = fs::Readdirplus::on;
+        PagesEnd pages_end = PagesEnd::when_told;
         /// `caller`: every Caller has its supplementary groups.
         fs::IdentityMode identity = fs::IdentityMode::fixed;
         std::string proc = "/proc";

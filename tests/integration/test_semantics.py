@@ -98,6 +98,20 @@ os.close(fd)
 """, path=there))
         self.assertEqual([], second.host.calls("NFS3 GETATTR"))
 
+    def test_noac_reads_ask_through_an_open_descriptor_too(self):
+        _, _, here, there = self.two("noac")
+        self.app.write_file(here, b"first")
+        self.other.run("state['fd'] = os.open(path, os.O_RDONLY)", path=there)
+        for text in (b"first", b"other", b"third"):
+            self.app.run("""
+fd = os.open(path, os.O_WRONLY)
+os.pwrite(fd, text, 0)
+os.close(fd)
+time.sleep(0.03)  # a tick of the server's clock
+""", path=here, text=text)
+            self.assertEqual(text, self.other.run("result = os.pread(state['fd'], 100, 0)"))
+        self.other.run("os.close(state['fd'])")
+
     def test_attributes_are_as_old_as_the_options_allow(self):
         _, _, here, there = self.two("acregmin=2,acregmax=2")
         self.app.write_file(here, b"12345")

@@ -270,7 +270,23 @@ TEST(SettingsReader, DeepNestingIsAnErrorAndNoCrash) {
     EXPECT_THAT(problem("a = " + std::string(100'000, '[')), HasSubstr("no TOML"));
     std::string tables = "a";
     for (int i = 0; i < 20'000; ++i) tables += ".a";
-    EXPECT_FALSE(problems("[" + tables + "]").empty());
+    EXPECT_THAT(problem("[" + tables + "]"), HasSubstr("more than 16 dots"));
+    EXPECT_THAT(problem("x = { " + tables + " = 1 }"), HasSubstr("more than 16 dots"));
+    EXPECT_THAT(problem("\n\n" + tables + " = 1"), HasSubstr(":3:"));
+}
+
+TEST(SettingsReader, DotsInStringsAndCommentsAreNoNesting) {
+    const std::string dots(100, '.');
+    const std::string root = "[mounts]\nroot = ";
+    for (const auto& text :
+         {"# " + dots + "\n" + root + R"("/a")",
+          root + R"("/a)" + dots + R"(")",
+          root + "'/a" + dots + "'",
+          root + R"("""/a\")" + dots + R"(""")",
+          root + "'''/a" + dots + "'''",
+          root + R"("/a\")" + dots + R"(")"}) {
+        for (const auto& found : problems(text)) EXPECT_THAT(found, Not(HasSubstr("dots"))) << text;
+    }
 }
 
 TEST(SettingsReader, ASecretInTheFileIsNeverShown) {

@@ -9,7 +9,19 @@
 #include "plugins/settings/option_settings.hpp"
 
 #include <fmt/format.h>
+
+// toml++ 3.3 takes it for impossible that a letter between U+00A1 and U+0499 is no white space, and
+// what is impossible to it is undefined. It is "no".
+// clang-format off
+#include <stdint.h>
+#include <toml++/impl/forward_declarations.h>
+#pragma push_macro("TOML_UNREACHABLE")
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE return false
+#include <toml++/impl/unicode.h>
+#pragma pop_macro("TOML_UNREACHABLE")
 #include <toml++/toml.h>
+// clang-format on
 
 #include <set>
 

@@ -97,7 +97,8 @@ TEST_F(Waiting, AProcessInExitClosesManyFilesWithoutATurnOfTheTimerForEach) {
     EXPECT_EQ(answer_to(flush()).error, EINTR);
     const auto start = clock.now();
     for (int file = 0; file < 100; ++file) EXPECT_EQ(answer_to(flush()).error, EINTR);
-    EXPECT_LT(clock.now() - start, 1s);
+    // A turn each would be half a minute; sanitizers on a busy machine take their time too.
+    EXPECT_LT(clock.now() - start, 10s);
 }
 
 TEST_F(Waiting, AProcessInExitWaitsForItsDataWhileTheServerAnswers) {

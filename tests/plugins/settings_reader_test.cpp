@@ -275,6 +275,15 @@ TEST(SettingsReader, DeepNestingIsAnErrorAndNoCrash) {
     EXPECT_THAT(problem("\n\n" + tables + " = 1"), HasSubstr(":3:"));
 }
 
+TEST(SettingsReader, LettersBeyondAsciiBelongIntoQuotes) {
+    EXPECT_THAT(problem("a = 1\n\u03dd\u045f = 2"), HasSubstr(":2:"));
+    EXPECT_THAT(problem("a = \u03dd\u045f]]\ndd="), HasSubstr("no TOML"));
+    for (const auto* text :
+         {"# \u03dd\n", "[mounts]\nroot = \"/\u03dd\"", "\xef\xbb\xbf[mounts]\n"}) {
+        for (const auto& found : problems(text)) EXPECT_THAT(found, Not(HasSubstr("TOML"))) << text;
+    }
+}
+
 TEST(SettingsReader, DotsInStringsAndCommentsAreNoNesting) {
     const std::string dots(100, '.');
     const std::string root = "[mounts]\nroot = ";

@@ -399,6 +399,7 @@ void FsTest::TearDown() {
         mount->client().resend_ignored();
         mount->drain();
         world.serve_until([&] { return mount->client().in_flight() == 0; });
+        world.serve_what_follows();
         for (const auto& violation : mount->client().violations()) ADD_FAILURE() << violation;
     }
     for (const auto& call : server.calls()) {

@@ -33,6 +33,15 @@ void World::serve_until(const std::function<bool()>& done) {
     std::abort();
 }
 
+void World::serve_what_follows() {
+    constexpr int kLongestChain = 16;
+    for (int turn = 0; turn < kLongestChain; ++turn) {
+        auto served = std::make_shared<bool>(false);
+        reactor.post([served] { *served = true; });
+        serve_until([&] { return *served; });
+    }
+}
+
 void World::serve_for(std::chrono::milliseconds time) {
     const auto end = std::chrono::steady_clock::now() + time;
     while (std::chrono::steady_clock::now() < end) {

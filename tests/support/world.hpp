@@ -62,6 +62,8 @@ public:
     void serve_until(const std::function<bool()>& done);
     /// Serves the reactor for some real time.
     void serve_for(std::chrono::milliseconds time);
+    /// Coroutines that wake each other from the loop come to their ends.
+    void serve_what_follows();
     /// Said when a task hangs: what it waits for.
     void explain_hangs(std::function<std::string()> explanation) {
         explanations_.push_back(std::move(explanation));

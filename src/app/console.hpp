@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Console: where a command writes to. The whole program is a function of it, so that help, errors
-// and exit codes are under test.
+// Console: where the commands of this room write to.
 #pragma once
 
-#include <string_view>
+#include "core/console.hpp"
 
 namespace uidnfs::app {
 
-class Console {
-public:
-    virtual ~Console() = default;
-    /// Standard output, as it is.
-    virtual void print(std::string_view text) = 0;
-    /// One message on standard error; a line feed is added.
-    virtual void complain(std::string_view text) = 0;
-};
+using core::Console;
 
 }  // namespace uidnfs::app

@@ -6,6 +6,7 @@
 #include "app/mountinfo.hpp"
 #include "app/text.hpp"
 #include "core/log.hpp"
+#include "core/service_manager.hpp"
 
 #include <sys/mount.h>
 
@@ -30,7 +31,7 @@ std::uint64_t in_milliseconds(core::SteadyDuration duration) {
 
 void Keeper::begin_stop(core::SteadyDuration limit) {
     log::info("stopping: bytes not yet written have {} ms", in_milliseconds(limit));
-    notify_service_manager("STOPPING=1");
+    core::notify_service_manager("STOPPING=1");
     phase_ = Phase::draining;
     deadline_ = now() + limit + kGrace;
     tell_worker(Message("drain").add("id", 0).add("milliseconds", in_milliseconds(limit)));

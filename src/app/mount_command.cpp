@@ -15,6 +15,7 @@
 #include "app/starter.hpp"
 #include "app/text.hpp"
 #include "config/mount_options.hpp"
+#include "core/service_manager.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -294,7 +295,7 @@ int run_mount(const MountArguments& arguments, Console& console) {
     } else if (arguments.ready_fd) {
         write_ready(*arguments.ready_fd);
     }
-    notify_service_manager(fmt::format("MAINPID={}\nREADY=1", started->keeper));
+    core::notify_service_manager(fmt::format("MAINPID={}\nREADY=1", started->keeper));
     return kExitDone;
 }
 

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/starter.hpp"
 
-#include <sys/socket.h>
-#include <sys/un.h>
+#include "core/service_manager.hpp"
+
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
-#include <cstdlib>
-#include <cstring>
 #include <string_view>
 
 namespace uidnfs::app {
@@ -23,7 +20,7 @@ constexpr const char* kInBackground = "in_background";
 
 void ConsoleStarter::mounted() {
     if (ready_fd_) write_ready(*ready_fd_);
-    notify_service_manager("READY=1");
+    core::notify_service_manager("READY=1");
 }
 
 void ChannelStarter::mounted() {
@@ -61,29 +58,6 @@ Verdict read_verdict(const Message& message) {
     if (const auto code = message.number("code")) failure.code = static_cast<int>(*code);
     if (failure.user_text.empty()) failure.user_text = "the keeper process gave no reason";
     return {Verdict::Is::failed, std::move(failure)};
-}
-
-void notify_service_manager(const std::string& state) {
-    const char* path = std::getenv("NOTIFY_SOCKET");
-    if (!path || (path[0] != '/' && path[0] != '@')) return;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string_view name(path);
-    if (name.size() >= sizeof address.sun_path) return;
-    std::memcpy(address.sun_path, name.data(), name.size());
-    // "@" is how a name in the abstract namespace is written (unix(7)).
-    if (name[0] == '@') address.sun_path[0] = '\0';
-    const core::Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!socket) return;
-    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
-    ::sendto(
-        socket.get(),
-        state.data(),
-        state.size(),
-        MSG_NOSIGNAL,
-        reinterpret_cast<const sockaddr*>(&address),
-        size
-    );
 }
 
 void write_ready(int fd) {

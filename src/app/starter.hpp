@@ -74,8 +74,6 @@ struct Verdict {
 };
 Verdict read_verdict(const Message& message);
 
-/// sd_notify(3): to the service manager if there is one; `state` as "READY=1".
-void notify_service_manager(const std::string& state);
 /// Writes "READY=1\n".
 void write_ready(int fd);
 

@@ -180,13 +180,14 @@ TEST_F(Changing, OneReachableServerThatSaysNoIsNoOutage) {
 TEST_F(Changing, StaleIdentitiesEnd) {
     auto options = this->options();
     options.cache = 100ms;
-    options.cache_stale = 600ms;
+    options.cache_stale = 2s;
     Directory directory(std::move(options));
     EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
     settle(directory, 1);
     slapd_.stop();
+    std::this_thread::sleep_for(100ms);  // the entry's time is up
     EXPECT_EQ(ask(directory, "alice")->origin, Origin::stale_cache);
-    std::this_thread::sleep_for(600ms);
+    std::this_thread::sleep_for(2s);
     EXPECT_EQ(outcome(ask(directory, "alice")), "unreachable");
 }
 

@@ -44,9 +44,13 @@ std::optional<Address> parse_address(std::string_view text) {
     const std::string copy(text.substr(0, text.find('%')));
     if (copy.find('\0') != std::string::npos) return std::nullopt;
     Address address;
-    if (::inet_pton(AF_INET6, copy.c_str(), address.bytes.data()) == 1) return address;
-    // A zone belongs to IPv6 alone.
-    if (copy.size() != text.size()) return std::nullopt;
+    // A zone belongs to IPv6 alone, and ::ffff:192.0.2.1 is none.
+    const bool has_zone = copy.size() != text.size();
+    if (::inet_pton(AF_INET6, copy.c_str(), address.bytes.data()) == 1) {
+        if (has_zone && address.is_v4()) return std::nullopt;
+        return address;
+    }
+    if (has_zone) return std::nullopt;
     std::copy(kMapped.begin(), kMapped.end(), address.bytes.begin());
     if (::inet_pton(AF_INET, copy.c_str(), address.bytes.data() + 12) == 1) return address;
     return std::nullopt;

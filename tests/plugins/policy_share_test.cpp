@@ -52,6 +52,7 @@ TEST(PolicyAddress, OtherSpellingsAreNone) {
           "1.2.3",
           "1.2.3.4.5",
           "192.0.2.1%eth0",
+          "::ffff:192.0.2.1%eth0",
           "[::1]",
           "nas1",
           "::1::"}) {

@@ -180,10 +180,10 @@ core::Result<Filesystem::Entrance> Filesystem::admit(
     return Entrance{std::move(*inode), std::move(*context)};
 }
 
-TimerRange Filesystem::timers(const Inode& inode) const noexcept {
+TimerRange Filesystem::timers(nfs::FileType type) const noexcept {
     const auto& t = options_.timers;
-    return inode.is_directory() ? TimerRange{t.dir_min, t.dir_max}
-                                : TimerRange{t.file_min, t.file_max};
+    return type == nfs::FileType::directory ? TimerRange{t.dir_min, t.dir_max}
+                                            : TimerRange{t.file_min, t.file_max};
 }
 
 void Filesystem::forget(InodeId id, std::uint64_t count) {

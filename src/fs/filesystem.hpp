@@ -139,7 +139,8 @@ private:
     void refuse_root();
     void note_groups(const Caller& caller);
     core::Task<void> ask_statfs(nfs::CallContext context);
-    TimerRange timers(const Inode& inode) const noexcept;
+    TimerRange timers(nfs::FileType type) const noexcept;
+    TimerRange timers(const Inode& inode) const noexcept { return timers(inode.type); }
     core::SteadyTime now() const { return deps_.clock.now(); }
     void refuse(const Caller& caller);
 
@@ -168,6 +169,10 @@ private:
     core::Task<core::Result<AttrReply>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
+
+    /// Size of one reply to a listing: several buffers of getdents(2), one READDIRPLUS of a small
+    /// directory.
+    static constexpr std::uint32_t kPageBytes = 64u << 10;
 
     // What is known of names without asking (filesystem_recall.cpp)
     std::optional<Entry> recall(const InodeRef& parent, const std::string& name);

@@ -9,9 +9,6 @@
 namespace uidnfs::fs {
 namespace {
 
-/// Size of one reply asked for: several buffers of getdents(2), one READDIRPLUS of a small
-/// directory.
-constexpr std::uint32_t kPageBytes = 64u << 10;
 /// A page may be this old even where attributes are not cached.
 constexpr std::chrono::milliseconds kYoungPage{1000};
 /// nfsstat3 NFS3ERR_BAD_COOKIE, in Error::detail().

@@ -14,7 +14,6 @@ constexpr auto kAbsenceHolds = 1s;
 /// No file system of today takes fewer bytes in a name (_XOPEN_NAME_MAX of limits.h(0p) is 255,
 /// some encrypting ones take 143).
 constexpr std::size_t kSurelyShort = 143;
-constexpr std::uint32_t kPageBytes = 64u << 10;
 
 }  // namespace
 
@@ -65,8 +64,7 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
         // Another of its names may have been used to change it.
         const bool is_file = listed.attr.type != nfs::FileType::directory;
         if (is_file && listed.attr.nlink != 1) return std::nullopt;
-        const auto range = is_file ? TimerRange{options_.timers.file_min, options_.timers.file_max}
-                                   : TimerRange{options_.timers.dir_min, options_.timers.dir_max};
+        const auto range = timers(listed.attr.type);
         if (now() - listed.asked >= range.min) return std::nullopt;
         inode = inodes_.get(listed.handle, listed.attr);
         if (!inode) return std::nullopt;

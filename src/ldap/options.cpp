@@ -7,40 +7,8 @@ namespace uidnfs::ldap {
 namespace {
 
 /// Every member but the password. A member that is added does not compile here until it is named.
-auto all(const Options& options) {
-    const auto& [urls, start_tls, ca_file, ca_pem, allow_plaintext, bind_dn, bind_password, user_base, user_filter, group_base, group_filter, attributes, verify_password, default_gid, gid_from_uid, prefer_groups, allow_root_identity, timeout, cache, negative_cache, cache_stale, recheck, recheck_action, recheck_max_percent, cache_file, threads] =
-        options;
-    static_cast<void>(bind_password);
-    return std::tie(
-        urls,
-        start_tls,
-        ca_file,
-        ca_pem,
-        allow_plaintext,
-        bind_dn,
-        user_base,
-        user_filter,
-        group_base,
-        group_filter,
-        attributes,
-        verify_password,
-        default_gid,
-        gid_from_uid,
-        prefer_groups,
-        allow_root_identity,
-        timeout,
-        cache,
-        negative_cache,
-        cache_stale,
-        recheck,
-        recheck_action,
-        recheck_max_percent,
-        cache_file,
-        threads
-    );
-}
-
-auto all(Options& options) {
+template <class AnyOptions>  // const or not
+auto all(AnyOptions& options) {
     auto& [urls, start_tls, ca_file, ca_pem, allow_plaintext, bind_dn, bind_password, user_base, user_filter, group_base, group_filter, attributes, verify_password, default_gid, gid_from_uid, prefer_groups, allow_root_identity, timeout, cache, negative_cache, cache_stale, recheck, recheck_action, recheck_max_percent, cache_file, threads] =
         options;
     static_cast<void>(bind_password);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/http/listen.hpp"
 
+#include "plugins/http/address_text.hpp"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -175,18 +176,7 @@ std::string bound_address(const Listener& listener) {
     socklen_t size = sizeof storage;
     auto* address = reinterpret_cast<sockaddr*>(&storage);
     if (::getsockname(listener.socket.get(), address, &size) != 0) return listener.name;
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    if (storage.ss_family == AF_INET) {
-        const auto& in = reinterpret_cast<const sockaddr_in&>(storage);
-        ::inet_ntop(AF_INET, &in.sin_addr, text.data(), text.size());
-        return fmt::format("{}:{}", text.data(), ntohs(in.sin_port));
-    }
-    if (storage.ss_family == AF_INET6) {
-        const auto& in = reinterpret_cast<const sockaddr_in6&>(storage);
-        ::inet_ntop(AF_INET6, &in.sin6_addr, text.data(), text.size());
-        return fmt::format("[{}]:{}", text.data(), ntohs(in.sin6_port));
-    }
-    return listener.name;
+    return address_text(storage).value_or(listener.name);
 }
 
 core::Outcome<std::vector<Listener>> take_inherited_listeners() {

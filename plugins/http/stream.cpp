@@ -2,9 +2,9 @@
 // Streams over Asio and OpenSSL, and the contexts of tls.hpp. Asio's TLS is compiled here, once.
 #include "plugins/http/stream.hpp"
 
+#include "plugins/http/address_text.hpp"
 #include "plugins/http/tls.hpp"
 
-#include <arpa/inet.h>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ssl.hpp>
@@ -48,17 +48,7 @@ std::string address_of(int fd) {
     socklen_t size = sizeof storage;
     auto* address = reinterpret_cast<sockaddr*>(&storage);
     if (::getpeername(fd, address, &size) != 0) return "unknown";
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    if (storage.ss_family == AF_INET) {
-        const auto& in = reinterpret_cast<const sockaddr_in&>(storage);
-        ::inet_ntop(AF_INET, &in.sin_addr, text.data(), text.size());
-        return fmt::format("{}:{}", text.data(), ntohs(in.sin_port));
-    }
-    if (storage.ss_family == AF_INET6) {
-        const auto& in = reinterpret_cast<const sockaddr_in6&>(storage);
-        ::inet_ntop(AF_INET6, &in.sin6_addr, text.data(), text.size());
-        return fmt::format("[{}]:{}", text.data(), ntohs(in.sin6_port));
-    }
+    if (auto text = address_text(storage)) return std::move(*text);
     ucred credentials{};
     socklen_t length = sizeof credentials;
     if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return "unknown";

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inspector: the seam for questions to a worker that lives: through its control socket, never
+// through the path of its mount, which may hang. Called on the reactor's thread; must not block it.
+#pragma once
+
+#include "core/clock.hpp"
+#include "core/error.hpp"
+#include "core/task.hpp"
+#include "plugins/core/live_record.hpp"
+
+#include <string>
+
+namespace uidnfs::plugins {
+
+/// Each call ends exactly once, and not long after its deadline.
+class Inspector {
+public:
+    virtual ~Inspector() = default;
+
+    /// The JSON object of `uidnfs status --json` for that mount. ESRCH: there is no such worker.
+    virtual core::Task<core::Outcome<std::string>> status(
+        VolumeKey volume, Worker worker, core::SteadyTime deadline
+    ) = 0;
+
+    /// "trace", "debug", "info", "warning", "error" or "off". EINVAL: no such level.
+    virtual core::Task<core::Outcome<void>> set_log_level(
+        VolumeKey volume, Worker worker, std::string level, core::SteadyTime deadline
+    ) = 0;
+};
+
+}  // namespace uidnfs::plugins

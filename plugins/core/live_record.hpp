@@ -24,6 +24,7 @@ struct Worker {
     WorkerId id;             ///< of its keeper
     std::string mountpoint;  ///< absolute
     std::string control;     ///< path of its control socket
+    std::string rule = {};   ///< of the policy, which allowed it: "rule 2 (team-a)"
     friend bool operator==(const Worker&, const Worker&) = default;
 };
 

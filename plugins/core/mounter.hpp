@@ -69,7 +69,11 @@ struct Decision {
     std::string peer = {};  ///< who asked, as the connection knows it
     std::string source = {};
     MountIdentity identity = {};
-    std::string text = {};  ///< why not, or what was lost
+    std::string text = {};           ///< why not, or what was lost
+    std::string rule = {};           ///< of the policy, which allowed the mount
+    Event asked = event;             ///< what was asked for, where `event` is refused
+    int code = 0;                    ///< errno(3) of a refusal
+    core::SteadyDuration took = {};  ///< from the question to its answer
 };
 std::string_view to_string(Decision::Event event) noexcept;
 

@@ -132,6 +132,7 @@ std::string to_json(const VolumeKey& key, const LiveRecord& record) {
     object["start_time"] = record.worker.id.start_time;
     object["mountpoint"] = record.worker.mountpoint;
     object["control"] = record.worker.control;
+    object["rule"] = record.worker.rule;
     object["source"] = record.source;
     object["uid"] = record.identity.uid;
     object["gid"] = record.identity.gid;
@@ -183,6 +184,7 @@ core::Outcome<StoredRecord> parse_live(std::string_view bytes) {
             number<std::uint32_t>(object, "pid"), number<std::uint64_t>(object, "start_time")};
         record.worker.mountpoint = text(object, "mountpoint");
         record.worker.control = text(object, "control");
+        record.worker.rule = text(object, "rule");
         record.source = text(object, "source");
         record.identity.uid = number<std::uint32_t>(object, "uid");
         record.identity.gid = number<std::uint32_t>(object, "gid");

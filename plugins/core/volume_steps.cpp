@@ -30,7 +30,12 @@ void Volume::save(Phase phase, LiveRecord::Phase as) {
     enter(phase, Step::save_live);
 }
 
-void Volume::begin_mount() { enter(Phase::preparing, Step::prepare, current_->command.deadline); }
+void Volume::begin_mount() {
+    // Of the mount before; an early refusal must not speak of it.
+    source_.clear();
+    identity_ = {};
+    enter(Phase::preparing, Step::prepare, current_->command.deadline);
+}
 
 void Volume::take(Prepared event) {
     if (is_unwanted()) return complete(undo_.value_or(late(*current_)));

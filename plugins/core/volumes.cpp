@@ -53,6 +53,7 @@ struct Volumes::Waiter {
     std::string holder;
     std::string peer;
     Decision::Event event = Decision::Event::mount;
+    core::SteadyTime since;
     MountReply reply;
     std::optional<std::stop_callback<std::function<void()>>> on_hang_up = {};
 };
@@ -170,7 +171,8 @@ std::optional<VolumeInfo> Volumes::find(const VolumeKey& key) const {
         volume.reason(),
         volume.holders(),
         volume.definition() ? volume.definition()->source : volume.record().source,
-        volume.worker()};
+        volume.worker(),
+        volume.record().identity};
 }
 
 std::vector<VolumeInfo> Volumes::list(Dialect dialect) const {
@@ -238,6 +240,7 @@ void Volumes::submit(
             caller,
             {ESHUTDOWN,
              fmt::format("cannot mount {}: uidnfsd is being stopped; try again later", key.name)},
+            event_of(what),
             reply
         );
     }
@@ -253,6 +256,7 @@ void Volumes::submit(
                  key.name,
                  limits_.volumes
              )},
+            event_of(what),
             reply
         );
     }
@@ -268,6 +272,7 @@ void Volumes::submit(
                  key.name,
                  limits_.waiting
              )},
+            event_of(what),
             reply
         );
     }
@@ -278,6 +283,7 @@ void Volumes::submit(
         holder_of(what),
         std::move(caller.peer),
         event_of(what),
+        std::chrono::steady_clock::now(),
         std::move(reply)});
     ++entry(key).waiting;
     dispatch(key, Submitted{{serial, deadline, std::move(what)}});
@@ -308,6 +314,7 @@ void Volumes::refuse(
     std::string holder,
     const Caller& caller,
     core::Failure why,
+    Decision::Event asked,
     const MountReply& reply
 ) {
     const auto reference = next_reference();
@@ -317,7 +324,9 @@ void Volumes::refuse(
          .reference = reference,
          .holder = std::move(holder),
          .peer = caller.peer,
-         .text = why.user_text}
+         .text = why.user_text,
+         .asked = asked,
+         .code = why.code}
     );
     why.user_text += fmt::format(" (reference {})", reference);
     reply(std::move(why));
@@ -356,7 +365,8 @@ void Volumes::apply(Entry& entry, Action action) {
              .reference = {},
              .source = record.source,
              .identity = record.identity,
-             .text = note->text}
+             .text = note->text,
+             .rule = record.worker.rule}
         );
     } else {
         entry.unwanted.request_stop();
@@ -377,8 +387,18 @@ void Volumes::answer(Entry& entry, Answer action) {
         .holder = waiter->holder,
         .peer = waiter->peer,
         .source = record.source,
-        .identity = record.identity};
-    if (!action.result) decision.text = action.result.error().user_text;
+        .identity = record.identity,
+        .rule = record.worker.rule,
+        .asked = waiter->event,
+        .took = std::chrono::steady_clock::now() - waiter->since};
+    // What was refused early is not what is mounted.
+    if (const auto& definition = entry.volume.definition(); decision.source.empty() && definition) {
+        decision.source = definition->source;
+    }
+    if (!action.result) {
+        decision.text = action.result.error().user_text;
+        decision.code = action.result.error().code;
+    }
     deps_.observer.decided(decision);
     if (action.result) {
         waiter->reply(Mounted{entry.volume.mountpoint(), action.serial});

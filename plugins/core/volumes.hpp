@@ -31,6 +31,7 @@ struct VolumeInfo {
     std::vector<std::string> holders = {};
     std::string source = {};
     std::optional<Worker> worker = {};
+    MountIdentity identity = {};  ///< of what is mounted
 };
 
 /// Who asks, for the audit, and whether somebody still listens.
@@ -108,6 +109,7 @@ private:
         std::string holder,
         const Caller& caller,
         core::Failure why,
+        Decision::Event asked,
         const MountReply& reply
     );
     void dispatch(const VolumeKey& key, Event event);

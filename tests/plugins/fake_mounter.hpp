@@ -42,7 +42,10 @@ public:
         calls.push_back("start " + spec.volume.name);
         const auto host = spec.source.substr(0, spec.source.find(':'));
         const Worker worker{
-            {++pid_, 7}, "/var/lib/uidnfs/volumes/" + spec.directory, "/run/uidnfs/x.sock"};
+            {++pid_, 7},
+            "/var/lib/uidnfs/volumes/" + spec.directory,
+            "/run/uidnfs/x.sock",
+            "rule 1"};
         if (host == "refuse") {
             co_return core::Failure{
                 EACCES,

@@ -44,8 +44,10 @@ public:
         lines.push_back(fmt::format(
             "{} {} {}", to_string(decision.event), decision.volume.name, decision.holder
         ));
+        decisions.push_back(decision);
     }
     std::vector<std::string> lines;
+    std::vector<Decision> decisions;
 };
 
 class VolumesTest : public ::testing::Test {
@@ -184,6 +186,39 @@ TEST_F(VolumesTest, failures_carry_the_reference_that_the_audit_has) {
     EXPECT_THAT(observer.lines, ElementsAre("create web ", "refused web h1"));
     EXPECT_EQ(state(("web")), State::created);
     EXPECT_EQ(state_files(), 1u);
+}
+
+TEST_F(VolumesTest, a_decision_says_who_was_mounted_by_which_rule_and_how_long_it_took) {
+    create("web", "slow-30");
+    mount("web");
+    const auto& mounted = observer.decisions.back();
+    EXPECT_EQ(mounted.rule, "rule 1");
+    EXPECT_EQ(mounted.identity, (MountIdentity{1001, 1001, {}, "declared", ""}));
+    EXPECT_EQ(mounted.source, "slow-30:/exports/a");
+    EXPECT_GE(mounted.took, 30ms);
+    EXPECT_EQ(volumes->find(key("web"))->identity.uid, 1001u);
+    unmount("web");
+    EXPECT_EQ(observer.decisions.back().identity.uid, 1001u);
+}
+
+TEST_F(VolumesTest, a_refusal_says_what_was_asked_and_nothing_of_the_mount_before) {
+    create("web", "nas1");
+    mount("web");
+    unmount("web");
+    auto stranger = std::make_shared<Definition>();
+    stranger->source = "nas2:/exports/a";
+    stranger->options = {{"username", "nobody"}};
+    std::string told;
+    volumes->create(key("web"), std::move(stranger), {}, into(told));
+    run_until([&] { return !told.empty(); });
+    mount("web");
+    const auto& refused = observer.decisions.back();
+    EXPECT_EQ(refused.event, Decision::Event::refused);
+    EXPECT_EQ(refused.asked, Decision::Event::mount);
+    EXPECT_EQ(refused.code, ENOENT);
+    EXPECT_EQ(refused.source, "nas2:/exports/a");
+    EXPECT_EQ(refused.identity, MountIdentity{});
+    EXPECT_EQ(refused.rule, "");
 }
 
 TEST_F(VolumesTest, a_failed_preparation_asks_no_mounter) {

@@ -2,7 +2,7 @@
 // `uidnfs check`: what a mount would meet, step by step. Makes no mount, needs no right.
 #include "app/commands.hpp"
 #include "app/convert.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 #include "config/mount_options.hpp"
 #include "core/log.hpp"
 #include "core/reactor.hpp"

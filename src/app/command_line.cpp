@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/command_line.hpp"
 
-#include "app/text.hpp"
+#include "app/names.hpp"
 #include "config/help.hpp"
 #include "config/option_table.hpp"
 
@@ -38,7 +38,7 @@ exit status: 0 done, 1 refused or failed, 2 wrong usage
 
 constexpr std::string_view kMountUsage =
     R"(usage: uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
-                    [--foreground] [--ready-fd N]
+                    [--foreground] [--ready-fd N] [--worker-user NAME]
 
 Mounts an NFS share; each call carries the identity uid=, gid=, and every file is shown as the
 application user's (app_uid=, app_gid=). Returns when the mount can be used, or prints one error and
@@ -49,6 +49,7 @@ MOUNTPOINT is a directory, or /dev/fd/N: an open /dev/fuse that somebody else ha
 
   --foreground                stay in the foreground; end with SIGINT or SIGTERM
   --ready-fd N                write "READY=1" and a line feed to descriptor N once mounted
+  --worker-user NAME          user that the worker becomes when root mounts (uidnfs, else nobody)
   -o OPTION[,OPTION...]       options as below; each can also be written as --OPTION[=VALUE]
 
 )";
@@ -160,8 +161,8 @@ public:
 private:
     static bool is_own(std::string_view argument) {
         const auto name = argument.substr(0, argument.find('='));
-        return name == "--foreground" || name == "--ready-fd" || name == "--help" ||
-               name == "--write" || name == "--json";
+        return name == "--foreground" || name == "--ready-fd" || name == "--worker-user" ||
+               name == "--help" || name == "--write" || name == "--json";
     }
 
     static bool takes_value(std::string_view name) {
@@ -192,6 +193,7 @@ Command parse_mount(const std::vector<std::string>& arguments) {
     app.add_option("MOUNTPOINT", result.mountpoint)->required();
     app.add_flag("--foreground", foreground);
     auto* ready = app.add_option("--ready-fd", ready_fd)->check(CLI::NonNegativeNumber);
+    app.add_option("--worker-user", result.worker_user);
     if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "mount");
     result.options = line.take_options();

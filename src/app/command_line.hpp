@@ -25,6 +25,7 @@ struct MountArguments {
     std::vector<config::RawOption> options;  ///< of -o and --OPTION, in the order of the line
     Stay stay = Stay::background;
     std::optional<int> ready_fd;
+    std::string worker_user;  ///< empty: "uidnfs", or "nobody" where that does not exist
 };
 
 struct UmountArguments {

@@ -7,7 +7,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <string_view>
 
 namespace uidnfs::app {
 namespace {
@@ -54,6 +56,11 @@ nfs::MountParameters parameters_of(const config::MountOptions& options) {
     parameters.port = options.port;
     parameters.mount_port = options.mount_port;
     parameters.mount_host = options.mount_host;
+    for (std::string_view rest = options.addresses; !rest.empty();) {
+        const auto end = std::min(rest.find('+'), rest.size());
+        parameters.addresses.emplace_back(rest.substr(0, end));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
     parameters.source_port =
         is_on(options.reserved_port) ? nfs::SourcePort::reserved : nfs::SourcePort::any;
     parameters.recovery = recovery_of(options.recovery);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/fuse_mount.hpp"
 
-#include "app/mountinfo.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

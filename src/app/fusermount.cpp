@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/fusermount.hpp"
 
-#include "app/channel.hpp"
 #include "app/fuse_mount.hpp"
-#include "app/spawn.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 #include "core/log.hpp"
 
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "app/helper_line.hpp"
 
 #include "app/commands.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 #include "config/mount_options.hpp"
 #include "core/fd.hpp"
 

@@ -5,9 +5,8 @@
 
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
-#include "app/mountinfo.hpp"
+#include "app/names.hpp"
 #include "app/process.hpp"
-#include "app/text.hpp"
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
 

@@ -5,10 +5,8 @@
 // one poll(2) loop.
 #pragma once
 
-#include "app/channel.hpp"
-#include "app/control.hpp"
+#include "app/names.hpp"
 #include "app/retry.hpp"
-#include "app/spawn.hpp"
 #include "app/spec.hpp"
 #include "app/starter.hpp"
 #include "config/mount_options.hpp"
@@ -55,7 +53,7 @@ private:
     };
     /// A caller of the control socket.
     struct Client {
-        enum class Wants : std::uint8_t { unknown, status, drain, finish, stop, remount };
+        enum class Wants : std::uint8_t { unknown, status, drain, finish, stop, watch, remount };
         Channel channel;
         Wants wants = Wants::unknown;
         std::uint64_t id = 0;  ///< of the question to the worker

@@ -2,7 +2,7 @@
 // The control socket's side of the keeper: every caller gets an answer in time, whatever the worker
 // does.
 #include "app/keeper.hpp"
-#include "app/mountinfo.hpp"
+#include "app/names.hpp"
 #include "app/remount.hpp"
 #include "app/status_report.hpp"
 #include "core/log.hpp"
@@ -85,6 +85,9 @@ void Keeper::on_client(Client& client) {
             const auto limit = limit_of(request, flush_deadline());
             if (now() + limit + kGrace < deadline_) begin_ending(limit);
         }
+    } else if (verb == "watch") {
+        client.wants = Client::Wants::watch;
+        client.deadline = core::SteadyTime::max();
     } else if (verb == "remount") {
         remount(client, request);
     } else if (verb == "log_level") {
@@ -212,7 +215,8 @@ void Keeper::answer_end(Client& client) {
             client.deadline = core::SteadyTime::max();
             if (phase_ != Phase::over) return;
             break;
-        case Client::Wants::stop: break;
+        case Client::Wants::stop:
+        case Client::Wants::watch: break;
     }
     Message reply(lost_.empty() ? "ok" : "lost");
     for (const auto& range : lost_) reply.add("lost", range);

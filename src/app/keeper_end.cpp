@@ -3,8 +3,7 @@
 // answer in time, detached, with the loss told. Nothing here waits for either of them.
 #include "app/fusermount.hpp"
 #include "app/keeper.hpp"
-#include "app/mountinfo.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 #include "core/log.hpp"
 #include "core/service_manager.hpp"
 

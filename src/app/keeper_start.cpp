@@ -5,9 +5,8 @@
 #include "app/fuse_mount.hpp"
 #include "app/fusermount.hpp"
 #include "app/keeper.hpp"
-#include "app/mountinfo.hpp"
 #include "app/mountpoint.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
 

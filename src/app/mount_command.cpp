@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // `uidnfs mount`: checks everything that can be checked without the server, makes the detached
 // mount, hands it to a keeper, and waits for its word.
-#include "app/channel.hpp"
 #include "app/commands.hpp"
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
 #include "app/fusermount.hpp"
 #include "app/keeper.hpp"
 #include "app/mountpoint.hpp"
+#include "app/names.hpp"
 #include "app/process.hpp"
 #include "app/remount.hpp"
-#include "app/spawn.hpp"
 #include "app/spec.hpp"
 #include "app/starter.hpp"
-#include "app/text.hpp"
 #include "config/mount_options.hpp"
 #include "core/service_manager.hpp"
 
@@ -54,6 +52,16 @@ bool is_mapped(const char* map, std::uint32_t id) {
     return false;
 }
 
+std::optional<ServiceUser> find_user(const char* name) {
+    std::array<char, 4096> space;
+    passwd entry{};
+    passwd* found = nullptr;
+    if (::getpwnam_r(name, &entry, space.data(), space.size(), &found) != 0 || !found) {
+        return std::nullopt;
+    }
+    return ServiceUser{found->pw_uid, found->pw_gid};
+}
+
 /// "uidnfs", or "nobody" where that user does not exist. None in a user namespace that has neither:
 /// the worker stays who it is then, without capabilities.
 std::optional<ServiceUser> find_service_user() {
@@ -63,12 +71,7 @@ std::optional<ServiceUser> find_service_user() {
         return is_usable ? std::optional(user) : std::nullopt;
     };
     for (const char* name : {"uidnfs", "nobody"}) {
-        std::array<char, 4096> space;
-        passwd entry{};
-        passwd* found = nullptr;
-        if (::getpwnam_r(name, &entry, space.data(), space.size(), &found) == 0 && found) {
-            return usable({found->pw_uid, found->pw_gid});
-        }
+        if (const auto user = find_user(name)) return usable(*user);
     }
     return usable({kNobody, kNobody});
 }
@@ -118,7 +121,6 @@ core::Outcome<void> make_mount(Prepared& prepared, const std::string& mountpoint
     auto mount =
         make_detached_mount(plan_fuse_mount(prepared.request.options, source), device->get(), what);
     if (!mount) return mount.error();
-    prepared.spec.worker_user = find_service_user();
     prepared.descriptors = {std::move(*device), std::move(*mount), core::Fd()};
     if (target) prepared.descriptors.directory = std::move(target->directory);
     return {};
@@ -164,9 +166,13 @@ core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRe
         if (!device) return device.error();
         prepared.descriptors.fuse = std::move(*device);
         spec.way = Way::inherited;
-        if (::geteuid() == 0) spec.worker_user = find_service_user();
     } else if (auto made = make_mount(prepared, arguments.mountpoint); !made) {
         return made.error();
+    }
+    if (::geteuid() == 0 && arguments.worker_user.empty()) {
+        spec.worker_user = find_service_user();
+    } else if (!arguments.worker_user.empty()) {
+        spec.worker_user = find_user(arguments.worker_user.c_str());
     }
     return prepared;
 }
@@ -266,6 +272,16 @@ int run_mount(const MountArguments& arguments, Console& console) {
         return kExitUsage;
     }
     for (const auto& warning : request->warnings) console.complain("warning: " + warning);
+    if (const auto& user = arguments.worker_user;
+        !user.empty() && (::geteuid() != 0 || !find_user(user.c_str()))) {
+        console.complain(fmt::format(
+            "uidnfs mount: --worker-user {}: {}",
+            printable(user),
+            ::geteuid() != 0 ? "only root can choose it; leave it out"
+                             : "there is no such user; create it, or choose another"
+        ));
+        return kExitUsage;
+    }
     auto prepared = prepare(arguments, std::move(*request));
     if (!prepared) {
         console.complain(prepared.error().user_text);

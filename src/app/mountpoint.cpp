@@ -2,7 +2,7 @@
 #include "app/mountpoint.hpp"
 
 #include "app/fuse_mount.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -4,7 +4,7 @@
 // there.
 #pragma once
 
-#include "app/mountinfo.hpp"
+#include "app/names.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
 

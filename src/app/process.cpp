@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/process.hpp"
 
-#include "app/spawn.hpp"
+#include "app/names.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/remount.hpp"
 
-#include "app/text.hpp"
+#include "app/names.hpp"
 #include "config/option_table.hpp"
 
 #include <fmt/format.h>

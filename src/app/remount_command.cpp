@@ -2,11 +2,9 @@
 // `mount -o remount`: the kernel's part of it here, the client's through the keeper. Nothing is
 // changed unless all of it can be.
 #include "app/commands.hpp"
-#include "app/control.hpp"
-#include "app/mountinfo.hpp"
 #include "app/mountpoint.hpp"
+#include "app/names.hpp"
 #include "app/remount.hpp"
-#include "app/text.hpp"
 
 #include <fmt/format.h>
 #include <sys/mount.h>

@@ -4,7 +4,7 @@
 // keeper and a newer worker agree on names and not on layouts. Never holds a password. Plain data.
 #pragma once
 
-#include "app/message.hpp"
+#include "app/names.hpp"
 #include "config/mount_options.hpp"
 #include "core/error.hpp"
 

@@ -4,8 +4,8 @@
 // thread.
 #pragma once
 
-#include "app/channel.hpp"
 #include "app/console.hpp"
+#include "app/names.hpp"
 #include "core/error.hpp"
 
 #include <sys/types.h>

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `uidnfs status`: one answer per mount within a second, whatever its worker or server does.
 #include "app/commands.hpp"
-#include "app/control.hpp"
-#include "app/mountinfo.hpp"
 #include "app/mountpoint.hpp"
+#include "app/names.hpp"
 #include "app/status_report.hpp"
-#include "app/text.hpp"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/status_report.hpp"
 
-#include "app/text.hpp"
+#include "app/names.hpp"
 
 #include <fmt/format.h>
 

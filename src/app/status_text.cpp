@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // render_status(): the object that a worker or keeper answered, as a page for a terminal. The
 // object came from a process with fewer rights: any name may be missing or of another type.
+#include "app/names.hpp"
 #include "app/status_report.hpp"
-#include "app/text.hpp"
 
 #include <fmt/format.h>
 

@@ -2,11 +2,9 @@
 // `uidnfs umount`: asks the keeper to bring everything to the server, unmounts here, and hears how
 // it ended. Finds the mount through mountinfo; the mount itself is never touched.
 #include "app/commands.hpp"
-#include "app/control.hpp"
 #include "app/fusermount.hpp"
-#include "app/mountinfo.hpp"
 #include "app/mountpoint.hpp"
-#include "app/text.hpp"
+#include "app/names.hpp"
 
 #include <boost/json.hpp>
 #include <fmt/format.h>

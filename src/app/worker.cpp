@@ -3,10 +3,9 @@
 
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
+#include "app/names.hpp"
 #include "app/process.hpp"
 #include "app/remount.hpp"
-#include "app/spawn.hpp"
-#include "app/text.hpp"
 #include "app/worker_mount.hpp"
 #include "core/log.hpp"
 

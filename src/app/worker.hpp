@@ -5,7 +5,7 @@
 // told to.
 #pragma once
 
-#include "app/channel.hpp"
+#include "app/names.hpp"
 #include "app/spec.hpp"
 #include "config/mount_options.hpp"
 #include "core/arena.hpp"

@@ -58,6 +58,7 @@ struct MountOptions {
     std::uint16_t port = 2049;
     std::uint16_t mount_port = 0;  ///< 0: ask the portmapper
     std::string mount_host = {};
+    std::string addresses = {};  ///< of the server, separated by '+'; empty: its name is resolved
     Recovery recovery = Recovery::hard;
     std::uint32_t timeo = 600;
     std::uint32_t retrans = 2;

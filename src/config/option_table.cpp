@@ -199,6 +199,13 @@ void add_server(Builder& table) {
             "host of the MOUNT service, when it is another"
         ))
         .default_words = "the server";
+    table
+        .add(text<&M::addresses>(
+            "addr",
+            {.kind = Kind::addresses, .placeholder = "ADDRESS+ADDRESS+..."},
+            "addresses of the server, instead of resolving its name"
+        ))
+        .default_words = "what its name resolves to";
     table.add(only<kTcp>("proto", kOnlyTcp, "transport of NFS"));
     table.add(accepted("tcp", Kind::flag, "the same as proto=tcp"));
     table.add(only<kTcp>("mountproto", kOnlyTcp, "transport of MOUNT"));

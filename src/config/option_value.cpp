@@ -4,6 +4,7 @@
 #include "config/source.hpp"
 #include "config/text.hpp"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <array>
@@ -99,6 +100,24 @@ core::Outcome<Value> read_ids(const ValueRule& rule, std::string_view text) {
     }
 }
 
+/// inet_pton(3), an IPv6 one also with a zone.
+bool is_address(std::string_view text) {
+    std::array<unsigned char, 16> bytes{};
+    const std::string whole(text);
+    if (::inet_pton(AF_INET, whole.c_str(), bytes.data()) == 1) return true;
+    const std::string without_zone = whole.substr(0, whole.find('%'));
+    return ::inet_pton(AF_INET6, without_zone.c_str(), bytes.data()) == 1;
+}
+
+bool are_addresses(std::string_view text) {
+    for (;;) {
+        const auto plus = text.find('+');
+        if (!is_address(text.substr(0, plus))) return false;
+        if (plus == std::string_view::npos) return true;
+        text.remove_prefix(plus + 1);
+    }
+}
+
 core::Outcome<Value> read_text(const ValueRule& rule, const std::string& text) {
     if (has_control_characters(text)) return refuse(rule, "it has control characters");
     if (rule.kind == Kind::path && !text.starts_with('/')) {
@@ -106,6 +125,9 @@ core::Outcome<Value> read_text(const ValueRule& rule, const std::string& text) {
     }
     if (rule.kind == Kind::host && !is_host(text)) {
         return refuse(rule, "not a host name or address");
+    }
+    if (rule.kind == Kind::addresses && !are_addresses(text)) {
+        return refuse(rule, "not an address");
     }
     return Value{.text = text};
 }
@@ -142,6 +164,7 @@ std::string describe(const ValueRule& rule) {
         case Kind::text: return "text";
         case Kind::path: return "an absolute path";
         case Kind::host: return "a host name or an address";
+        case Kind::addresses: return "addresses separated by '+'";
         case Kind::anything: return "any value";
     }
     return {};
@@ -168,7 +191,8 @@ core::Outcome<Value> parse_value(
         case Kind::ids: return read_ids(rule, *found);
         case Kind::text:
         case Kind::path:
-        case Kind::host: return read_text(rule, *found);
+        case Kind::host:
+        case Kind::addresses: return read_text(rule, *found);
         case Kind::flag:
         case Kind::anything: break;
     }

@@ -13,15 +13,16 @@
 namespace uidnfs::config {
 
 enum class Kind : std::uint8_t {
-    flag,      ///< no value
-    number,    ///< decimal, min..max, in `unit`
-    size,      ///< bytes, or with K, M, G (powers of 1024), min..max
-    choice,    ///< one of `choices`
-    ids,       ///< decimal ids separated by ':'
-    text,      ///< not empty, no control characters
-    path,      ///< an absolute path
-    host,      ///< a host name or an address
-    anything,  ///< a value or none; nobody looks at it
+    flag,       ///< no value
+    number,     ///< decimal, min..max, in `unit`
+    size,       ///< bytes, or with K, M, G (powers of 1024), min..max
+    choice,     ///< one of `choices`
+    ids,        ///< decimal ids separated by ':'
+    text,       ///< not empty, no control characters
+    path,       ///< an absolute path
+    host,       ///< a host name or an address
+    addresses,  ///< IPv4 and IPv6 addresses separated by '+'
+    anything,   ///< a value or none; nobody looks at it
 };
 
 struct Choice {
@@ -42,7 +43,7 @@ struct ValueRule {
 
 struct Value {
     std::uint64_t number = 0;  ///< number, size, choice
-    std::string text = {};     ///< text, path, host
+    std::string text = {};     ///< text, path, host, addresses
     std::vector<std::uint32_t> ids = {};
 };
 

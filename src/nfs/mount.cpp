@@ -52,6 +52,7 @@ public:
           end_(clock_now() + patience_of(parameters).total()),
           deadline_(end_) {}
 
+    core::Task<core::Outcome<Addresses>> find_server() const;
     core::Task<core::Outcome<Addresses>> resolve(std::string host) const;
     /// The first of them that can be reached in front.
     core::Task<Addresses> nearest_first(Addresses servers) const;
@@ -102,6 +103,19 @@ rpc::TransportOptions Mounting::options_for(const rpc::Endpoint& server) const {
     options.connection.persistence = rpc::ConnectionOptions::Persistence::once;
     options.port_notice = port_notice_;
     return options;
+}
+
+core::Task<core::Outcome<Addresses>> Mounting::find_server() const {
+    Addresses given;
+    for (const auto& text : parameters_.addresses) {
+        boost::system::error_code error;
+        const auto address = boost::asio::ip::make_address(text, error);
+        if (error) co_return text_.unknown_host(text, core::Error(EINVAL));
+        given.push_back(address);
+    }
+    if (!given.empty()) co_return given;
+    auto resolving = resolve(target_.host);
+    co_return co_await resolving;
 }
 
 core::Task<core::Outcome<Addresses>> Mounting::resolve(std::string host) const {
@@ -288,7 +302,7 @@ core::Task<core::Outcome<MountedExport>> mount_export(
         co_return MountText(target).path_too_long();
     }
     Mounting mounting(reactor, target, parameters, credential);
-    auto resolving = mounting.resolve(target.host);
+    auto resolving = mounting.find_server();
     const auto servers = co_await resolving;
     if (!servers) co_return servers.error();
     Addresses mount_hosts;

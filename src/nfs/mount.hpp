@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace uidnfs::nfs {
 
@@ -30,6 +31,8 @@ struct MountParameters {
     std::uint16_t port = 2049;
     std::uint16_t mount_port = 0;  ///< 0: ask the portmapper
     std::string mount_host = {};   ///< empty: the server itself
+    /// Where the host of the target is; empty: its name is resolved.
+    std::vector<std::string> addresses = {};
     SourcePort source_port =
         SourcePort::reserved;  ///< falls back to any where not permitted; logged
     Recovery recovery = Recovery::hard;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/channel.hpp"
+
+#include "app/names.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>

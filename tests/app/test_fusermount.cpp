@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What fusermount3 is asked for, and what is refused before it; that it does it is in
 // tests/integration.
-#include "app/control.hpp"
 #include "app/fusermount.hpp"
-#include "app/mountinfo.hpp"
+#include "app/names.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

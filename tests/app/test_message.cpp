@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/message.hpp"
+
+#include "app/names.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/mountinfo.hpp"
+#include "app/names.hpp"
 #include "core/fd.hpp"
 
 #include <fcntl.h>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The spawned program is this test itself: gtest_main with arguments that choose what it does.
-#include "app/channel.hpp"
-#include "app/spawn.hpp"
-#include "app/text.hpp"
+
+#include "app/names.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

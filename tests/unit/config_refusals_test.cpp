@@ -101,6 +101,8 @@ TEST(RefusalsTest, TextsPathsAndHosts) {
     EXPECT_THAT(refusal(with("context=a\nb")), HasSubstr("context=a\\x0ab: it has control char"));
     EXPECT_THAT(refusal(with("log_file=log")), HasSubstr("use an absolute path"));
     EXPECT_THAT(refusal(with("mounthost=a/b")), HasSubstr("not a host name or address"));
+    EXPECT_THAT(refusal(with("addr=nas1")), HasSubstr("addr=nas1: not an address"));
+    EXPECT_THAT(refusal(with("addr=192.0.2.1+")), HasSubstr("not an address"));
 }
 
 TEST(RefusalsTest, NoIdentity) {

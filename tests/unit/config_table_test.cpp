@@ -54,6 +54,7 @@ TEST(TableTest, EveryOptionOfTheInterfaceIsThere) {
             "present",     "access",       "permissions",
             "context",     "ro",           "rw",
             "port",        "mountport",    "mounthost",
+            "addr",
             "proto",       "tcp",          "mountproto",
             "mountvers",   "vers",         "nfsvers",
             "sec",         "hard",         "soft",
@@ -142,6 +143,7 @@ std::optional<std::string> sample(const ValueRule& rule) {
         case Kind::text: return "text";
         case Kind::path: return "/path";
         case Kind::host: return "host";
+        case Kind::addresses: return "192.0.2.1+2001:db8::1";
     }
     return std::nullopt;
 }

@@ -106,7 +106,7 @@ class Plugins(Tree):
                  "plugins/policy/a.cpp:3: plugins/policy may not use config"),
                 ("policy/a.cpp", "plugins/settings/a.hpp", "may not use plugins/settings"),
                 ("settings/a.cpp", "plugins/daemon/a.hpp", "may not use plugins/daemon"),
-                ("settings/a.cpp", "app/text.hpp", "may not use app"),
+                ("settings/a.cpp", "app/names.hpp", "may not use app"),
                 ("settings/a.cpp", "policy/policy.hpp", "names no room"),
                 ("daemon/a.cpp", "nfs/mount.hpp", "may not use nfs"),
                 ("attic/a.cpp", "core/error.hpp", "plugins/attic is no room")):

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starts this program again in another role, by posix_spawn(3) of /proc/self/exe: nothing of ours
+// Starts programs by posix_spawn(3), most of all this one again in another role: nothing of ours
 // runs between fork and exec. The new process has an empty environment, a session of its own,
-// default signals, /dev/null as standard input, and one descriptor beyond the standard ones: its
-// channel.
+// default signals, /dev/null as standard input, and at most one descriptor beyond the standard
+// ones: its channel.
 #pragma once
 
 #include "core/error.hpp"
@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 
 /// The descriptor on which a spawned process finds its channel.
 inline constexpr int kChannelDescriptor = 3;
@@ -32,6 +32,8 @@ public:
     pid_t pid() const noexcept { return pid_; }
     /// Readable once it has ended.
     int pidfd() const noexcept { return pidfd_.get(); }
+    /// After its end: it was an exit(3) with status 0.
+    bool succeeded() const noexcept { return end_ == kSuccess; }
 
     /// "killed by signal 11 (Segmentation fault)", "exit status 1"; nothing while it runs. Reaps.
     std::optional<std::string> try_reap();
@@ -40,14 +42,27 @@ public:
     void kill();
 
 private:
+    static constexpr const char* kSuccess = "exit status 0";
+
     pid_t pid_;
     core::Fd pidfd_;
     std::optional<std::string> end_;
 };
+
+struct Program {
+    std::string path;                    ///< absolute
+    std::vector<std::string> arguments;  ///< its name first
+    int channel = -1;                    ///< becomes kChannelDescriptor; -1: none
+    int output = -1;                     ///< standard output and standard error; -1: /dev/null
+    std::vector<std::string> environment = {};
+};
+
+/// Errors: errno of posix_spawn(3), pidfd_open(2).
+core::Result<Child> spawn(const Program& program);
 
 /// `arguments` are what ps(1) shows, the program's name first. Errors: errno of posix_spawn(3).
 core::Result<Child> spawn_self(
     const std::vector<std::string>& arguments, int channel, Output output
 );
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

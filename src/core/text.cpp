@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/text.hpp"
+#include "core/text.hpp"
 
 #include "core/fd.hpp"
 
@@ -13,20 +13,20 @@
 #include <cstring>
 #include <system_error>
 
-namespace uidnfs::app {
+namespace uidnfs::core {
 
-core::Result<std::string> read_whole(const std::string& path) {
+Result<std::string> read_whole(const std::string& path) {
     constexpr std::size_t kLimit = std::size_t{16} << 20;
-    const core::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) return core::Error(errno);
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return Error(errno);
     std::string text;
     std::array<char, 16384> block;
     for (;;) {
         const auto size = ::read(file.get(), block.data(), block.size());
         if (size < 0 && errno == EINTR) continue;
-        if (size < 0) return core::Error(errno);
+        if (size < 0) return Error(errno);
         if (size == 0) return text;
-        if (text.size() + static_cast<std::size_t>(size) > kLimit) return core::Error(EFBIG);
+        if (text.size() + static_cast<std::size_t>(size) > kLimit) return Error(EFBIG);
         text.append(block.data(), static_cast<std::size_t>(size));
     }
 }
@@ -47,4 +47,4 @@ std::string human_bytes(std::uint64_t bytes) {
     return fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::core

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/control.hpp"
+#include "control/socket.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,7 +17,7 @@
 #include <string_view>
 #include <utility>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 namespace {
 
 constexpr std::string_view kSuffix = ".sock";
@@ -170,6 +170,15 @@ core::Result<Message> ask_keeper(
     return std::move(received->message);
 }
 
+core::Result<pid_t> peer_of(const Channel& channel) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (::getsockopt(channel.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+        return core::Error(errno);
+    }
+    return {boost::system::in_place_value, peer.pid};
+}
+
 std::vector<Address> all_keepers() {
     std::vector<Address> found;
     const auto uid = ::geteuid();
@@ -189,4 +198,4 @@ std::vector<Address> all_keepers() {
     return found;
 }
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

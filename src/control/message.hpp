@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 
 class Message {
 public:
@@ -48,4 +48,4 @@ private:
     std::vector<std::pair<std::string, std::string>> fields_;
 };
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

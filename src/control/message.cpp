@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/message.hpp"
+#include "control/message.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 namespace {
 
 bool is_name(std::string_view text) {
@@ -117,4 +117,4 @@ core::Result<Message> Message::decode(std::string_view bytes) {
     return std::move(*message);
 }
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 
 /// Type of a mount of ours: "fuse" with the subtype "uidnfs".
 inline constexpr std::string_view kFilesystemType = "fuse.uidnfs";
@@ -43,4 +43,4 @@ std::vector<MountEntry> find_by_minor(const std::vector<MountEntry>& mounts, std
 /// on. Errors: errno of open(2); EPROTO without such a line.
 core::Result<std::uint64_t> descriptor_fact(int fd, std::string_view label);
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

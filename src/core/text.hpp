@@ -10,13 +10,13 @@
 #include <string>
 #include <string_view>
 
-namespace uidnfs::app {
+namespace uidnfs::core {
 
 /// A whole file whose size is not known beforehand, at most 16 MiB. Errors: errno, EFBIG.
-core::Result<std::string> read_whole(const std::string& path);
+Result<std::string> read_whole(const std::string& path);
 
 /// Names from a server must not reach a terminal as they are.
-using core::log::printable;
+using log::printable;
 
 /// strerror(3), thread-safe.
 std::string describe_errno(int code);
@@ -27,4 +27,4 @@ std::string utc_time(std::chrono::system_clock::time_point when);
 /// "17 bytes", "1.5 MiB".
 std::string human_bytes(std::uint64_t bytes);
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::core

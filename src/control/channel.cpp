@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/channel.hpp"
+#include "control/channel.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <string>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 namespace {
 
 using DescriptorSpace = std::byte[CMSG_SPACE(sizeof(int) * Channel::kMaxDescriptors)];
@@ -101,4 +101,4 @@ core::Result<Channel::Received> Channel::receive_until(core::SteadyTime deadline
     }
 }
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

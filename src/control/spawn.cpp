@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/spawn.hpp"
+#include "control/spawn.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -14,7 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 namespace {
 
 constexpr const char* kSelf = "/proc/self/exe";
@@ -85,34 +85,35 @@ void Child::kill() {
     try_reap();
 }
 
-core::Result<Child> spawn_self(
-    const std::vector<std::string>& arguments, int channel, Output output
-) {
+core::Result<Child> spawn(const Program& program) {
     FileActions files;
     ::posix_spawn_file_actions_addopen(files.get(), 0, "/dev/null", O_RDONLY, 0);
-    if (output == Output::none) {
+    if (program.output < 0) {
         ::posix_spawn_file_actions_addopen(files.get(), 2, "/dev/null", O_WRONLY, 0);
+    } else {
+        ::posix_spawn_file_actions_adddup2(files.get(), program.output, 2);
     }
     ::posix_spawn_file_actions_adddup2(files.get(), 2, 1);
-    ::posix_spawn_file_actions_adddup2(files.get(), channel, kChannelDescriptor);
-    ::posix_spawn_file_actions_addclosefrom_np(files.get(), kChannelDescriptor + 1);
-    const Attributes attributes;
-
-    std::vector<char*> argv;
-    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    // The log asks for it: whether standard error is the journal.
-    std::vector<std::string> settings;
-    if (const char* journal = std::getenv("JOURNAL_STREAM"); journal && output != Output::none) {
-        settings.push_back(std::string("JOURNAL_STREAM=") + journal);
+    int first_closed = kChannelDescriptor;
+    if (program.channel >= 0) {
+        ::posix_spawn_file_actions_adddup2(files.get(), program.channel, kChannelDescriptor);
+        ++first_closed;
     }
-    std::vector<char*> environment;
-    for (auto& setting : settings) environment.push_back(setting.data());
-    environment.push_back(nullptr);
+    ::posix_spawn_file_actions_addclosefrom_np(files.get(), first_closed);
+    const Attributes attributes;
+    const auto pointers = [](const std::vector<std::string>& words) {
+        std::vector<char*> out;
+        for (const auto& word : words) out.push_back(const_cast<char*>(word.c_str()));
+        out.push_back(nullptr);
+        return out;
+    };
+    const auto argv = pointers(program.arguments);
+    const auto environment = pointers(program.environment);
 
     pid_t pid = -1;
-    const int error =
-        ::posix_spawn(&pid, kSelf, files.get(), attributes.get(), argv.data(), environment.data());
+    const int error = ::posix_spawn(
+        &pid, program.path.c_str(), files.get(), attributes.get(), argv.data(), environment.data()
+    );
     if (error != 0) return core::Error(error);
     core::Fd pidfd(open_pidfd(pid));
     if (!pidfd) {
@@ -124,4 +125,18 @@ core::Result<Child> spawn_self(
     return Child(pid, std::move(pidfd));
 }
 
-}  // namespace uidnfs::app
+core::Result<Child> spawn_self(
+    const std::vector<std::string>& arguments, int channel, Output output
+) {
+    Program program{kSelf, arguments, channel};
+    if (output != Output::none) {
+        program.output = STDERR_FILENO;
+        // The log asks for it: whether standard error is the journal.
+        if (const char* journal = std::getenv("JOURNAL_STREAM")) {
+            program.environment.push_back(std::string("JOURNAL_STREAM=") + journal);
+        }
+    }
+    return spawn(program);
+}
+
+}  // namespace uidnfs::control

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/mountinfo.hpp"
+#include "control/mountinfo.hpp"
 
-#include "app/text.hpp"
+#include "core/text.hpp"
 
 #include <cerrno>
 #include <charconv>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 namespace {
 
 std::string_view next_word(std::string_view& line) {
@@ -82,7 +82,7 @@ std::vector<MountEntry> parse_mountinfo(std::string_view text) {
 }
 
 core::Result<std::vector<MountEntry>> read_mountinfo() {
-    const auto text = read_whole("/proc/self/mountinfo");
+    const auto text = core::read_whole("/proc/self/mountinfo");
     if (!text) return text.error();
     return parse_mountinfo(*text);
 }
@@ -112,7 +112,7 @@ std::vector<MountEntry> find_by_minor(const std::vector<MountEntry>& mounts, std
 }
 
 core::Result<std::uint64_t> descriptor_fact(int fd, std::string_view label) {
-    const auto text = read_whole("/proc/self/fdinfo/" + std::to_string(fd));
+    const auto text = core::read_whole("/proc/self/fdinfo/" + std::to_string(fd));
     if (!text) return text.error();
     auto at = text->find(label);
     if (at == std::string::npos) return core::Error(EPROTO);
@@ -124,4 +124,4 @@ core::Result<std::uint64_t> descriptor_fact(int fd, std::string_view label) {
     return number;
 }
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

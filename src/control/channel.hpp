@@ -3,7 +3,7 @@
 // Owned by one thread. It never blocks in sending: a peer that does not read loses the message.
 #pragma once
 
-#include "app/message.hpp"
+#include "control/message.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 
 class Channel {
 public:
@@ -45,4 +45,4 @@ private:
     core::Fd socket_;
 };
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

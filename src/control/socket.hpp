@@ -8,21 +8,23 @@
 //     drain milliseconds=N          ok | lost lost=... (one per range)
 //     finish                        ok | lost lost=... | serving   after the mount was unmounted
 //     stop milliseconds=N           ok | lost lost=...             as SIGTERM does
-//     log_level level=debug         ok
-//     remount step=check|change source=... option=...   ok read_only= noexec= noatime= kernel=
-//     anything else, or no success  error text=...
+//     watch                         ok | lost lost=...             when it has ended, whenever that
+//     is log_level level=debug         ok remount step=check|change source=... option=...   ok
+//     read_only= noexec= noatime= kernel= anything else, or no success  error text=...
 #pragma once
 
-#include "app/channel.hpp"
+#include "control/channel.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-namespace uidnfs::app {
+namespace uidnfs::control {
 
 /// Where the sockets of `uid` may be, the first choice first. Pure.
 std::vector<std::string> control_directories(std::uint32_t uid);
@@ -69,8 +71,11 @@ core::Result<Message> ask_keeper(
     const Address& address, const Message& request, core::SteadyTime deadline
 );
 
+/// Who listens at the other end of `channel`, as the kernel saw it begin to listen (SO_PEERCRED).
+core::Result<pid_t> peer_of(const Channel& channel);
+
 /// Every keeper of this user that listens. Not all of them have a mount: some still try to make it
 /// (bg), or bring the bytes of one that was detached to the server.
 std::vector<Address> all_keepers();
 
-}  // namespace uidnfs::app
+}  // namespace uidnfs::control

@@ -73,6 +73,7 @@ struct Decision {
     std::string rule = {};           ///< of the policy, which allowed the mount
     Event asked = event;             ///< what was asked for, where `event` is refused
     int code = 0;                    ///< errno(3) of a refusal
+    WorkerId worker = {};            ///< behind the mount; pid 0: none any more
     core::SteadyDuration took = {};  ///< from the question to its answer
 };
 std::string_view to_string(Decision::Event event) noexcept;

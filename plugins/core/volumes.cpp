@@ -390,6 +390,7 @@ void Volumes::answer(Entry& entry, Answer action) {
         .identity = record.identity,
         .rule = record.worker.rule,
         .asked = waiter->event,
+        .worker = record.worker.id,
         .took = std::chrono::steady_clock::now() - waiter->since};
     // What was refused early is not what is mounted.
     if (const auto& definition = entry.volume.definition(); decision.source.empty() && definition) {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/observe/health_watch.hpp"
+
+#include "core/log.hpp"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace uidnfs::plugins {
+namespace {
+
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+void log_change(const VolumeKey& volume, const MountHealth& health) {
+    if (health.health() == Health::healthy) {
+        core::log::info("volume {}: healthy again", volume.name);
+    } else {
+        core::log::warning(
+            "volume {}: {}: {}", volume.name, to_string(health.health()), health.reason()
+        );
+    }
+}
+
+}  // namespace
+
+HealthWatch::HealthWatch(Deps deps, Limits limits)
+    : deps_(std::move(deps)), limits_(limits), timer_(deps_.reactor.io()) {}
+
+HealthWatch::~HealthWatch() = default;
+
+void HealthWatch::start() { look_soon(); }
+
+void HealthWatch::decided(const Decision&) { look_soon(); }
+
+const MountHealth* HealthWatch::find(const VolumeKey& volume) const {
+    const auto found = entries_.find(volume);
+    return found == entries_.end() ? nullptr : &found->second.health;
+}
+
+std::size_t HealthWatch::count(Health health) const {
+    return static_cast<std::size_t>(std::count_if(
+        entries_.begin(),
+        entries_.end(),
+        [health](const auto& item) { return item.second.health.health() == health; }
+    ));
+}
+
+/// Many decisions of one turn are one look; and the state machine has its new state by then.
+void HealthWatch::look_soon() {
+    if (std::exchange(look_, Look::posted) == Look::posted) return;
+    deps_.reactor.post([this, alive = std::weak_ptr<void>(alive_)] {
+        if (alive.expired()) return;
+        look_ = Look::idle;
+        look();
+        ask_due();
+    });
+}
+
+void HealthWatch::look() {
+    const auto now = steady_clock::now();
+    look_at_ = now + limits_.look;
+    std::set<VolumeKey> there;
+    for (auto& volume : deps_.mounted()) {
+        there.insert(volume.key);
+        auto found = entries_.find(volume.key);
+        if (found != entries_.end() && found->second.volume.worker.id == volume.worker.id) continue;
+        if (found != entries_.end()) {
+            for (auto* listener : deps_.listeners) listener->worker_gone(found->second.volume);
+            entries_.erase(found);
+        }
+        const auto key = volume.key;
+        entries_.emplace(key, Entry{std::move(volume), MountHealth(system_clock::now()), now});
+    }
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+        if (there.contains(entry->first)) {
+            ++entry;
+            continue;
+        }
+        for (auto* listener : deps_.listeners) listener->worker_gone(entry->second.volume);
+        entry = entries_.erase(entry);
+    }
+}
+
+void HealthWatch::ask_due() {
+    const auto now = steady_clock::now();
+    if (now >= look_at_) look();
+    std::vector<Entry*> due;
+    for (auto& [key, entry] : entries_) {
+        if (entry.asked != Entry::Asked::now && entry.due <= now) due.push_back(&entry);
+    }
+    std::sort(due.begin(), due.end(), [](const Entry* a, const Entry* b) {
+        return a->due < b->due;
+    });
+    for (auto* entry : due) {
+        if (asking_ >= limits_.at_once) break;
+        begin(*entry);
+    }
+    arm();
+}
+
+void HealthWatch::arm() {
+    auto next = look_at_;
+    for (const auto& [key, entry] : entries_) {
+        // With as many under way as may be, the end of one goes on.
+        if (entry.asked == Entry::Asked::now || asking_ >= limits_.at_once) continue;
+        next = std::min(next, entry.due);
+    }
+    timer_.expires_at(next);
+    timer_.async_wait(
+        [this, alive = std::weak_ptr<void>(alive_)](const boost::system::error_code& error) {
+            if (!error && !alive.expired()) ask_due();
+        }
+    );
+}
+
+void HealthWatch::begin(Entry& entry) {
+    ++asking_;
+    const auto phase = std::hash<std::string>()(entry.volume.key.name);
+    entry.due =
+        steady_clock::now() +
+        (entry.asked == Entry::Asked::never ? first_pause(phase) : pause_after(Health::healthy));
+    entry.asked = Entry::Asked::now;
+    // From the loop, so that an inspector that answers at once does not answer inside this.
+    deps_.reactor.post([this, volume = entry.volume, alive = std::weak_ptr<void>(alive_)] {
+        if (!alive.expired()) core::spawn(ask(volume, alive));
+    });
+}
+
+core::Task<> HealthWatch::ask(MountedVolume volume, std::weak_ptr<void> alive) {
+    auto question =
+        deps_.inspector.status(volume.key, volume.worker, steady_clock::now() + limits_.answer);
+    const auto answer = co_await question;
+    if (alive.expired()) co_return;
+    --asking_;
+    take(volume, answer);
+    ask_due();
+}
+
+void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::string>& answer) {
+    const auto found = entries_.find(volume.key);
+    // The volume may have another worker by now.
+    if (found == entries_.end() || found->second.volume.worker.id != volume.worker.id) return;
+    auto& entry = found->second;
+    entry.asked = Entry::Asked::before;
+    const auto step = entry.health.take(answer, system_clock::now());
+    if (step == MountHealth::Step::changed) log_change(volume.key, entry.health);
+    entry.due = std::min(entry.due, steady_clock::now() + pause_after(entry.health.health()));
+    if (!answer || entry.health.status().empty()) return;
+    for (auto* listener : deps_.listeners) listener->status_told(volume, entry.health.status());
+}
+
+}  // namespace uidnfs::plugins

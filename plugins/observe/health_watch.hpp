@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// HealthWatch: asks the worker of each mount how it is, through its control socket and never
+// through the mount's path, and keeps the answers. Mounts that are new are asked at once, then each
+// every 30 s, spread evenly, a few at a time. Lives on the reactor's thread; owned by main(), until
+// the reactor ends.
+#pragma once
+
+#include "core/reactor.hpp"
+#include "plugins/core/inspector.hpp"
+#include "plugins/core/mounter.hpp"
+#include "plugins/observe/mount_health.hpp"
+#include "plugins/observe/mounted_volume.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace uidnfs::plugins {
+
+class HealthWatch final : public Observer {
+public:
+    struct Deps {
+        core::Reactor& reactor;
+        Inspector& inspector;
+        std::function<std::vector<MountedVolume>()> mounted;  ///< mounted_volumes()
+        std::vector<StatusListener*> listeners = {};
+    };
+    struct Limits {
+        core::SteadyDuration answer = std::chrono::seconds(2);
+        core::SteadyDuration look = std::chrono::seconds(5);  ///< for mounts nobody told of
+        std::size_t at_once = 4;
+    };
+
+    HealthWatch(Deps deps, Limits limits);
+    HealthWatch(const HealthWatch&) = delete;
+    HealthWatch& operator=(const HealthWatch&) = delete;
+    ~HealthWatch() override;
+
+    /// To be called once, after Volumes::restore().
+    void start();
+
+    /// A decision may mean another mount: looks soon.
+    void decided(const Decision& decision) override;
+
+    /// Nothing for what is not mounted. Valid until the next turn of the reactor.
+    const MountHealth* find(const VolumeKey& volume) const;
+    /// How many mounts are in that health.
+    std::size_t count(Health health) const;
+
+private:
+    struct Entry {
+        MountedVolume volume;
+        MountHealth health;
+        core::SteadyTime due;
+        enum class Asked : std::uint8_t { never, now, before } asked = Asked::never;
+    };
+
+    void look_soon();
+    void look();
+    void ask_due();
+    void arm();
+    void begin(Entry& entry);
+    core::Task<> ask(MountedVolume volume, std::weak_ptr<void> alive);
+    void take(const MountedVolume& volume, const core::Outcome<std::string>& answer);
+
+    Deps deps_;
+    Limits limits_;
+    std::map<VolumeKey, Entry> entries_;
+    std::size_t asking_ = 0;
+    core::SteadyTime look_at_ = {};
+    enum class Look : std::uint8_t { idle, posted } look_ = Look::idle;
+    boost::asio::steady_timer timer_;
+    std::shared_ptr<void> alive_ = std::make_shared<int>();
+};
+
+}  // namespace uidnfs::plugins

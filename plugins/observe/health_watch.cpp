@@ -147,8 +147,9 @@ void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::str
     const auto step = entry.health.take(answer, system_clock::now());
     if (step == MountHealth::Step::changed) log_change(volume.key, entry.health);
     entry.due = std::min(entry.due, steady_clock::now() + pause_after(entry.health.health()));
-    if (!answer || entry.health.status().empty()) return;
+    if (!answer || !entry.health.has_fresh_status()) return;
     for (auto* listener : deps_.listeners) listener->status_told(volume, entry.health.status());
+    entry.health.drop_details();
 }
 
 }  // namespace uidnfs::plugins

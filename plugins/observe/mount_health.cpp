@@ -49,6 +49,7 @@ std::string_view to_string(Health health) noexcept {
 
 MountHealth::Step MountHealth::take(const core::Outcome<std::string>& answer, WallTime now) {
     Judged judged;
+    fresh_ = Fresh::no;
     if (answer) {
         silences_ = 0;
         boost::system::error_code error;
@@ -56,6 +57,7 @@ MountHealth::Step MountHealth::take(const core::Outcome<std::string>& answer, Wa
         if (!error && value.is_object()) {
             status_ = std::move(value.get_object());
             judged = judge_status(status_);
+            fresh_ = Fresh::yes;
         } else {
             judged = {Health::degraded, "its worker answers with what is no status"};
         }
@@ -70,6 +72,10 @@ MountHealth::Step MountHealth::take(const core::Outcome<std::string>& answer, Wa
     health_ = judged.health;
     since_ = now;
     return Step::changed;
+}
+
+void MountHealth::drop_details() {
+    for (const auto* name : {"operations", "calls", "cache", "options"}) status_.erase(name);
 }
 
 core::SteadyDuration pause_after(Health health) {

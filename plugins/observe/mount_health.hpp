@@ -34,7 +34,12 @@ public:
 
     Health health() const noexcept { return health_; }
     const std::string& reason() const noexcept { return reason_; }
+    /// The last answer was a status.
+    bool has_fresh_status() const noexcept { return fresh_ == Fresh::yes; }
     WallTime since() const noexcept { return since_; }  ///< of this health
+    /// The long parts of the last status are not needed any more: mounts are many.
+    void drop_details();
+
     /// The last status that was told; empty before.
     const boost::json::object& status() const noexcept { return status_; }
 
@@ -42,6 +47,7 @@ private:
     Health health_ = Health::healthy;
     std::string reason_;
     WallTime since_;
+    enum class Fresh : std::uint8_t { no, yes } fresh_ = Fresh::no;
     unsigned silences_ = 0;  // in a row
     boost::json::object status_;
 };

@@ -138,15 +138,20 @@ void add_client(json::object& status, const nfs::ClientStatus& client) {
     status["last_reply_age"] = seconds(client.last_reply_age_ms);
     json::object procedures;
     for (const auto& procedure : client.procedures) {
-        procedures[procedure.name] =
+        auto entry =
             latency(procedure.calls, procedure.errors, procedure.total_us, procedure.max_us);
+        entry["latency"] = json::array(procedure.latency.begin(), procedure.latency.end());
+        procedures[procedure.name] = std::move(entry);
     }
+    json::array bounds;
+    for (const auto bound : nfs::kLatencyBoundsUs) bounds.emplace_back(seconds_of_us(bound));
     status["calls"] = json::object{
         {"in_flight", client.calls_in_flight},
         {"reconnects", client.reconnects},
         {"retransmits", client.retransmits},
         {"bytes_sent", client.bytes_sent},
         {"bytes_received", client.bytes_received},
+        {"latency_bounds", std::move(bounds)},
         {"procedures", std::move(procedures)},
     };
 }

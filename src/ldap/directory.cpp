@@ -104,7 +104,9 @@ public:
         std::promise<Answer<Identity>> promise;
         lookups_.post([&] {
             ++lookup_count_;
-            promise.set_value(servers_.ask_one(server, {user}, deadline));
+            auto answer = servers_.ask_one(server, {user}, deadline);
+            count(answer);
+            promise.set_value(std::move(answer));
         });
         auto answer = promise.get_future().get();
         const std::lock_guard lock(mutex_);
@@ -136,6 +138,8 @@ public:
         const auto& traffic = servers_.traffic();
         Counters counters;
         counters.lookups = lookup_count_;
+        for (std::size_t i = 0; i < kFailureKinds; ++i) counters.failures[i] = failures_[i];
+        counters.successes = successes_;
         counters.cache_hits = cache_hits_;
         counters.stale_hits = stale_hits_;
         counters.shared = shared_;
@@ -242,6 +246,7 @@ private:
     void conclude(const FlightRef& flight, ServerSet::Result result) {
         const auto now = steady_clock::now();
         auto& answer = result.answer;
+        count(answer);
         if (!answer && result.reached == ServerSet::Result::Reached::none) {
             if (flight->stale) {
                 return end(flight, serve_stale(*flight, answer.error().operator_text));
@@ -271,6 +276,14 @@ private:
             if (flight->hash) remember(*flight, answer, now);
             land(flight);
         });
+    }
+
+    void count(const Answer<Identity>& answer) {
+        if (answer) {
+            ++successes_;
+        } else {
+            ++failures_[static_cast<std::size_t>(answer.error().kind)];
+        }
     }
 
     /// Together with a hash of the password.
@@ -405,6 +418,8 @@ private:
     enum class Changes { none, some } changes_ = Changes::none;
     std::mutex saving_;
     std::atomic<std::uint64_t> lookup_count_{0};
+    std::atomic<std::uint64_t> successes_{0};
+    std::array<std::atomic<std::uint64_t>, kFailureKinds> failures_{};
     std::atomic<std::uint64_t> cache_hits_{0};
     std::atomic<std::uint64_t> stale_hits_{0};
     std::atomic<std::uint64_t> shared_{0};

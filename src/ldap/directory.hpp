@@ -9,6 +9,7 @@
 #include "ldap/identity.hpp"
 #include "ldap/options.hpp"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,7 +28,9 @@ public:
 
     /// What an operator wants to see; counted since the start.
     struct Counters {
-        std::uint64_t lookups = 0;     ///< that went to a server
+        std::uint64_t lookups = 0;                               ///< that went to a server
+        std::uint64_t successes = 0;                             ///< of those
+        std::array<std::uint64_t, kFailureKinds> failures = {};  ///< of those, by FailureKind
         std::uint64_t cache_hits = 0;  ///< good and bad answers from the cache
         std::uint64_t stale_hits = 0;  ///< served while every server was unreachable
         std::uint64_t shared = 0;      ///< answers that waited for somebody else's lookup

@@ -62,6 +62,7 @@ enum class FailureKind : std::uint8_t {
     not_allowed,       ///< the directory says uid or gid 0, or refuses this user a login here
     misconfigured,     ///< our configuration or the directory's does not fit; retrying is useless
 };
+inline constexpr std::size_t kFailureKinds = 8;
 
 struct Failure {
     FailureKind kind = FailureKind::unreachable;

@@ -11,6 +11,8 @@
 #include "core/task.hpp"
 #include "nfs/types.hpp"
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -91,6 +93,12 @@ struct FsStatReply {
     std::optional<Attr> attr;
 };
 
+/// Upper ends of the classes in which the times of calls are counted, microseconds; the last class
+/// has none.
+inline constexpr std::array<std::uint64_t, 10> kLatencyBoundsUs{
+    250, 1'000, 2'500, 10'000, 25'000, 100'000, 250'000, 1'000'000, 5'000'000, 30'000'000};
+using LatencyCounts = std::array<std::uint64_t, kLatencyBoundsUs.size() + 1>;
+
 /// For the administrator: `uidnfs status`.
 struct ClientStatus {
     std::string server_address;  ///< "192.0.2.1:2049"
@@ -109,6 +117,7 @@ struct ClientStatus {
         std::uint64_t errors = 0;
         std::uint64_t total_us = 0;
         std::uint64_t max_us = 0;
+        LatencyCounts latency{};  ///< calls by time, each in one class
     };
     std::vector<Procedure> procedures;  ///< those that were called
 };

@@ -137,9 +137,20 @@ TEST_F(StatusTest, IsHealthyOnlyWhenItSaysSo) {
     EXPECT_FALSE(is_healthy({}));
 }
 
+TEST_F(StatusTest, CountsCallsByTheirTime) {
+    auto seen = client();
+    seen.procedures = {{"GETATTR", 10, 0, 20'000, 5000, {4, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
+    add_client(status_, seen);
+    const auto& calls = status_.at("calls").as_object();
+    EXPECT_EQ(calls.at("latency_bounds").as_array().size(), 10u);
+    EXPECT_DOUBLE_EQ(calls.at("latency_bounds").as_array()[1].as_double(), 0.001);
+    const auto& getattr = calls.at("procedures").as_object().at("GETATTR").as_object();
+    EXPECT_EQ(boost::json::serialize(getattr.at("latency")), "[4,5,0,0,0,0,0,0,0,0,1]");
+}
+
 TEST_F(StatusTest, IsAPageForPeople) {
     auto seen = client();
-    seen.procedures = {{"GETATTR", 10, 1, 20'000, 5000}};
+    seen.procedures = {{"GETATTR", 10, 1, 20'000, 5000, {}}};
     add_client(status_, seen);
     fs::FsStatus filesystem;
     filesystem.bytes_not_committed = 3 << 20;

@@ -63,6 +63,7 @@ TEST_F(Rechecks, AllIsWellWithOneServerAsked) {
     EXPECT_TRUE(outcome.events.empty());
     EXPECT_FALSE(outcome.alarm);
     EXPECT_EQ(directory.counters().lookups, 3u);
+    EXPECT_EQ(directory.counters().successes, 3u);
 }
 
 TEST_F(Rechecks, AccountDisabledOnBothIsDeniedAndGivenBack) {

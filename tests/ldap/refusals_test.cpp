@@ -57,7 +57,10 @@ TEST_F(Refusals, EmptyPasswordNeverReachesAServerThatWouldTakeIt) {
 }
 
 TEST_F(Refusals, UnknownUser) {
+    const auto kind = static_cast<std::size_t>(FailureKind::no_such_user);
+    const auto before = directory_.counters().failures[kind];
     expect("nobody-of-this-name", "no_such_user", "User does not exist");
+    EXPECT_EQ(directory_.counters().failures[kind], before + 1);
 }
 
 TEST_F(Refusals, AmbiguousUser) {

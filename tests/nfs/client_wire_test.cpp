@@ -4,6 +4,8 @@
 #include "nfs/v3/status.hpp"
 #include "wire_fixture.hpp"
 
+#include <numeric>
+
 namespace uidnfs::test {
 namespace {
 
@@ -281,6 +283,9 @@ TEST_F(ClientWireTest, StatusCountsCallsAndErrors) {
     EXPECT_EQ(status.procedures[0].name, "GETATTR");
     EXPECT_EQ(status.procedures[0].calls, 2u);
     EXPECT_EQ(status.procedures[0].errors, 1u);
+    const auto& latency = status.procedures[0].latency;
+    EXPECT_EQ(std::accumulate(latency.begin(), latency.end(), std::uint64_t{0}), 2u);
+    EXPECT_EQ(latency.back(), 0u) << "neither took half a minute";
     client_->transport().close(core::Error(ECONNABORTED));
     EXPECT_EQ(peer.finish(), "");
 }

@@ -67,11 +67,22 @@ TEST(MountHealth, what_is_no_status_is_told_and_the_last_one_kept) {
         health.take(odd, kBegin);
         EXPECT_EQ(health.health(), Health::degraded) << odd;
         EXPECT_THAT(health.reason(), HasSubstr("no status"));
+        EXPECT_FALSE(health.has_fresh_status());
         EXPECT_EQ(health.status().at("worker_pid"), 7);
     }
     health.take(R"({"state":"splendid"})", kBegin);
     EXPECT_EQ(health.health(), Health::degraded);
     EXPECT_THAT(health.reason(), HasSubstr("another version"));
+}
+
+TEST(MountHealth, keeps_the_short_parts_of_a_status) {
+    MountHealth health(kBegin);
+    health.take(R"({"state":"healthy","worker_pid":7,"calls":{"in_flight":1}})", kBegin);
+    EXPECT_TRUE(health.has_fresh_status());
+    EXPECT_TRUE(health.status().contains("calls"));
+    health.drop_details();
+    EXPECT_FALSE(health.status().contains("calls"));
+    EXPECT_EQ(health.status().at("worker_pid"), 7);
 }
 
 TEST(MountHealth, trouble_is_looked_at_more_often) {

@@ -96,6 +96,8 @@ void Client3::account(
     statistics.errors += error.code() != 0 ? 1 : 0;
     statistics.total_us += us;
     statistics.max_us = std::max(statistics.max_us, us);
+    const auto end = std::lower_bound(kLatencyBoundsUs.begin(), kLatencyBoundsUs.end(), us);
+    ++statistics.latency[static_cast<std::size_t>(end - kLatencyBoundsUs.begin())];
     if (error.source() == core::ErrorSource::protocol) {
         core::log::warning(
             "{} answered {} with what NFSv3 does not allow",
@@ -357,7 +359,8 @@ ClientStatus Client3::status() const {
              s.calls,
              s.errors,
              s.total_us,
-             s.max_us}
+             s.max_us,
+             s.latency}
         );
     }
     return status;

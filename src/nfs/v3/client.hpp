@@ -153,6 +153,7 @@ private:
         std::uint64_t errors = 0;
         std::uint64_t total_us = 0;
         std::uint64_t max_us = 0;
+        LatencyCounts latency{};
     };
 
     /// What a call is, besides its arguments.

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/observe/metrics.hpp"
+
+#include "plugins/observe/worker_totals.hpp"
+
+#include <boost/json.hpp>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+namespace uidnfs::plugins {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+const prometheus::Histogram::BucketBoundaries kMountBounds{
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10};
+
+using Labels = std::vector<ClientMetric::Label>;
+
+/// One family of values that are known when they are read.
+class FamilyOf {
+public:
+    FamilyOf(MetricType type, const char* name, const char* help) {
+        family_.name = name;
+        family_.help = help;
+        family_.type = type;
+    }
+    FamilyOf& add(Labels labels, double value) {
+        ClientMetric metric;
+        metric.label = std::move(labels);
+        if (family_.type == MetricType::Counter) {
+            metric.counter.value = value;
+        } else {
+            metric.gauge.value = value;
+        }
+        family_.metric.push_back(std::move(metric));
+        return *this;
+    }
+    FamilyOf& add(Labels labels, ClientMetric::Histogram histogram) {
+        ClientMetric metric;
+        metric.label = std::move(labels);
+        metric.histogram = std::move(histogram);
+        family_.metric.push_back(std::move(metric));
+        return *this;
+    }
+    MetricFamily take() { return std::move(family_); }
+
+private:
+    MetricFamily family_;
+};
+
+Labels of_plugin(Dialect dialect) { return {{"plugin", std::string(to_string(dialect))}}; }
+
+std::string code_name(int code) {
+    const char* name = ::strerrorname_np(code);
+    return name && code != 0 ? name : "unknown";
+}
+
+ClientMetric::Histogram histogram_of(
+    const ProcedureCounts& procedure, const std::vector<double>& bounds
+) {
+    ClientMetric::Histogram histogram;
+    histogram.sample_count = static_cast<std::uint64_t>(procedure.calls);
+    histogram.sample_sum = procedure.seconds;
+    double sum = 0;
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+        if (i < procedure.latency.size()) sum += procedure.latency[i];
+        histogram.bucket.push_back({static_cast<std::uint64_t>(sum), bounds[i]});
+    }
+    return histogram;
+}
+
+std::uint64_t unsigned_of(const boost::json::object& status, std::string_view name) {
+    const auto* value = status.if_contains(name);
+    if (!value) return 0;
+    boost::system::error_code error;
+    const auto number = value->to_number<std::uint64_t>(error);
+    return error ? 0 : number;
+}
+
+}  // namespace
+
+Gauges read_gauges(
+    const Volumes& volumes,
+    const HealthWatch& health,
+    const AuditLog& audit,
+    const ldap::Directory* directory
+) {
+    Gauges gauges;
+    for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
+        for (const auto& info : volumes.list(dialect)) ++gauges.volumes[{dialect, info.state}];
+    }
+    for (const auto state : {Health::healthy, Health::degraded, Health::stale, Health::failed}) {
+        gauges.health[state] = health.count(state);
+    }
+    gauges.audit_waiting = audit.waiting();
+    gauges.audit_lost = audit.lost();
+    if (directory) gauges.directory = directory->counters();
+    return gauges;
+}
+
+std::optional<std::uint64_t> resident_bytes(std::uint32_t pid) {
+    const core::Fd fd(::open(fmt::format("/proc/{}/statm", pid).c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 128> text{};
+    if (!fd || ::read(fd.get(), text.data(), text.size() - 1) <= 0) return std::nullopt;
+    const char* second = std::strchr(text.data(), ' ');  // proc(5): size, resident, ...
+    std::uint64_t pages = 0;
+    if (!second ||
+        std::from_chars(second + 1, text.data() + text.size(), pages).ec != std::errc()) {
+        return std::nullopt;
+    }
+    return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+class Metrics::Impl {
+public:
+    explicit Impl(Deps deps) : deps_(std::move(deps)) {}
+
+    void decided(const Decision& decision) {
+        const std::string plugin(to_string(decision.volume.dialect));
+        if (decision.asked == Decision::Event::mount) {
+            const bool is_refused = decision.event == Decision::Event::refused;
+            requests_.Add({{"plugin", plugin}, {"result", is_refused ? "refused" : "ok"}}
+            ).Increment();
+            mount_time_.Observe(std::chrono::duration<double>(decision.took).count());
+        }
+        if (decision.event == Decision::Event::refused) {
+            errors_.Add({{"plugin", plugin}, {"code", code_name(decision.code)}}).Increment();
+        }
+        if (decision.event == Decision::Event::worker_died) workers_died_.Increment();
+        if (decision.event == Decision::Event::data_lost) data_lost_.Increment();
+    }
+
+    void status_told(const MountedVolume& volume, const boost::json::object& status) {
+        totals_.take(volume.worker.id, read_counts(status));
+        auto& live = live_[volume.key];
+        live.uncommitted = unsigned_of(status, "bytes_not_committed");
+        const auto pid = static_cast<std::uint32_t>(unsigned_of(status, "worker_pid"));
+        live.resident = pid == 0 ? 0 : deps_.resident(pid).value_or(0);
+        const auto* state = status.if_contains("state");
+        live.is_healthy = state && state->is_string() && state->get_string() == "healthy";
+    }
+
+    void worker_gone(const MountedVolume& volume) {
+        totals_.forget(volume.worker.id);
+        live_.erase(volume.key);
+    }
+
+    void set_lost_identities(std::size_t mounts) { lost_identities_ = mounts; }
+
+    std::string render() {
+        auto families = registry_.Collect();
+        const auto gauges = deps_.gauges();
+        add_volumes(families, gauges);
+        add_calls(families);
+        add_workers(families);
+        if (gauges.directory) add_directory(families, *gauges.directory);
+        if (deps_.per_volume == PerVolume::yes) add_each_volume(families);
+        return prometheus::TextSerializer().Serialize(families);
+    }
+
+private:
+    struct LiveWorker {
+        std::uint64_t uncommitted = 0;
+        std::uint64_t resident = 0;
+        bool is_healthy = false;
+    };
+    using Families = std::vector<MetricFamily>;
+
+    static void add_volumes(Families& families, const Gauges& gauges) {
+        FamilyOf mounts(MetricType::Gauge, "uidnfs_mounts", "Volumes by platform and state.");
+        for (const auto& [what, count] : gauges.volumes) {
+            auto labels = of_plugin(what.first);
+            labels.push_back({"state", std::string(to_string(what.second))});
+            mounts.add(std::move(labels), static_cast<double>(count));
+        }
+        families.push_back(mounts.take());
+        FamilyOf health(
+            MetricType::Gauge, "uidnfs_mounts_by_health", "Mounts by what their workers say."
+        );
+        for (const auto& [state, count] : gauges.health) {
+            health.add({{"health", std::string(to_string(state))}}, static_cast<double>(count));
+        }
+        families.push_back(health.take());
+        families.push_back(FamilyOf(
+                               MetricType::Gauge,
+                               "uidnfs_audit_waiting_lines",
+                               "Lines of the audit that cannot be written yet."
+        )
+                               .add({}, static_cast<double>(gauges.audit_waiting))
+                               .take());
+        families.push_back(FamilyOf(
+                               MetricType::Counter,
+                               "uidnfs_audit_lost_lines_total",
+                               "Lines of the audit that are lost."
+        )
+                               .add({}, static_cast<double>(gauges.audit_lost))
+                               .take());
+    }
+
+    void add_calls(Families& families) const {
+        const auto& totals = totals_.totals();
+        FamilyOf calls(MetricType::Counter, "uidnfs_nfs_calls_total", "NFS calls that ended.");
+        FamilyOf errors(MetricType::Counter, "uidnfs_nfs_errors_total", "NFS calls that failed.");
+        FamilyOf times(
+            MetricType::Histogram,
+            "uidnfs_nfs_call_duration_seconds",
+            "From the first sending of an NFS call to its end."
+        );
+        for (const auto& [name, procedure] : totals.procedures) {
+            calls.add({{"procedure", name}}, procedure.calls);
+            errors.add({{"procedure", name}}, procedure.errors);
+            times.add({{"procedure", name}}, histogram_of(procedure, totals.latency_bounds));
+        }
+        families.push_back(calls.take());
+        families.push_back(errors.take());
+        families.push_back(times.take());
+        const auto add = [&families](const char* name, const char* help, double value) {
+            families.push_back(FamilyOf(MetricType::Counter, name, help).add({}, value).take());
+        };
+        add("uidnfs_nfs_retransmits_total", "NFS calls sent again.", totals.retransmits);
+        add("uidnfs_nfs_reconnects_total", "Connections made anew.", totals.reconnects);
+        add("uidnfs_nfs_sent_bytes_total", "Bytes sent to NFS servers.", totals.bytes_sent);
+        add("uidnfs_nfs_received_bytes_total",
+            "Bytes received from NFS servers.",
+            totals.bytes_received);
+        add("uidnfs_write_errors_total", "Writes that a server refused.", totals.write_errors);
+        add("uidnfs_refused_callers_total",
+            "Processes that a mount was not for.",
+            totals.refused_callers);
+    }
+
+    void add_workers(Families& families) const {
+        double uncommitted = 0;
+        double resident = 0;
+        for (const auto& [key, live] : live_) {
+            uncommitted += static_cast<double>(live.uncommitted);
+            resident += static_cast<double>(live.resident);
+        }
+        const auto add = [&families](const char* name, const char* help, double value) {
+            families.push_back(FamilyOf(MetricType::Gauge, name, help).add({}, value).take());
+        };
+        add("uidnfs_uncommitted_bytes", "Acknowledged, and not yet durable.", uncommitted);
+        add("uidnfs_worker_resident_bytes", "Memory of all workers.", resident);
+        add("uidnfs_lost_identities",
+            "Live mounts whose user the directory no longer knows as it was.",
+            static_cast<double>(lost_identities_));
+        families.push_back(FamilyOf(MetricType::Gauge, "uidnfs_build_info", "Always 1.")
+                               .add({{"version", UIDNFS_VERSION}}, 1)
+                               .take());
+    }
+
+    void add_directory(Families& families, const ldap::Directory::Counters& now) {
+        FamilyOf lookups(
+            MetricType::Counter, "uidnfs_ldap_lookups_total", "Questions to LDAP servers."
+        );
+        for (std::size_t i = 0; i < ldap::kFailureKinds; ++i) {
+            failures_[i].take(static_cast<double>(now.failures[i]));
+            const auto kind = static_cast<ldap::FailureKind>(i);
+            lookups.add({{"result", std::string(to_string(kind))}}, failures_[i].sum());
+        }
+        successes_.take(static_cast<double>(now.successes));
+        lookups.add({{"result", "ok"}}, successes_.sum());
+        families.push_back(lookups.take());
+        cache_hits_.take(static_cast<double>(now.cache_hits));
+        stale_hits_.take(static_cast<double>(now.stale_hits));
+        const auto add = [&families](const char* name, const char* help, double value) {
+            families.push_back(FamilyOf(MetricType::Counter, name, help).add({}, value).take());
+        };
+        add("uidnfs_ldap_cache_hits_total", "Answers from the cache.", cache_hits_.sum());
+        add("uidnfs_ldap_stale_hits_total",
+            "Identities served while no LDAP server could be reached.",
+            stale_hits_.sum());
+    }
+
+    void add_each_volume(Families& families) const {
+        FamilyOf healthy(
+            MetricType::Gauge, "uidnfs_volume_healthy", "1: its worker said so at last."
+        );
+        FamilyOf uncommitted(
+            MetricType::Gauge, "uidnfs_volume_uncommitted_bytes", "Acknowledged, not durable."
+        );
+        FamilyOf resident(
+            MetricType::Gauge, "uidnfs_volume_resident_bytes", "Memory of its worker."
+        );
+        for (const auto& [key, live] : live_) {
+            auto labels = of_plugin(key.dialect);
+            labels.push_back({"volume", key.name});
+            healthy.add(labels, live.is_healthy ? 1 : 0);
+            uncommitted.add(labels, static_cast<double>(live.uncommitted));
+            resident.add(labels, static_cast<double>(live.resident));
+        }
+        families.push_back(healthy.take());
+        families.push_back(uncommitted.take());
+        families.push_back(resident.take());
+    }
+
+    Deps deps_;
+    prometheus::Registry registry_;
+    prometheus::Family<prometheus::Counter>& requests_ =
+        prometheus::BuildCounter()
+            .Name("uidnfs_mount_requests_total")
+            .Help("Mounts that platforms asked for.")
+            .Register(registry_);
+    prometheus::Family<prometheus::Counter>& errors_ = prometheus::BuildCounter()
+                                                           .Name("uidnfs_errors_total")
+                                                           .Help("Commands that were refused.")
+                                                           .Register(registry_);
+    prometheus::Counter& workers_died_ = prometheus::BuildCounter()
+                                             .Name("uidnfs_workers_died_total")
+                                             .Help("Workers that ended unasked.")
+                                             .Register(registry_)
+                                             .Add({});
+    prometheus::Counter& data_lost_ =
+        prometheus::BuildCounter()
+            .Name("uidnfs_data_lost_total")
+            .Help("Mounts that ended with acknowledged bytes not written.")
+            .Register(registry_)
+            .Add({});
+    prometheus::Histogram& mount_time_ = prometheus::BuildHistogram()
+                                             .Name("uidnfs_mount_duration_seconds")
+                                             .Help("From a platform's Mount to its answer.")
+                                             .Register(registry_)
+                                             .Add({}, kMountBounds);
+    WorkerTotals totals_;
+    std::map<VolumeKey, LiveWorker> live_;
+    std::size_t lost_identities_ = 0;
+    std::array<Monotone, ldap::kFailureKinds> failures_;
+    Monotone successes_;
+    Monotone cache_hits_;
+    Monotone stale_hits_;
+};
+
+Metrics::Metrics(Deps deps) : impl_(std::make_unique<Impl>(std::move(deps))) {}
+
+Metrics::~Metrics() = default;
+
+void Metrics::decided(const Decision& decision) { impl_->decided(decision); }
+
+void Metrics::status_told(const MountedVolume& volume, const boost::json::object& status) {
+    impl_->status_told(volume, status);
+}
+
+void Metrics::worker_gone(const MountedVolume& volume) { impl_->worker_gone(volume); }
+
+void Metrics::set_lost_identities(std::size_t mounts) { impl_->set_lost_identities(mounts); }
+
+std::string Metrics::render() { return impl_->render(); }
+
+}  // namespace uidnfs::plugins

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Metrics: what Prometheus is told, as text. It counts decisions and what workers say of
+// themselves, and asks for the rest when it is read. Names are those of docs/OPERATING.md. Lives on
+// the reactor's thread; owned by main().
+#pragma once
+
+#include "ldap/directory.hpp"
+#include "plugins/core/mounter.hpp"
+#include "plugins/core/volumes.hpp"
+#include "plugins/observe/audit_log.hpp"
+#include "plugins/observe/health_watch.hpp"
+#include "plugins/observe/mounted_volume.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace uidnfs::plugins {
+
+/// What is so at the moment it is read.
+struct Gauges {
+    std::map<std::pair<Dialect, State>, std::size_t> volumes = {};
+    std::map<Health, std::size_t> health = {};
+    std::size_t audit_waiting = 0;
+    std::uint64_t audit_lost = 0;
+    std::optional<ldap::Directory::Counters> directory = {};  ///< may count from 0 after a reload
+};
+/// `directory` may be null.
+Gauges read_gauges(
+    const Volumes& volumes,
+    const HealthWatch& health,
+    const AuditLog& audit,
+    const ldap::Directory* directory
+);
+
+/// Bytes that a process has in memory, of /proc/PID/statm.
+std::optional<std::uint64_t> resident_bytes(std::uint32_t pid);
+
+class Metrics final : public Observer, public StatusListener {
+public:
+    enum class PerVolume : std::uint8_t { no, yes };  ///< container ids are many
+    struct Deps {
+        std::function<Gauges()> gauges;
+        PerVolume per_volume = PerVolume::no;
+        std::function<std::optional<std::uint64_t>(std::uint32_t)> resident = resident_bytes;
+    };
+
+    explicit Metrics(Deps deps);
+    Metrics(const Metrics&) = delete;
+    Metrics& operator=(const Metrics&) = delete;
+    ~Metrics() override;
+
+    void decided(const Decision& decision) override;
+    void status_told(const MountedVolume& volume, const boost::json::object& status) override;
+    void worker_gone(const MountedVolume& volume) override;
+
+    /// From a recheck: live mounts whose identity the directory does not know as it was.
+    void set_lost_identities(std::size_t mounts);
+
+    /// Prometheus' text format, version 0.0.4.
+    std::string render();
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+inline constexpr std::string_view kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
+
+}  // namespace uidnfs::plugins

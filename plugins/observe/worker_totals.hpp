@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// WorkerTotals: what all workers ever counted, in all. A worker counts from its own start; here
+// nothing goes backwards, whichever of them ends or is started anew. Pure.
+#pragma once
+
+#include "plugins/core/live_record.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace uidnfs::plugins {
+
+/// A sum of what is counted from 0 again and again.
+class Monotone {
+public:
+    void take(double now) {
+        sum_ += now >= last_ ? now - last_ : now;
+        last_ = now;
+    }
+    double sum() const noexcept { return sum_; }
+
+private:
+    double sum_ = 0;
+    double last_ = 0;
+};
+
+struct ProcedureCounts {
+    double calls = 0;
+    double errors = 0;
+    double seconds = 0;
+    std::vector<double> latency = {};  ///< by time, each call in one class
+};
+
+/// Of one worker, or of all.
+struct WorkerCounts {
+    double retransmits = 0;
+    double reconnects = 0;
+    double bytes_sent = 0;
+    double bytes_received = 0;
+    double write_errors = 0;
+    double refused_callers = 0;
+    std::vector<double> latency_bounds = {};  ///< seconds
+    std::map<std::string, ProcedureCounts> procedures = {};
+};
+
+/// Of `uidnfs status --json`; what is not there or no number is 0.
+WorkerCounts read_counts(const boost::json::object& status);
+
+class WorkerTotals {
+public:
+    /// What that worker counted since its start. Fewer calls than before: it was started anew.
+    void take(const WorkerId& keeper, WorkerCounts now);
+    void forget(const WorkerId& keeper);
+
+    const WorkerCounts& totals() const noexcept { return totals_; }
+
+private:
+    struct ById {
+        bool operator()(const WorkerId& a, const WorkerId& b) const noexcept {
+            return a.pid != b.pid ? a.pid < b.pid : a.start_time < b.start_time;
+        }
+    };
+    WorkerCounts totals_;
+    std::map<WorkerId, WorkerCounts, ById> last_;
+};
+
+}  // namespace uidnfs::plugins

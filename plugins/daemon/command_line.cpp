@@ -16,17 +16,14 @@ constexpr std::string_view kUsage =
     R"(uidnfsd: volumes for Docker and Cloud Foundry, each under the identity it really has
 
 usage:
-  uidnfsd --config FILE                       the service: holds configuration and directory,
-                                              reads the file again on SIGHUP
+  uidnfsd --config FILE                       the service, started as root; SIGHUP: reads the
+                                              file again; SIGTERM: ends, volumes stay mounted
   uidnfsd --config FILE --check               says everything that is wrong with FILE
   uidnfsd resolve USERNAME --config FILE [--json]
                                               the identity that a mount would get; the password is
                                               read from standard input
   uidnfsd --help-config                       every key of FILE
   uidnfsd --help | --version
-
-This version cannot serve plugins yet: [plugin.docker] and [plugin.cloudfoundry] are checked, and
-nothing listens.
 
 exit status: 0 done, 1 refused or failed, 2 wrong usage
 )";
@@ -68,7 +65,7 @@ std::optional<UsageError> parse(CLI::App& app, std::vector<std::string> argument
     return std::nullopt;
 }
 
-Command parse_resolve(const std::vector<std::string>& arguments) {
+Invocation parse_resolve(const std::vector<std::string>& arguments) {
     if (asks_for_help(arguments)) return ShowText{std::string(kResolveUsage)};
     Resolve result;
     bool json = false;
@@ -82,7 +79,7 @@ Command parse_resolve(const std::vector<std::string>& arguments) {
     return result;
 }
 
-Command parse_service(const std::vector<std::string>& arguments) {
+Invocation parse_service(const std::vector<std::string>& arguments) {
     std::string config;
     bool check = false;
     CLI::App app;
@@ -95,7 +92,7 @@ Command parse_service(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-Command parse_command_line(const std::vector<std::string>& arguments) {
+Invocation parse_command_line(const std::vector<std::string>& arguments) {
     if (arguments.empty()) return misuse("--config FILE is missing");
     const auto& first = arguments.front();
     const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());

@@ -40,9 +40,9 @@ struct UsageError {
     std::string text;
 };
 
-using Command = std::variant<Serve, Check, Resolve, ShowText, UsageError>;
+using Invocation = std::variant<Serve, Check, Resolve, ShowText, UsageError>;
 
 /// `arguments` without the program's name.
-Command parse_command_line(const std::vector<std::string>& arguments);
+Invocation parse_command_line(const std::vector<std::string>& arguments);
 
 }  // namespace uidnfs::plugins

@@ -41,9 +41,6 @@ Live::Report Live::reload() {
         report.problems = std::move(loaded.problems);
         return report;
     }
-    for (auto& each : unserved_plugins(*loaded.settings)) {
-        report.warnings.push_back(std::move(each));
-    }
     const auto fresh = std::make_shared<const Settings>(std::move(*loaded.settings));
     if (settings_) report.changes = compare(settings_->policy, fresh->policy);
     const bool stays =
@@ -82,19 +79,6 @@ std::vector<std::string> compare(const policy::Policy& before, const policy::Pol
         if (!has(was, line)) changes.push_back(fmt::format("policy.rule: new: {}", line));
     }
     return changes;
-}
-
-std::vector<std::string> unserved_plugins(const Settings& settings) {
-    std::vector<std::string> out;
-    const auto add = [&](std::string_view name) {
-        out.push_back(fmt::format(
-            "[plugin.{}] is configured, and this version cannot serve plugins yet: nothing listens",
-            name
-        ));
-    };
-    if (settings.docker) add("docker");
-    if (settings.cloudfoundry) add("cloudfoundry");
-    return out;
 }
 
 }  // namespace uidnfs::plugins

@@ -49,7 +49,4 @@ private:
 /// What differs in who may mount what, one line each.
 std::vector<std::string> compare(const policy::Policy& before, const policy::Policy& after);
 
-/// One line for each configured plugin that this version does not serve.
-std::vector<std::string> unserved_plugins(const Settings& settings);
-
 }  // namespace uidnfs::plugins

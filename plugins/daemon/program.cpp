@@ -4,6 +4,7 @@
 #include "plugins/daemon/commands.hpp"
 #include "plugins/daemon/password.hpp"
 #include "plugins/daemon/resolve_report.hpp"
+#include "plugins/daemon/roles.hpp"
 #include "plugins/settings/load.hpp"
 
 #include <fmt/format.h>
@@ -110,6 +111,7 @@ int run_program(const std::vector<std::string>& arguments, core::Console& consol
     protect_process();
     const auto environment = Environment::take();
     ldap::prepare_process();
+    if (const auto status = run_role(rest, environment)) return *status;
     return std::visit(
         [&](const auto& command) {
             using T = std::decay_t<decltype(command)>;

@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// `uidnfsd --config FILE`: configuration and directory, alive; signals; the service manager. One
-// reactor thread; listeners of plugins join it here.
+// `uidnfsd --config FILE`: begins as root, with what only root can have: the sockets and the
+// mounter; goes on as the service user with the directory, the volumes and the platforms. One
+// reactor thread. SIGTERM ends it and leaves the mounts alone; the next start finds them again.
 #include "core/log.hpp"
 #include "core/reactor.hpp"
 #include "core/service_manager.hpp"
 #include "plugins/daemon/commands.hpp"
+#include "plugins/daemon/house.hpp"
 #include "plugins/daemon/live.hpp"
+#include "plugins/daemon/platforms.hpp"
+#include "plugins/daemon/roles.hpp"
+#include "plugins/daemon/service_user.hpp"
 
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
 
 namespace uidnfs::plugins {
 namespace {
@@ -27,10 +40,21 @@ std::uint64_t monotonic_microseconds() {
            static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
+/// Half of what sd_watchdog_enabled(3) says; zero where nobody watches.
+std::chrono::microseconds watchdog_period() {
+    const char* text = std::getenv("WATCHDOG_USEC");
+    std::uint64_t microseconds = 0;
+    if (text) std::from_chars(text, text + std::strlen(text), microseconds);
+    return std::chrono::microseconds(microseconds / 2);
+}
+
 class Service {
 public:
     Service(const Serve& command, const Environment& environment)
-        : live_(command.config, environment), signals_(reactor_.io(), SIGHUP, SIGTERM, SIGINT) {}
+        : environment_(environment),
+          live_(command.config, environment),
+          signals_(reactor_.io(), SIGHUP, SIGTERM, SIGINT),
+          watchdog_(reactor_.io()) {}
 
     int run(core::Console& console) {
         ::signal(SIGPIPE, SIG_IGN);
@@ -44,25 +68,72 @@ public:
             return kExitFailed;
         }
         tell(report);
-        log::info("started with {}", live_.path());
+        if (auto begun = begin(); !begun) {
+            console.complain(
+                fmt::format("uidnfsd: cannot start: {}", log::printable(begun.error().user_text))
+            );
+            return kExitFailed;
+        }
+        log::info("started with {}, version {}", live_.path(), UIDNFS_VERSION);
         wait_for_signal();
+        feed_watchdog();
         core::notify_service_manager(ready());
         reactor_.run();
-        log::info("stopped");
-        return kExitDone;
+        log::info("stopped; volumes stay mounted");
+        return exit_status_;
     }
 
 private:
+    core::Outcome<void> begin() {
+        const auto& settings = *live_.settings();
+        if (!settings.docker && !settings.cloudfoundry) return {};
+        if (::geteuid() != 0) {
+            return core::Failure{
+                EPERM,
+                "mounting needs root; start it as root, it goes on as workers.user by itself"};
+        }
+        const auto user = find_service_user(settings.workers.user);
+        if (!user) return user.error();
+        auto doors = open_doors(settings, *user);
+        if (!doors) return doors.error();
+        auto made = House::make(reactor_, live_, environment_, *user, [this] {
+            // The service manager starts us again, and the mounts are found again.
+            exit_status_ = kExitFailed;
+            reactor_.stop();
+        });
+        if (!made) return made.error();
+        house_ = std::move(*made);
+        if (auto became = become(*user); !became) {
+            return core::Failure{
+                became.error().code(),
+                fmt::format(
+                    "cannot become {}: {}", user->name, std::strerror(became.error().code())
+                )};
+        }
+        return house_->open(*doors);
+    }
+
     void wait_for_signal() {
         signals_.async_wait([this](const boost::system::error_code& error, int number) {
             if (error) return;
             if (number != SIGHUP) {
                 core::notify_service_manager("STOPPING=1");
+                if (house_) house_->close();
                 reactor_.stop();
                 return;
             }
             reload();
             wait_for_signal();
+        });
+    }
+
+    void feed_watchdog() {
+        const auto period = watchdog_period();
+        if (period.count() == 0) return;
+        core::notify_service_manager("WATCHDOG=1");
+        watchdog_.expires_after(period);
+        watchdog_.async_wait([this](const boost::system::error_code& error) {
+            if (!error) feed_watchdog();
         });
     }
 
@@ -85,6 +156,7 @@ private:
         }
         tell(report);
         for (const auto& change : report.changes) log::info("changed: {}", change);
+        if (house_) house_->reloaded(report.changes);
         log::info("{} is in force", live_.path());
         core::notify_service_manager(ready());
     }
@@ -94,17 +166,18 @@ private:
     }
 
     std::string ready() const {
-        const bool has_plugins = !unserved_plugins(*live_.settings()).empty();
         return fmt::format(
-            "READY=1\nSTATUS={}",
-            has_plugins ? "configuration loaded; plugins cannot be served yet"
-                        : "configuration loaded; no plugin is configured"
+            "READY=1\nSTATUS={}", house_ ? "serving volumes" : "no plugin is configured"
         );
     }
 
+    const Environment& environment_;
     core::Reactor reactor_;
     Live live_;
     boost::asio::signal_set signals_;
+    boost::asio::steady_timer watchdog_;
+    std::unique_ptr<House> house_;
+    int exit_status_ = kExitDone;
 };
 
 }  // namespace

@@ -197,6 +197,13 @@ Environment Environment::take() {
     return taken;
 }
 
+std::vector<std::string> Environment::without_secrets() const {
+    std::vector<std::string> out;
+    for (const auto& [name, value] : variables_) out.push_back(name + "=" + value);
+    if (!password_.empty()) out.push_back(std::string(kPassword) + "=not-told");
+    return out;
+}
+
 std::string_view Environment::get(const std::string& name) const {
     const auto found = variables_.find(name);
     return found == variables_.end() ? std::string_view() : found->second;

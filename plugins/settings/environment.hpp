@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace uidnfs::plugins {
 
@@ -27,6 +28,10 @@ public:
     /// Empty where it is not set; to the old driver that was the same.
     std::string_view get(const std::string& name) const;
     const core::Secret& password() const noexcept { return password_; }
+
+    /// "NAME=VALUE" for a process of ours that reads the same configuration and needs no secret: a
+    /// password is there by a word that is none.
+    std::vector<std::string> without_secrets() const;
 
 private:
     std::map<std::string, std::string> variables_ = {};

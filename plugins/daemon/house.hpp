@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// House: the parts of a serving daemon, in the order in which they stand on each other: mounter,
+// store, directory, volumes, what watches them, and the platforms in front. Lives on the reactor's
+// thread; owned by the service.
+#pragma once
+
+#include "core/reactor.hpp"
+#include "plugins/core/file_system.hpp"
+#include "plugins/core/store.hpp"
+#include "plugins/core/volumes.hpp"
+#include "plugins/daemon/ldap_identities.hpp"
+#include "plugins/daemon/live.hpp"
+#include "plugins/daemon/platforms.hpp"
+#include "plugins/mounter/mounter_client.hpp"
+#include "plugins/observe/audit_log.hpp"
+#include "plugins/observe/health_watch.hpp"
+#include "plugins/observe/observers.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace uidnfs::plugins {
+
+class House {
+public:
+    /// As root: starts the mounter, opens the audit, makes the directories. `gone`: the mounter
+    /// ended, and with it everything here.
+    static core::Outcome<std::unique_ptr<House>> make(
+        core::Reactor& reactor,
+        Live& live,
+        const Environment& environment,
+        const ServiceUser& user,
+        std::function<void()> gone
+    );
+
+    House(const House&) = delete;
+    House& operator=(const House&) = delete;
+
+    /// As the service user: finds what is mounted again, and serves.
+    core::Outcome<void> open(Doors& doors);
+    /// The configuration was read again.
+    void reloaded(const std::vector<std::string>& changes);
+    void close();
+
+private:
+    House(
+        core::Reactor& reactor,
+        Live& live,
+        core::Fd mounter,
+        std::unique_ptr<AuditSink> sink,
+        std::function<void()> gone
+    );
+
+    /// What every Mount is asked before its options are looked at.
+    class Gate final : public Preparer {
+    public:
+        explicit Gate(House& house) : house_(house) {}
+        core::Task<core::Outcome<MountSpec>> prepare(
+            VolumeKey volume,
+            DefinitionPtr definition,
+            core::SteadyTime deadline,
+            std::stop_token unwanted
+        ) override;
+
+    private:
+        House& house_;
+    };
+
+    core::Task<> reload_mounter();
+    void take_rules();
+
+    core::Reactor& reactor_;
+    Live& live_;
+    MountPreparer::RulesPtr rules_;
+    PosixFileSystem files_;
+    Store store_;
+    mounter::MounterClient mounter_;
+    LdapIdentities identities_;
+    MountPreparer preparer_;
+    Gate gate_;
+    AuditLog audit_;
+    HealthWatch health_;
+    Observers observers_;
+    Volumes volumes_;
+    Platforms platforms_;
+    std::function<void()> gone_;
+};
+
+}  // namespace uidnfs::plugins

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who the front becomes once it has what only root can have, and the directories that are his.
+#pragma once
+
+#include "core/error.hpp"
+
+#include <sys/types.h>
+
+#include <string>
+
+namespace uidnfs::plugins {
+
+struct ServiceUser {
+    std::string name;
+    uid_t uid = 0;
+    gid_t gid = 0;
+};
+
+/// ENOENT: there is no such user; EPERM: it is root.
+core::Outcome<ServiceUser> find_service_user(const std::string& name);
+
+/// Makes `path` (0700) if need be and gives it to `user`; what is above it is root's (0755). EPERM:
+/// it is somebody else's.
+core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user);
+
+/// As give_directory(), but one that is there already stays as it is, if `user` can write to it.
+core::Outcome<void> check_writable(const std::string& path, const ServiceUser& user);
+
+/// For good: all ids, no capabilities, no groups, no_new_privs. Applies to every thread that there
+/// is (setresuid(3) of glibc does), so it may be called when libraries have begun theirs.
+core::Result<void> become(const ServiceUser& user);
+
+}  // namespace uidnfs::plugins

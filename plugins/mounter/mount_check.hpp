@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the mounter asks before it mounts: is this a mount that the operator's policy and options
+// allow, whoever asks? The front is not believed: what counts is what the one option table makes of
+// the words that the mount would really get. Pure.
+#pragma once
+
+#include "config/mount_options.hpp"
+#include "plugins/mounter/protocol.hpp"
+#include "plugins/policy/policy.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace uidnfs::plugins::mounter {
+
+/// What the operator's configuration says, as the mounter read it.
+struct Allowed {
+    policy::Policy policy = {};
+    /// Options of the operator, which a mount may have with just this value; it may have any that
+    /// callers set (column P of the table).
+    std::vector<config::RawOption> operators = {};
+};
+
+/// A mount that may be made once the addresses of its host are known to be allowed.
+struct Checked {
+    config::Source source = {};
+    std::vector<config::RawOption> options = {};
+    policy::Plugin plugin = policy::Plugin::docker;
+    policy::IdentitySource identity_source = policy::IdentitySource::declared;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> gids = {};
+    std::uint16_t port = 2049;
+};
+
+/// EPERM, EINVAL: no such request comes from a front that is in order.
+core::Outcome<Checked> check_request(const Request& request, const Allowed& allowed);
+
+/// `addresses` are all that the host means. EACCES with the rule that stands in the way.
+core::Outcome<policy::Decision> check_policy(
+    const Checked& mount, const Allowed& allowed, std::span<const policy::Address> addresses
+);
+
+}  // namespace uidnfs::plugins::mounter

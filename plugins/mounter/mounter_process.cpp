@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+// The records of the front and what is done with live mounts; how a mount begins is in
+// mounter_start.cpp.
+#include "plugins/mounter/mounter_process.hpp"
+
+#include "control/mountinfo.hpp"
+#include "control/socket.hpp"
+#include "core/log.hpp"
+#include "core/text.hpp"
+#include "plugins/mounter/wait.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+namespace uidnfs::plugins::mounter {
+namespace {
+
+using std::chrono::milliseconds;
+namespace log = core::log;
+
+/// What the front must hear in time is said this much before its deadline.
+constexpr milliseconds kMargin{200};
+constexpr milliseconds kPoll{2};
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+core::SteadyTime deadline_of(const Request& request) {
+    return now() + std::max(milliseconds(request.milliseconds) - kMargin, milliseconds(0));
+}
+
+void tell_ended(Reply& reply, const Ended& ended) {
+    reply.text.cut(ended.reason);
+    std::string lost;
+    for (const auto& range : ended.lost) lost += range + "\n";
+    reply.lost.cut(lost);
+}
+
+Reply describe(const Watched& watched) {
+    return make_answer(watched.directory, watched.keeper, watched.minor);
+}
+
+/// The directory and all above it belong to root, and nobody else can write to them: what a mount
+/// is attached to cannot be exchanged. Only the sticky /tmp may be anybody's.
+core::Outcome<void> check_ancestry(std::string path) {
+    for (;;) {
+        struct stat info {};
+        if (::lstat(path.c_str(), &info) != 0) {
+            return core::Failure{
+                errno, fmt::format("mounts.root: {}: {}", path, core::describe_errno(errno))};
+        }
+        const bool is_open = (info.st_mode & 022) != 0 && (info.st_mode & S_ISVTX) == 0;
+        if (!S_ISDIR(info.st_mode) || info.st_uid != 0 || is_open) {
+            return core::Failure{
+                EPERM,
+                fmt::format(
+                    "mounts.root: {} must be a directory of root that nobody else can write to; "
+                    "chown root {}; chmod go-w {}",
+                    path,
+                    path,
+                    path
+                )};
+        }
+        if (path == "/") return {};
+        const auto slash = path.rfind('/');
+        path = slash == 0 ? "/" : path.substr(0, slash);
+    }
+}
+
+}  // namespace
+
+MounterProcess::MounterProcess(core::Fd front, Options options)
+    : front_(std::move(front)), options_(std::move(options)) {}
+
+core::Outcome<void> MounterProcess::prepare() {
+    if (auto reloaded = options_.load(); reloaded) {
+        allowed_ = std::move(*reloaded);
+    } else {
+        return reloaded.error();
+    }
+    auto& root = options_.root;
+    while (root.size() > 1 && root.back() == '/') root.pop_back();
+    for (std::size_t at = 1; at != std::string::npos; ++at) {
+        at = root.find('/', at);
+        const bool is_last = at == std::string::npos;
+        ::mkdir(root.substr(0, at).c_str(), is_last ? 0700 : 0755);
+        if (is_last) break;
+    }
+    if (auto fine = check_ancestry(root); !fine) return fine;
+    root_ = core::Fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!root_ || ::fchmod(root_.get(), 0700) != 0) {
+        return core::Failure{
+            errno, fmt::format("mounts.root: {}: {}", root, core::describe_errno(errno))};
+    }
+    return {};
+}
+
+void MounterProcess::run() {
+    core::spawn(serve());
+    reactor_.run();
+}
+
+core::Task<> MounterProcess::serve() {
+    std::vector<std::byte> bytes(sizeof(Request) + 1);
+    for (;;) {
+        Ready ready(reactor_, front_.get(), core::SteadyTime::max());
+        co_await ready;
+        for (;;) {
+            const auto size = ::recv(front_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+            if (size < 0 && (errno == EAGAIN || errno == EINTR)) break;
+            if (size <= 0) {
+                log::debug("the front ended");
+                reactor_.stop();
+                co_return;
+            }
+            const auto request = read_request({bytes.data(), static_cast<std::size_t>(size)});
+            if (!request) {
+                log::error("the front sent a record that is none; it is not served any more");
+                reactor_.stop();
+                co_return;
+            }
+            take(*request);
+        }
+    }
+}
+
+void MounterProcess::take(const Request& request) {
+    if (request.verb == Verb::cancel) {
+        const auto found = starts_.find(request.id);
+        if (found != starts_.end()) found->second.request_stop();
+        return;
+    }
+    core::spawn(answer(request));
+}
+
+core::Task<> MounterProcess::answer(Request request) {
+    Reply reply;
+    if (request.verb == Verb::reload) {
+        reply = reload();
+    } else if (!is_directory_name(request.directory.view())) {
+        reply = failed(EINVAL, "no name of a directory");
+    } else if (request.verb == Verb::start) {
+        std::stop_source stop;
+        starts_[request.id] = stop;
+        auto task = start(request, stop.get_token());
+        reply = co_await task;
+        starts_.erase(request.id);
+    } else if (request.verb == Verb::stop) {
+        auto task = stop(request);
+        reply = co_await task;
+    } else if (request.verb == Verb::detach) {
+        reply = detach(request);
+    } else if (request.verb == Verb::adopt) {
+        auto task = adopt(request);
+        reply = co_await task;
+    } else {
+        const bool is_status = request.verb == Verb::status;
+        control::Message question(is_status ? "status" : "log_level");
+        if (!is_status) question.add("level", std::string(request.text.view()));
+        auto task = ask(request, std::move(question));
+        reply = co_await task;
+    }
+    reply.id = request.id;
+    reply.directory.cut(request.directory.view());
+    send(reply);
+}
+
+core::Task<Reply> MounterProcess::stop(const Request& request) {
+    const auto watched = find(request);
+    if (!watched) co_return failed(ESRCH, "no such mount is watched");
+    const auto deadline = deadline_of(request);
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - now()).count();
+    control::Message drain("drain");
+    drain.add("milliseconds", static_cast<std::uint64_t>(std::max<milliseconds::rep>(left, 0)));
+    auto draining = ask_keeper(watched->minor, std::move(drain), deadline);
+    const auto drained = co_await draining;
+    if (!watched->end && (!drained || drained->verb() != "ok")) {
+        co_return failed(ETIMEDOUT, "the server did not take all bytes in time");
+    }
+    if (!watched->end) {
+        watched->stop = Watched::Stop::running;
+        const auto path = path_of(watched->directory);
+        if (::umount2(path.c_str(), UMOUNT_NOFOLLOW) != 0 && errno != EINVAL) {
+            watched->stop = Watched::Stop::none;
+            co_return failed(errno, errno == EBUSY ? "it is in use" : core::describe_errno(errno));
+        }
+        // The keeper's last word; it has nothing to write any more.
+        while (!watched->end && now() < deadline) co_await reactor_.sleep_for(kPoll);
+    }
+    watched->stop = Watched::Stop::none;
+    remove_directory(watched->directory);
+    Reply reply;
+    if (watched->end) tell_ended(reply, *watched->end);
+    co_return reply;
+}
+
+Reply MounterProcess::detach(const Request& request) {
+    detach_all(path_of(request.directory.view()));
+    remove_directory(request.directory.view());
+    return {};
+}
+
+core::Task<Reply> MounterProcess::adopt(const Request& request) {
+    const std::string directory(request.directory.view());
+    auto minor = minor_at(path_of(directory));
+    if (!minor && request.pid != 0) minor = request.minor;
+    if (!minor) co_return failed(ESRCH, "nothing is mounted there");
+    const auto watched = watch(directory, *minor);
+    if (!watched) co_return failed(ESRCH, "no keeper answers for it");
+    const WorkerId wanted{request.pid, request.start_time};
+    if (wanted.pid != 0 && !(wanted == (*watched)->keeper)) {
+        watched_.erase(directory);
+        co_return failed(ESRCH, "another keeper answers for it");
+    }
+    core::spawn(watch_until_end(*watched));
+    co_return describe(**watched);
+}
+
+core::Task<Reply> MounterProcess::ask(const Request& request, control::Message question) {
+    const auto watched = find(request);
+    if (!watched) co_return failed(ESRCH, "no such mount is watched");
+    auto asking = ask_keeper(watched->minor, std::move(question), deadline_of(request));
+    const auto answer = co_await asking;
+    if (!answer) co_return failed(ETIMEDOUT, "its keeper does not answer");
+    if (answer->verb() != "ok") co_return failed(EINVAL, answer->text("text"));
+    Reply reply;
+    if (!reply.text.set(answer->text("json"))) co_return failed(EMSGSIZE, "its answer is too long");
+    co_return reply;
+}
+
+Reply MounterProcess::reload() {
+    auto loaded = options_.load();
+    if (!loaded) return failed(loaded.error().code, loaded.error().user_text);
+    allowed_ = std::move(*loaded);
+    return {};
+}
+
+core::Task<std::optional<control::Message>> MounterProcess::ask_keeper(
+    std::uint32_t minor, control::Message question, core::SteadyTime deadline
+) {
+    const auto channel = control::send_to_keeper({minor, 0}, question);
+    if (!channel) co_return std::nullopt;
+    Ready ready(reactor_, channel->fd(), deadline);
+    if (!co_await ready) co_return std::nullopt;
+    auto received = channel->receive();
+    if (!received) co_return std::nullopt;
+    co_return std::move(received->message);
+}
+
+core::Outcome<std::shared_ptr<Watched>> MounterProcess::watch(
+    const std::string& directory, std::uint32_t minor
+) {
+    auto watched = watch_keeper(directory, minor);
+    if (!watched) return core::Failure{watched.error().code(), "its keeper does not answer"};
+    watched_[directory] = *watched;
+    return *watched;
+}
+
+core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
+    std::optional<core::Result<control::Channel::Received>> received;
+    do {
+        Ready ready(reactor_, watched->channel.fd(), core::SteadyTime::max());
+        co_await ready;
+        received.emplace(watched->channel.receive());
+    } while (!*received && received->error().code() == EAGAIN);
+    Ended ended;
+    if (!*received) {
+        ended.reason = "its keeper process was killed";
+    } else if ((*received)->message.verb() == "lost") {
+        ended.reason = "its worker ended and lost data";
+        for (const auto& range : (*received)->message.all("lost")) ended.lost.push_back(range);
+    }
+    watched->end = std::move(ended);
+    const auto found = watched_.find(watched->directory);
+    const bool is_current = found != watched_.end() && found->second == watched;
+    if (is_current) watched_.erase(found);
+    if (watched->stop == Watched::Stop::running) co_return;
+    auto reply = describe(*watched);
+    reply.kind = Kind::ended;
+    tell_ended(reply, *watched->end);
+    if (watched->end->reason.empty()) reply.text.cut("it was unmounted by somebody else");
+    send(reply);
+}
+
+std::shared_ptr<Watched> MounterProcess::find(const Request& request) const {
+    const auto found = watched_.find(std::string(request.directory.view()));
+    if (found == watched_.end()) return nullptr;
+    const WorkerId wanted{request.pid, request.start_time};
+    return wanted == found->second->keeper ? found->second : nullptr;
+}
+
+std::string MounterProcess::path_of(std::string_view directory) const {
+    return fmt::format("{}/{}", options_.root, directory);
+}
+
+void MounterProcess::remove_directory(std::string_view directory) const {
+    // EBUSY, ENOTEMPTY: something is there, which is then not ours to remove.
+    ::unlinkat(root_.get(), std::string(directory).c_str(), AT_REMOVEDIR);
+}
+
+void MounterProcess::send(const Reply& reply) {
+    // A front that does not read holds up only itself.
+    while (::send(front_.get(), &reply, sizeof reply, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (errno != EAGAIN && errno != EINTR) return;
+        pollfd wait{front_.get(), POLLOUT, 0};
+        ::poll(&wait, 1, 1000);
+    }
+}
+
+}  // namespace uidnfs::plugins::mounter

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// MounterProcess: the part of uidnfsd that is root. It checks every mount against the policy that
+// it read itself, starts `uidnfs mount` for it, and watches the keepers. It reads records of fixed
+// size from the front, and nothing from the network. One thread; ends when the front does, and
+// leaves the mounts alone then.
+#pragma once
+
+#include "control/spawn.hpp"
+#include "core/fd.hpp"
+#include "core/reactor.hpp"
+#include "core/task.hpp"
+#include "plugins/mounter/mount_check.hpp"
+#include "plugins/mounter/protocol.hpp"
+#include "plugins/mounter/watched.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace uidnfs::plugins::mounter {
+
+class MounterProcess {
+public:
+    struct Options {
+        std::string root;         ///< mounts.root
+        std::string worker_user;  ///< who workers and the resolver of names become
+        std::string uidnfs;       ///< path of that program
+        std::vector<std::string>
+            names;  ///< program and arguments that resolve the name behind them
+        std::function<core::Outcome<Allowed>()> load;  ///< reads the configuration
+    };
+
+    MounterProcess(core::Fd front, Options options);
+    MounterProcess(const MounterProcess&) = delete;
+    MounterProcess& operator=(const MounterProcess&) = delete;
+
+    /// EPERM, ...: mounts.root cannot be used, or the configuration is wrong.
+    core::Outcome<void> prepare();
+    /// Until the front ends.
+    void run();
+
+private:
+    using Addresses = std::vector<policy::Address>;
+    struct Ran {
+        bool succeeded = false;
+        bool in_time = false;
+        std::string output = {};
+    };
+
+    core::Task<> serve();
+    void take(const Request& request);
+    core::Task<> answer(Request request);
+
+    core::Task<Reply> start(const Request& request, std::stop_token unwanted);
+    core::Task<Reply> mount(
+        Checked checked,
+        std::string path,
+        Addresses addresses,
+        core::SteadyTime deadline,
+        std::stop_token unwanted
+    );
+    core::Task<Reply> stop(const Request& request);
+    core::Task<Reply> adopt(const Request& request);
+    core::Task<Reply> ask(const Request& request, control::Message question);
+    Reply detach(const Request& request);
+    Reply reload();
+
+    core::Task<core::Outcome<Addresses>> resolve(
+        std::string host, core::SteadyTime deadline, std::stop_token unwanted
+    );
+    core::Task<Ran> run_program(
+        control::Program program, core::SteadyTime deadline, std::stop_token unwanted
+    );
+    core::Task<std::optional<control::Message>> ask_keeper(
+        std::uint32_t minor, control::Message question, core::SteadyTime deadline
+    );
+    core::Task<> undo(std::string directory);
+
+    core::Outcome<std::shared_ptr<Watched>> watch(
+        const std::string& directory, std::uint32_t minor
+    );
+    core::Task<> watch_until_end(std::shared_ptr<Watched> watched);
+    std::shared_ptr<Watched> find(const Request& request) const;
+
+    std::string path_of(std::string_view directory) const;
+    void remove_directory(std::string_view directory) const;
+    void send(const Reply& reply);
+
+    core::Reactor reactor_;
+    core::Fd front_;
+    Options options_;
+    core::Fd root_;  // mounts.root
+    Allowed allowed_;
+    std::map<std::string, std::shared_ptr<Watched>> watched_;  // by directory
+    std::map<std::uint64_t, std::stop_source> starts_;         // by id of the request
+};
+
+}  // namespace uidnfs::plugins::mounter

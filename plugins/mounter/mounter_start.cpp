@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a volume's mount begins: the request is checked, the name resolved by an unprivileged child,
+// the policy asked with all of it, and `uidnfs mount` started with what was checked.
+#include "config/option_table.hpp"
+#include "control/mountinfo.hpp"
+#include "core/log.hpp"
+#include "core/text.hpp"
+#include "plugins/mounter/mounter_process.hpp"
+#include "plugins/mounter/wait.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+namespace uidnfs::plugins::mounter {
+namespace {
+
+using std::chrono::milliseconds;
+namespace log = core::log;
+
+constexpr std::size_t kMaxOutput = 8192;  // bytes of a child's that are kept
+/// What a mount's deadline leaves for undoing it.
+constexpr milliseconds kForUndoing{300};
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+std::string without_line_feed(std::string text) {
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+}
+
+/// The error of `uidnfs mount` as the developer of an application wants it: without our path, and
+/// only the last line.
+std::string user_text(std::string output, const std::string& path) {
+    output = without_line_feed(std::move(output));
+    if (const auto line = output.rfind('\n'); line != std::string::npos) output.erase(0, line + 1);
+    const auto where = " on " + path;
+    if (const auto at = output.find(where); at != std::string::npos) output.erase(at, where.size());
+    return output.empty() ? "uidnfs mount failed without a word; see the log" : output;
+}
+
+/// One address a line, as the resolver writes them.
+std::vector<policy::Address> read_addresses(const std::string& output) {
+    constexpr std::size_t kMost = 16;
+    std::vector<policy::Address> addresses;
+    std::string_view rest(output);
+    while (!rest.empty() && addresses.size() < kMost) {
+        const auto line = rest.substr(0, rest.find('\n'));
+        rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+        if (const auto address = policy::parse_address(line)) addresses.push_back(*address);
+    }
+    return addresses;
+}
+
+std::string as_flag(const config::RawOption& option) {
+    return option.value ? fmt::format("--{}={}", option.name, *option.value)
+                        : fmt::format("--{}", option.name);
+}
+
+}  // namespace
+
+core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token unwanted) {
+    const auto deadline =
+        now() + std::max(milliseconds(request.milliseconds) - kForUndoing, milliseconds(0));
+    auto checked = check_request(request, allowed_);
+    if (!checked) co_return failed(checked.error().code, checked.error().user_text);
+    auto resolving = resolve(checked->source.host, deadline, unwanted);
+    const auto addresses = co_await resolving;
+    if (!addresses) co_return failed(addresses.error().code, addresses.error().user_text);
+    const auto decision = check_policy(*checked, allowed_, *addresses);
+    if (!decision) co_return failed(decision.error().code, decision.error().user_text);
+    if (decision->verdict == policy::Decision::Verdict::reported) {
+        log::warning("{}: policy.mode is report: {}", request.reference.view(), decision->text);
+    }
+    const std::string directory(request.directory.view());
+    const auto path = path_of(directory);
+    if (minor_at(path)) {
+        log::warning("{}: a mount that nobody knew of is detached", path);
+        detach_all(path);
+    }
+    if (::mkdirat(root_.get(), directory.c_str(), 0700) != 0 && errno != EEXIST) {
+        co_return failed(errno, fmt::format("{}: {}", path, core::describe_errno(errno)));
+    }
+    auto mounting = mount(std::move(*checked), path, *addresses, deadline, unwanted);
+    auto reply = co_await mounting;
+    if (reply.error != 0) {
+        auto undoing = undo(directory);
+        co_await undoing;
+        co_return reply;
+    }
+    const auto minor = minor_at(path);
+    const auto watched = minor ? watch(directory, *minor)
+                               : core::Failure{ESRCH, "the mount is gone already; see the log"};
+    if (!watched) {
+        auto undoing = undo(directory);
+        co_await undoing;
+        co_return failed(watched.error().code, watched.error().user_text);
+    }
+    core::spawn(watch_until_end(*watched));
+    reply = make_answer(directory, (*watched)->keeper, (*watched)->minor);
+    reply.rule.cut(policy::describe_rule(allowed_.policy, decision->rule));
+    co_return reply;
+}
+
+core::Task<Reply> MounterProcess::mount(
+    Checked checked,
+    std::string path,
+    Addresses addresses,
+    core::SteadyTime deadline,
+    std::stop_token unwanted
+) {
+    control::Program program{options_.uidnfs, {"uidnfs", "mount", checked.source.display(), path}};
+    for (const auto& option : checked.options) program.arguments.push_back(as_flag(option));
+    std::string pinned;
+    for (const auto& address : addresses) {
+        pinned += (pinned.empty() ? "" : "+") + address.text();
+    }
+    // A zone is no part of the address that was checked, and needed to reach it.
+    if (checked.source.host.find('%') != std::string::npos) pinned = checked.source.host;
+    program.arguments.push_back("--addr=" + pinned);
+    program.arguments.push_back("--retry=0");
+    program.arguments.push_back("--worker-user=" + options_.worker_user);
+    auto running = run_program(std::move(program), deadline, unwanted);
+    const auto ran = co_await running;
+    if (ran.succeeded) {
+        if (!ran.output.empty()) log::warning("{}: {}", path, without_line_feed(ran.output));
+        co_return Reply();
+    }
+    if (ran.in_time) co_return failed(EIO, user_text(ran.output, path));
+    if (unwanted.stop_requested()) co_return failed(EINTR, "nobody waits for it any more");
+    co_return failed(
+        ETIMEDOUT,
+        fmt::format(
+            "cannot mount {}: the server does not answer in time; check that it is reached and "
+            "runs",
+            checked.source.display()
+        )
+    );
+}
+
+/// A launcher that was killed takes its keeper with it, before it attaches the mount or just after.
+core::Task<> MounterProcess::undo(std::string directory) {
+    constexpr int kTries = 5;
+    constexpr milliseconds kPause{10};
+    for (int i = 0; i < kTries; ++i) {
+        if (i > 0) co_await reactor_.sleep_for(kPause);
+        detach_all(path_of(directory));
+    }
+    remove_directory(directory);
+}
+
+core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(
+    std::string host, core::SteadyTime deadline, std::stop_token unwanted
+) {
+    if (const auto address = policy::parse_address(host)) co_return Addresses{*address};
+    control::Program program{
+        options_.names.front(), {options_.names.begin() + 1, options_.names.end()}};
+    program.arguments.push_back(host);
+    auto running = run_program(std::move(program), deadline, unwanted);
+    const auto ran = co_await running;
+    if (!ran.in_time) {
+        co_return core::Failure{
+            ETIMEDOUT,
+            fmt::format(
+                "the name {} was not resolved in time; check the name server, or use an address",
+                host
+            )};
+    }
+    auto addresses = read_addresses(ran.output);
+    if (!ran.succeeded || addresses.empty()) {
+        co_return core::Failure{ENOENT, without_line_feed(ran.output)};
+    }
+    co_return addresses;
+}
+
+core::Task<MounterProcess::Ran> MounterProcess::run_program(
+    control::Program program, core::SteadyTime deadline, std::stop_token unwanted
+) {
+    Ran ran;
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+        ran.in_time = true;
+        ran.output = fmt::format("no pipe: {}", core::describe_errno(errno));
+        co_return ran;
+    }
+    const core::Fd output(ends[0]);
+    core::Fd theirs(ends[1]);
+    program.output = theirs.get();
+    auto child = control::spawn(program);
+    theirs.reset();
+    if (!child) {
+        ran.in_time = true;
+        ran.output = fmt::format(
+            "{} cannot be started: {}", program.path, core::describe_errno(child.error().code())
+        );
+        co_return ran;
+    }
+    std::array<char, 1024> block;
+    for (;;) {
+        Ready ready(reactor_, output.get(), deadline, unwanted);
+        if (!co_await ready) break;
+        const auto size = ::read(output.get(), block.data(), block.size());
+        if (size <= 0) break;
+        ran.output.append(block.data(), static_cast<std::size_t>(size));
+        if (ran.output.size() > kMaxOutput) ran.output.resize(kMaxOutput);
+    }
+    Ready ended(reactor_, child->pidfd(), deadline, unwanted);
+    ran.in_time = co_await ended;
+    if (!ran.in_time) child->kill();
+    child->try_reap();
+    ran.succeeded = child->succeeded();
+    // It may have succeeded in its last moment: then nobody needs to undo it.
+    ran.in_time = ran.in_time || ran.succeeded;
+    co_return ran;
+}
+
+}  // namespace uidnfs::plugins::mounter

@@ -175,10 +175,10 @@ class CheckTest(UidnfsdTest):
 
 
 class CommandLineTest(UidnfsdTest):
-    def test_help_is_honest(self):
+    def test_help(self):
         done = self.run_it("--help")
         self.assertEqual(0, done.returncode)
-        self.assertIn("cannot serve plugins yet", done.stdout)
+        self.assertIn("volumes stay mounted", done.stdout)
         self.assertRegex(self.run_it("--version").stdout, r"^uidnfsd \d+\.\d+\.\d+\n$")
         self.assertIn("deadline_seconds = SECONDS", self.run_it("--help-config").stdout)
         self.assertIn("standard input", self.run_it("resolve", "--help").stdout)
@@ -349,10 +349,11 @@ class ServiceTest(DirectoryTest):
     def read_log(self):
         return self.log.read_text(encoding="utf-8")
 
-    def test_says_what_it_cannot_do(self):
-        self.configure("[plugin.docker]", RULE)
-        self.start()
-        self.assertIn("this version cannot serve plugins yet: nothing listens", self.read_log())
+    def test_a_service_user_that_is_missing_is_no_start(self):
+        self.configure('[workers]\nuser = "no-such-user"\n[plugin.docker]', RULE)
+        done = self.run_it("--config", self.config)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("workers.user: there is no user no-such-user; create it", done.stderr)
 
     def test_a_file_with_problems_is_no_start(self):
         self.configure("[mounts]\nrot = 1\n")

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""uidnfsd with real mounts: what the platform asks for is there, as the identity it should be, and
+nothing is left when it is given back. Docker's dialect, since both share all that is behind it."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import suite
+import volume_daemon
+from uidnfs_command import wait_until
+
+SHARE = "nas1:/a"
+
+
+class VolumeTest(suite.IntegrationTest):
+    """A daemon of its own for each test."""
+
+    rule = volume_daemon.RULE
+    options = ()
+    extra = ""
+
+    def setUp(self):
+        super().setUp()
+        self.daemon = volume_daemon.VolumeDaemon(self.uidnfs, self.options, self.rule, self.extra)
+        self.addCleanup(suite.clear_away, self.uidnfs)
+        self.addCleanup(self.daemon.clear)
+        self.daemon.start()
+
+    def share(self, export="a"):
+        return f"nas1:{suite.lab().export(export).share}"
+
+    def on_server(self, name, export="a"):
+        return os.path.join(suite.lab().export(export).path, name)
+
+    def mounted(self, name="v", export="a", uid=1001, gid=1001, **options):
+        """The path of a volume, mounted now."""
+        self.assertEqual("", self.daemon.create(name, self.share(export), uid=uid, gid=gid,
+                                                **options))
+        path, error = self.daemon.mount(name)
+        self.assertEqual("", error)
+        return path
+
+    def given(self, path):
+        """The volume as a container has it: bound to where the application can reach it."""
+        inside = str(suite.lab().new_mountpoint())
+        subprocess.run(["mount", "--bind", path, inside], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", inside], check=False, capture_output=True)
+        return inside
+
+    def taken_back(self, inside):
+        """The container ended."""
+        subprocess.run(["umount", inside], check=True)
+
+    def assert_nothing_left(self):
+        self.assertEqual([], self.daemon.mounts())
+        wait_until(lambda: not self.keepers(), 10, "the end of all keepers")
+        self.assertEqual([], os.listdir(self.daemon.volumes))
+
+    def keepers(self):
+        return [line for line in self.uidnfs.command_lines() if " keeper" in line or
+                " worker" in line]
+
+
+class MountTest(VolumeTest):
+    def test_files_are_the_identitys_on_the_server(self):
+        inside = self.given(self.mounted())
+        app = self.actor(suite.APP_UID)
+        app.write_file(os.path.join(inside, "by-volume"), b"hello")
+        self.assert_owner(os.stat(self.on_server("by-volume")), 1001, 1001)
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        with open(self.on_server("by-volume"), "rb") as file:
+            self.assertEqual(b"hello", file.read())
+        self.assertEqual("", self.daemon.remove("v"))
+        self.assert_nothing_left()
+
+    def test_two_identities_on_one_share(self):
+        first = self.given(self.mounted("one", "shared", 1001, 1001))
+        second = self.given(self.mounted("two", "shared", 1002, 1002))
+        app = self.actor(suite.APP_UID)
+        app.run("""
+with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+    file.write("secret")
+""", path=os.path.join(first, "s"))
+        self.assertEqual(b"secret", app.read_file(os.path.join(first, "s")))
+        with self.assert_errno(13):
+            app.read_file(os.path.join(second, "s"))
+        for name, inside in (("one", first), ("two", second)):
+            self.taken_back(inside)
+            self.assertEqual("", self.daemon.unmount(name))
+        self.assert_nothing_left()
+
+    def test_only_containers_reach_the_mounts(self):
+        self.mounted()
+        self.assertEqual(0o700, self.daemon.volumes.stat().st_mode & 0o777)
+        with self.assert_errno(13):
+            self.actor(suite.APP_UID).listdir(str(self.daemon.volumes))
+
+    def test_holders_are_a_set(self):
+        path = self.mounted()
+        for holder in ("1", "2", "2"):
+            self.assertEqual((path, ""), self.daemon.mount("v", holder))
+        self.assertEqual("", self.daemon.unmount("v", "2"))
+        self.assertEqual([path], self.daemon.mounts())
+        self.assertEqual("", self.daemon.unmount("v", "1"))
+        self.assert_nothing_left()
+
+    def test_the_reason_of_a_failure_travels_back(self):
+        self.assertEqual("", self.daemon.create("v", "nas1:/no-such-export", uid=1001, gid=1001))
+        path, error = self.daemon.mount("v")
+        self.assertEqual("", path)
+        self.assertIn("nas1:/no-such-export", error)
+        self.assertNotIn(str(self.daemon.volumes), error)
+        self.assert_nothing_left()
+
+    def test_a_server_that_is_down_is_told_in_time(self):
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        self.assertEqual("", self.daemon.create("v", self.share(), uid=1001, gid=1001))
+        began = time.monotonic()
+        path, error = self.daemon.mount("v")
+        took = time.monotonic() - began
+        self.assertEqual("", path)
+        self.assertIn("not", error)
+        self.assertLess(took, 8)
+        self.assert_nothing_left()
+
+    def test_unmount_of_a_silent_server_does_not_hang(self):
+        inside = self.given(self.mounted())
+        app = self.actor(suite.APP_UID)
+        app.run("""
+fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+os.write(fd, b"x" * 100000)
+""", path=os.path.join(inside, "held"))
+        subprocess.run(["umount", "-l", inside], check=True)
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        began = time.monotonic()
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual([], self.daemon.mounts())
+        self.server.thaw()
+        app.stop()
+        wait_until(lambda: not self.keepers(), 40, "the end of the detached worker")
+        self.assertEqual(100000, os.path.getsize(self.on_server("held")))
+
+    def test_a_file_held_open_does_not_keep_the_mount(self):
+        inside = self.given(self.mounted())
+        app = self.actor(suite.APP_UID)
+        app.run("globals()['kept'] = os.open(path, os.O_CREAT | os.O_RDWR)",
+                path=os.path.join(inside, "held"))
+        began = time.monotonic()
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual([], self.daemon.mounts())
+
+    def test_fifty_at_once(self):
+        for number in range(50):
+            self.assertEqual("", self.daemon.create(f"v{number}", self.share(), uid=1001, gid=1001))
+        errors = []
+
+        def mount(name):
+            errors.append(self.daemon.mount(name)[1])
+
+        threads = [threading.Thread(target=mount, args=(f"v{n}",)) for n in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([""] * 50, errors)
+        self.assertEqual(50, len(self.daemon.mounts()))
+        for number in range(50):
+            self.assertEqual("", self.daemon.unmount(f"v{number}"))
+        self.assert_nothing_left()
+
+
+class LifeTest(VolumeTest):
+    def test_applications_notice_nothing_of_its_death(self):
+        path = self.mounted()
+        inside = self.given(path)
+        app = self.actor(suite.APP_UID)
+        app.write_file(os.path.join(inside, "before"), b"1")
+        self.daemon.kill()
+        app.write_file(os.path.join(inside, "between"), b"2")
+        self.daemon.start()
+        app.write_file(os.path.join(inside, "after"), b"3")
+        self.taken_back(inside)
+        # It knows what it had: the same path for another holder, and an end when both are gone.
+        self.assertEqual((path, ""), self.daemon.mount("v", "2"))
+        for holder in ("1", "2"):
+            self.assertEqual("", self.daemon.unmount("v", holder))
+        self.assert_nothing_left()
+
+    def test_sigterm_leaves_the_volumes(self):
+        path = self.mounted()
+        self.assertEqual(0, self.daemon.stop())
+        self.assertEqual([path], self.daemon.mounts())
+        self.daemon.start()
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
+    def test_a_worker_that_died_makes_it_failed_and_the_next_mount_new(self):
+        path = self.mounted()
+        keeper = next(pid for pid in self.uidnfs.processes()
+                      if volume_daemon.status_of(pid, "Name") == "uidnfs-worker")
+        os.kill(keeper, signal.SIGKILL)
+        wait_until(lambda: "failed" in str(self.daemon.get("v")), 10, "the state failed")
+        self.assertEqual((path, ""), self.daemon.mount("v"))
+        inside = self.given(path)
+        self.actor(suite.APP_UID).write_file(os.path.join(inside, "again"), b"4")
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
+    def test_the_death_of_the_mounter_is_its_end_and_the_volumes_stay(self):
+        inside = self.given(self.mounted())
+        [mounter] = self.daemon.children()
+        os.kill(mounter, signal.SIGKILL)
+        self.assertEqual(1, self.daemon.process.wait(10))
+        self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"5")
+        self.daemon.start()
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
+
+class PrivilegeTest(VolumeTest):
+    def test_the_front_is_the_service_user_without_capabilities(self):
+        pid = self.daemon.process.pid
+        for field, value in (("CapEff", "0000000000000000"), ("CapPrm", "0000000000000000"),
+                             ("NoNewPrivs", "1"), ("Groups", "")):
+            self.assertEqual(value, volume_daemon.status_of(pid, field))
+        self.assertEqual({"65534"}, set(volume_daemon.status_of(pid, "Uid").split()))
+
+    def test_the_policy_has_the_last_word(self):
+        for uid, gid, share, reason in (
+                (5000, 1001, self.share(), "uid 5000"), (1001, 5000, self.share(), "gid 5000"),
+                (1001, 1001, "127.0.0.1:/a", "127.0.0.1")):
+            with self.subTest(uid=uid, gid=gid, share=share):
+                self.assertEqual("", self.daemon.create("v", share, uid=uid, gid=gid))
+                path, error = self.daemon.mount("v")
+                self.assertEqual("", path)
+                self.assertIn(reason, error)
+                self.assertEqual("", self.daemon.remove("v"))
+        self.assert_nothing_left()
+
+    def test_every_decision_is_in_the_audit(self):
+        self.mounted()
+        self.daemon.create("w", self.share(), uid=5000, gid=1001)
+        self.daemon.mount("w")
+        self.daemon.unmount("v")
+        events = [(line["event"], line.get("volume")) for line in self.daemon.audit_lines()]
+        for wanted in (("mount", "v"), ("refused", "w"), ("unmount", "v")):
+            self.assertIn(wanted, events)
+        [mount] = [line for line in self.daemon.audit_lines() if line["event"] == "mount"]
+        self.assertEqual((1001, 1001), (mount["uid"], mount["gid"]))
+        self.assertIn("team", mount["rule"])

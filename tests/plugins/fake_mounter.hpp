@@ -40,6 +40,7 @@ public:
         MountSpec spec, core::SteadyTime deadline, std::stop_token unwanted
     ) override {
         calls.push_back("start " + spec.volume.name);
+        const Busy busy(*this);
         const auto host = spec.source.substr(0, spec.source.find(':'));
         const Worker worker{
             {++pid_, 7},
@@ -76,6 +77,7 @@ public:
     core::Task<core::Outcome<Ended>> stop(VolumeKey volume, Worker, core::SteadyTime deadline)
         override {
         calls.push_back("stop " + volume.name);
+        const Busy busy(*this);
         if (sources_[volume] == "busy") {
             co_await reactor_.sleep_until(deadline);
             co_return core::Failure{ETIMEDOUT, "the server does not answer"};
@@ -101,8 +103,23 @@ public:
         co_return record.worker;
     }
 
+    bool is_idle() const noexcept { return busy_ == 0; }
+
 private:
+    /// While a call has not ended.
+    class Busy {
+    public:
+        explicit Busy(FakeMounter& mounter) : mounter_(mounter) { ++mounter_.busy_; }
+        Busy(const Busy&) = delete;
+        Busy& operator=(const Busy&) = delete;
+        ~Busy() { --mounter_.busy_; }
+
+    private:
+        FakeMounter& mounter_;
+    };
+
     core::Reactor& reactor_;
+    int busy_ = 0;
     std::uint32_t pid_ = 1000;
     std::map<VolumeKey, std::string> sources_;
 };

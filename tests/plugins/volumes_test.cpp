@@ -62,6 +62,8 @@ protected:
     void TearDown() override {
         core::log::set_level(core::log::Level::info);
         volumes.reset();
+        // What was asked of the mounter ends by itself; a reactor that dies first would leak it.
+        run_until([&] { return mounter.is_idle(); });
         reactor.io().poll();
         std::filesystem::remove_all(root);
     }

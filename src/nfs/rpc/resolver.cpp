@@ -52,8 +52,14 @@ Addresses look_up(const std::string& host) {
     return found;
 }
 
-/// What the thread and the waiting coroutine share; whoever comes first ends the wait. The thread
-/// touches the reactor only while `waiting` says that somebody is still there.
+/// What thread and coroutine share. The thread touches the reactor, and what lives on it, only
+/// while `waiting` says that somebody is still there.
+struct Bond {
+    std::mutex mutex;
+    enum class Waiting { yes, no } waiting = Waiting::yes;  // guarded by mutex
+};
+
+/// Of the reactor's thread alone; whoever comes first ends the wait.
 struct Lookup {
     explicit Lookup(core::Reactor& reactor) : timer(reactor.io()) {}
 
@@ -67,9 +73,6 @@ struct Lookup {
     boost::asio::steady_timer timer;
     std::optional<Addresses> result;
     std::coroutine_handle<> waiter;
-
-    std::mutex mutex;
-    enum class Waiting { yes, no } waiting = Waiting::yes;  // guarded by mutex
 };
 
 struct LookupAwaiter {
@@ -93,14 +96,19 @@ core::Task<core::Result<std::vector<Address>>> resolve(
     lookup->timer.async_wait([lookup](const boost::system::error_code& error) {
         if (!error) lookup->finish(core::Error(ETIMEDOUT));
     });
+    const auto bond = std::make_shared<Bond>();
     try {
-        std::thread([lookup, host, &io = reactor.io()] {
+        std::thread([bond, weak = std::weak_ptr(lookup), host, &io = reactor.io()] {
             auto addresses = look_up(host);
-            const std::lock_guard lock(lookup->mutex);
-            if (lookup->waiting == Lookup::Waiting::no) return;
-            boost::asio::post(io, [lookup, addresses = std::move(addresses)]() mutable {
-                lookup->finish(std::move(addresses));
-            });
+            const std::lock_guard lock(bond->mutex);
+            if (bond->waiting == Bond::Waiting::no) return;
+            // The coroutine holds it too, so this thread is never the last to let go of it.
+            boost::asio::post(
+                io,
+                [shared = weak.lock(), addresses = std::move(addresses)]() mutable {
+                    shared->finish(std::move(addresses));
+                }
+            );
         }).detach();
     } catch (const std::system_error&) {
         lookup->finish(core::Error(EAGAIN));  // no more threads: not now
@@ -108,8 +116,8 @@ core::Task<core::Result<std::vector<Address>>> resolve(
 
     co_await LookupAwaiter{*lookup};
     {
-        const std::lock_guard lock(lookup->mutex);
-        lookup->waiting = Lookup::Waiting::no;
+        const std::lock_guard lock(bond->mutex);
+        bond->waiting = Bond::Waiting::no;
     }
     co_return std::move(*lookup->result);
 }

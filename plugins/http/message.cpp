@@ -14,8 +14,10 @@ std::string_view phrase(unsigned status) noexcept {
         case 404: return "Not Found";
         case 405: return "Method Not Allowed";
         case 408: return "Request Timeout";
+        case 409: return "Conflict";
         case 413: return "Content Too Large";
         case 431: return "Request Header Fields Too Large";
+        case 502: return "Bad Gateway";
         case 500: return "Internal Server Error";
         case 503: return "Service Unavailable";
         case 505: return "HTTP Version Not Supported";
@@ -32,7 +34,7 @@ std::string render(const Response& response, Connection connection, std::string_
         phrase(response.status),
         response.content_type,
         response.body.size(),
-        response.status == 405 ? "Allow: POST\r\n" : "",
+        response.status == 405 ? fmt::format("Allow: {}\r\n", response.allow) : "",
         connection == Connection::close ? "Connection: close\r\n" : ""
     );
     if (method != "HEAD") bytes += response.body;

@@ -23,6 +23,7 @@ struct Response {
     unsigned status = 200;
     std::string_view content_type = "application/json";  ///< outlives the response
     std::string body;
+    std::string_view allow = "POST";  ///< methods, of status 405
 };
 
 /// The bytes of it. A HEAD gets no body.

@@ -22,13 +22,12 @@ constexpr auto kPause = std::chrono::milliseconds(50);  // while there are no de
 constexpr auto kTellEvery = std::chrono::seconds(60);
 constexpr int kAcceptAtOnce = 64;  // then others have a turn
 
-/// Only root and we ourselves may speak on a unix socket, whatever its mode is.
-bool is_trusted(int fd) {
+bool is_trusted(int fd, const Server::Peers& peers, const std::string& name) {
     ucred peer{};
     socklen_t size = sizeof peer;
     if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-    if (peer.uid == 0 || peer.uid == ::geteuid()) return true;
-    core::log::warning("uid {} (pid {}) is refused on the plugin socket", peer.uid, peer.pid);
+    if (std::find(peers.uids.begin(), peers.uids.end(), peer.uid) != peers.uids.end()) return true;
+    core::log::warning("uid {} (pid {}) is refused on {}", peer.uid, peer.pid, name);
     return false;
 }
 
@@ -36,8 +35,15 @@ bool is_trusted(int fd) {
 
 /// A listening socket.
 struct Server::Door {
-    Door(core::Reactor& reactor, Listener from, Handler& to, std::shared_ptr<TlsContext> secret)
+    Door(
+        core::Reactor& reactor,
+        Listener from,
+        Handler& to,
+        std::shared_ptr<TlsContext> secret,
+        Peers who
+    )
         : family(from.family),
+          peers(std::move(who)),
           name(std::move(from.name)),
           handler(to),
           tls(std::move(secret)),
@@ -45,6 +51,7 @@ struct Server::Door {
           timer(reactor.io()) {}
 
     int family;
+    Peers peers;
     std::string name;
     Handler& handler;
     std::shared_ptr<TlsContext> tls;
@@ -74,10 +81,15 @@ Server::~Server() {
     for (auto* session : sessions_) session->forget_server();
 }
 
-void Server::serve(Listener listener, Handler& handler, std::shared_ptr<TlsContext> tls) {
+Server::Peers Server::root_and_own_user() { return {{0, ::geteuid()}}; }
+
+void Server::serve(
+    Listener listener, Handler& handler, std::shared_ptr<TlsContext> tls, Peers peers
+) {
     core::log::info("listening on {}{}", listener.name, tls ? " (TLS)" : "");
-    doors_.push_back(std::make_shared<Door>(reactor_, std::move(listener), handler, std::move(tls))
-    );
+    doors_.push_back(std::make_shared<Door>(
+        reactor_, std::move(listener), handler, std::move(tls), std::move(peers)
+    ));
     wait(doors_.back());
 }
 
@@ -131,7 +143,7 @@ void Server::pause(const std::shared_ptr<Door>& door) {
 }
 
 void Server::admit(Door& door, core::Fd socket) {
-    if (door.family == AF_UNIX && !is_trusted(socket.get())) return;
+    if (door.family == AF_UNIX && !is_trusted(socket.get(), door.peers, door.name)) return;
     if (sessions_.size() >= limits_.connections && !make_room()) return;
     auto stream = door.tls ? make_tls_stream(reactor_, std::move(socket), door.family, door.tls)
                            : make_plain_stream(reactor_, std::move(socket), door.family);

@@ -12,12 +12,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
 #include <set>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 namespace uidnfs::plugins::http {
 
@@ -65,9 +67,21 @@ public:
     Server& operator=(const Server&) = delete;
     ~Server();
 
-    /// Serves what comes in on `listener`. On unix sockets only root and our own user are served.
-    /// `tls` null: plain. `handler` must outlive the server's sessions.
-    void serve(Listener listener, Handler& handler, std::shared_ptr<TlsContext> tls);
+    /// Who may speak on a unix socket, by SO_PEERCRED and whatever the mode of its path is.
+    struct Peers {
+        std::vector<std::uint32_t> uids;
+    };
+    static Peers root_and_own_user();
+    static Peers root_only() { return {{0}}; }
+
+    /// Serves what comes in on `listener`. `tls` null: plain. `handler` must outlive the server's
+    /// sessions.
+    void serve(
+        Listener listener,
+        Handler& handler,
+        std::shared_ptr<TlsContext> tls,
+        Peers peers = root_and_own_user()
+    );
 
     /// Accepts nobody any more; connections go on.
     void stop_accepting();

@@ -22,6 +22,21 @@ void add_endpoints(json::object& fields, const MountEndpoints& endpoints) {
 
 }  // namespace
 
+std::optional<MountEndpoints> read_endpoints(const json::object& status) {
+    const auto* address = status.if_contains("server_address");
+    const auto* ports = status.if_contains("local_ports");
+    if (!address || !address->is_string() || !ports || !ports->is_array()) return std::nullopt;
+    MountEndpoints endpoints;
+    endpoints.server_address = address->get_string();
+    for (const auto& port : ports->get_array()) {
+        boost::system::error_code error;
+        const auto number = port.to_number<std::uint16_t>(error);
+        if (!error) endpoints.local_ports.push_back(number);
+    }
+    if (endpoints.server_address.empty() || endpoints.local_ports.empty()) return std::nullopt;
+    return endpoints;
+}
+
 AuditLog::AuditLog(std::unique_ptr<AuditSink> sink, Options options)
     : sink_(std::move(sink)), options_(std::move(options)) {}
 
@@ -40,6 +55,18 @@ void AuditLog::decided(const Decision& decision) {
         if (!is_same || !is_alive) connections_.erase(known);
     }
     add(to_string(decision.event), fields);
+}
+
+void AuditLog::status_told(const MountedVolume& volume, const json::object& status) {
+    auto endpoints = read_endpoints(status);
+    if (!endpoints) return;
+    connected(volume.key, volume.worker, volume.source, volume.identity, std::move(*endpoints));
+}
+
+void AuditLog::worker_gone(const MountedVolume& volume) {
+    const auto known = connections_.find(volume.key);
+    if (known == connections_.end() || known->second.worker != volume.worker.id) return;
+    connections_.erase(known);
 }
 
 void AuditLog::record(std::string_view event, json::object fields) { add(event, fields); }

@@ -6,6 +6,7 @@
 #include "plugins/core/mounter.hpp"
 #include "plugins/observe/audit_line.hpp"
 #include "plugins/observe/audit_sink.hpp"
+#include "plugins/observe/mounted_volume.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -15,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +30,10 @@ struct MountEndpoints {
     friend bool operator==(const MountEndpoints&, const MountEndpoints&) = default;
 };
 
-class AuditLog final : public Observer {
+/// Nothing while they are not known.
+std::optional<MountEndpoints> read_endpoints(const boost::json::object& status);
+
+class AuditLog final : public Observer, public StatusListener {
 public:
     enum class WhenUnwritable { go_on, refuse };
     struct Options {
@@ -43,6 +48,10 @@ public:
     ~AuditLog() override;
 
     void decided(const Decision& decision) override;
+
+    /// Takes the endpoints from it.
+    void status_told(const MountedVolume& volume, const boost::json::object& status) override;
+    void worker_gone(const MountedVolume& volume) override;
 
     /// What is no decision about a volume: "reload", "drain", "upgrade", "abort", ...
     void record(std::string_view event, boost::json::object fields);

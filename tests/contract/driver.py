@@ -190,6 +190,9 @@ class ContractTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.root, ignore_errors=True)
         self.server = Server(self.root, docker=self.root / "uidnfs.sock", **self.more_options())
         self.addCleanup(self.server.close)
+        self.start()
+
+    def start(self):
         self.server.start()
 
     def more_options(self):

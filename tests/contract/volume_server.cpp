@@ -2,13 +2,17 @@
 // The volume daemon without mounts, for the contract tests: real sockets, dialects, options, state
 // files and state machines, with a mounter and a directory that do what names tell them to.
 // Commands come on standard input, one a line, and are answered with one line:
-//     mounts | detached | connections | kill NAME | drain | quit
+//     mounts | detached | connections | kill NAME | status NAME JSON | levels | trouble WHY | drain
+//     | quit
 #include "plugins/cloudfoundry/cloudfoundry_plugin.hpp"
 #include "plugins/cloudfoundry/spec_file.hpp"
 #include "plugins/core/mount_preparer.hpp"
 #include "plugins/core/volumes.hpp"
 #include "plugins/docker/docker_plugin.hpp"
 #include "plugins/http/server.hpp"
+#include "plugins/observe/admin_routes.hpp"
+#include "plugins/observe/observers.hpp"
+#include "tests/plugins/fake_inspector.hpp"
 #include "tests/plugins/fake_mounter.hpp"
 
 #include <fmt/format.h>
@@ -48,11 +52,6 @@ private:
     core::Reactor& reactor_;
 };
 
-class Silent final : public Observer {
-public:
-    void decided(const Decision&) override {}
-};
-
 class Program {
 public:
     explicit Program(std::map<std::string, std::string> arguments)
@@ -61,6 +60,7 @@ public:
     int run() {
         const auto restored = volumes_.restore();
         if (!restored) return fail(restored.error());
+        health_.start();
         if (const int code = listen()) return code;
         std::thread([this] { read_commands(); }).detach();
         reactor_.run();
@@ -113,12 +113,45 @@ private:
             if (!listener) return fail(listener.error());
             server_.serve(std::move(*listener), docker_, nullptr);
         }
+        if (const int code = listen_for_admin()) return code;
         std::string address = "-";
         if (const auto where = argument("cloudfoundry"); !where.empty()) {
             if (const int code = listen_cloudfoundry(where, address)) return code;
         }
         std::cout << "ready " << address << std::endl;
         return 0;
+    }
+
+    int listen_for_admin() {
+        if (const auto path = argument("admin"); !path.empty()) {
+            auto listener = http::listen_unix(path);
+            if (!listener) return fail(listener.error());
+            server_.serve(std::move(*listener), admin_routes_, nullptr, http::Server::root_only());
+        }
+        if (const auto path = argument("metrics"); !path.empty()) {
+            auto listener = http::listen_unix(path);
+            if (!listener) return fail(listener.error());
+            server_.serve(std::move(*listener), metrics_routes_, nullptr);
+        }
+        return 0;
+    }
+
+    std::unique_ptr<AuditSink> make_sink() const {
+        const auto path = argument("audit");
+        if (path.empty()) return make_journal_sink("/nowhere");
+        auto sink = open_audit_file(path);
+        if (!sink) std::exit(fail(sink.error()));
+        return std::move(*sink);
+    }
+
+    core::Outcome<void> healthy() const {
+        if (trouble_.empty()) return {};
+        return core::Failure{EIO, trouble_};
+    }
+
+    ReloadReport reload() const {
+        if (trouble_.empty()) return {.changes = {"policy.mode: enforce -> report"}};
+        return {.problems = {trouble_}};
     }
 
     int listen_cloudfoundry(const std::string& where, std::string& address) {
@@ -179,6 +212,16 @@ private:
                 volumes_.worker_ended(key, mounter_.kill(key).id, {"killed by signal 9", {}});
             }
             std::cout << "killed" << std::endl;
+        } else if (line.starts_with("status ")) {
+            const auto space = line.find(' ', 7);
+            inspector_.answers[line.substr(7, space - 7)] = line.substr(space + 1);
+            std::cout << "set" << std::endl;
+        } else if (line == "levels") {
+            for (const auto& [name, level] : inspector_.levels) std::cout << name << "=" << level;
+            std::cout << std::endl;
+        } else if (line.starts_with("trouble")) {
+            trouble_ = line.substr(std::min(line.size(), std::size_t{8}));
+            std::cout << "set" << std::endl;
         } else if (line == "drain") {
             if (spec_file_) spec_file_->remove();
             const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
@@ -197,11 +240,21 @@ private:
     Store store_{files_, {argument("root") + "/state", argument("root") + "/run"}};
     FakeMounter mounter_{reactor_};
     FakeIdentities identities_{reactor_};
-    Silent observer_;
+    FakeInspector inspector_{reactor_};
+    AuditLog audit_{make_sink(), {}};
+    Metrics metrics_{{[this] { return read_gauges(volumes_, health_, audit_, nullptr); }}};
+    HealthWatch health_{
+        {reactor_, inspector_, [this] { return mounted_volumes(volumes_); }, {&audit_, &metrics_}},
+        {}};
+    Observers observer_{{&audit_, &metrics_, &health_}};
     MountPreparer preparer_{{make_rules, identities_, argument("root") + "/credentials"}};
     Volumes volumes_{{reactor_, store_, mounter_, preparer_, observer_}, limits()};
     docker::DockerPlugin docker_{{volumes_, preparer_}};
     cloudfoundry::CloudFoundryPlugin cloudfoundry_{{volumes_, preparer_}};
+    std::string trouble_;
+    MetricsRoutes metrics_routes_{{metrics_, [this] { return healthy(); }}};
+    AdminRoutes admin_routes_{
+        {metrics_routes_, volumes_, health_, inspector_, audit_, [this] { return reload(); }}};
     http::Server server_{reactor_, server_limits()};
     std::optional<cloudfoundry::SpecFile> spec_file_;
 };

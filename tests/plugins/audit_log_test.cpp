@@ -159,6 +159,27 @@ TEST_F(AuditLogTest, the_next_worker_does_not_inherit_the_ports_of_the_last) {
     EXPECT_FALSE(last().contains("local_ports"));
 }
 
+TEST_F(AuditLogTest, endpoints_come_from_the_status_of_a_worker) {
+    const auto audit = make();
+    const MountedVolume volume{kKey, kWorker, "nas1:/a", {1001, 1001, {}, "declared", ""}};
+    const auto tell = [&](const char* status) {
+        audit->status_told(volume, json::parse(status).as_object());
+    };
+    tell(R"({"server_address":null,"local_ports":null})");
+    tell(R"({"server_address":"192.0.2.1:2049","local_ports":[]})");
+    EXPECT_THAT(sink.lines, IsEmpty());
+    tell(R"({"server_address":"192.0.2.1:2049","local_ports":[812,813]})");
+    EXPECT_THAT(events(), ElementsAre("connection"));
+    EXPECT_EQ(last().at("local_ports"), json::array({812, 813}));
+    EXPECT_EQ(last().at("uid"), 1001);
+    // While it has no connection the last one is still true of what was sent.
+    tell(R"({"server_address":"192.0.2.1:2049","local_ports":[]})");
+    EXPECT_EQ(sink.lines.size(), 1u);
+    audit->worker_gone(volume);
+    tell(R"({"server_address":"192.0.2.1:2049","local_ports":[812,813]})");
+    EXPECT_EQ(sink.lines.size(), 2u);
+}
+
 TEST_F(AuditLogTest, names_from_elsewhere_cannot_break_a_line) {
     make()->record("reload", {{"changes", json::array{"a\nb \xff"}}});
     EXPECT_EQ(sink.lines.back().find('\n'), std::string::npos);

@@ -6,6 +6,7 @@
 #include "app/names.hpp"
 #include "app/process.hpp"
 #include "app/remount.hpp"
+#include "app/seccomp.hpp"
 #include "app/worker_mount.hpp"
 #include "core/log.hpp"
 
@@ -366,6 +367,12 @@ int run_worker() {
                      "its user",
                      describe_errno(done.error().code())
                  )}
+        );
+    }
+    if (const auto restricted = restrict_system_calls(); !restricted) {
+        log::warning(
+            "the worker may use every system call: no seccomp filter ({})",
+            describe_errno(restricted.error().code())
         );
     }
     auto& fds = received->descriptors;

@@ -106,6 +106,7 @@ class Mounting(suite.IntegrationTest):
         net_bind_service = 1 << 10
         self.assertEqual(0, effective & ~net_bind_service)
         self.assertRegex(lines, r"NoNewPrivs:\s*1")
+        self.assertRegex(lines, r"Seccomp:\s*2")
 
     def test_idle_mount_is_small(self):
         mount = self.mount()

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/seccomp.hpp"
+
+#include <seccomp.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+
+namespace uidnfs::app {
+namespace {
+
+/// Names of syscalls(2); one that an architecture does not have is left out there.
+constexpr const char* kAllowed[] = {
+    // Files: the device, the log, /proc, what resolves names.
+    "read",
+    "readv",
+    "pread64",
+    "preadv",
+    "write",
+    "writev",
+    "pwrite64",
+    "pwritev",
+    "close",
+    "close_range",
+    "lseek",
+    "open",
+    "openat",
+    "fstat",
+    "newfstatat",
+    "stat",
+    "lstat",
+    "statx",
+    "access",
+    "faccessat",
+    "faccessat2",
+    "readlink",
+    "readlinkat",
+    "getdents64",
+    "fcntl",
+    "flock",
+    "dup",
+    "dup2",
+    "dup3",
+    "pipe2",
+    "ioctl",
+    "splice",
+    "tee",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "fallocate",
+    "memfd_create",
+    "getcwd",
+    "umask",
+    "fstatfs",
+    "statfs",
+    // Sockets; their families are below.
+    "socketpair",
+    "connect",
+    "bind",
+    "listen",
+    "accept4",
+    "getsockname",
+    "getpeername",
+    "setsockopt",
+    "getsockopt",
+    "sendto",
+    "sendmsg",
+    "sendmmsg",
+    "recvfrom",
+    "recvmsg",
+    "recvmmsg",
+    "shutdown",
+    // Waiting.
+    "poll",
+    "ppoll",
+    "select",
+    "pselect6",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "eventfd2",
+    "timerfd_create",
+    "timerfd_settime",
+    "timerfd_gettime",
+    "nanosleep",
+    "clock_nanosleep",
+    "clock_gettime",
+    "clock_getres",
+    "gettimeofday",
+    "time",
+    "restart_syscall",
+    // Memory and threads.
+    "mmap",
+    "munmap",
+    "mprotect",
+    "mremap",
+    "madvise",
+    "brk",
+    "msync",
+    "mincore",
+    "membarrier",
+    "clone",
+    "clone3",
+    "futex",
+    "set_robust_list",
+    "get_robust_list",
+    "rseq",
+    "set_tid_address",
+    "sched_yield",
+    "sched_getaffinity",
+    "sched_getparam",
+    "sched_getscheduler",
+    "getcpu",
+    "arch_prctl",
+    // Itself.
+    "getpid",
+    "getppid",
+    "gettid",
+    "getuid",
+    "geteuid",
+    "getgid",
+    "getegid",
+    "getgroups",
+    "getresuid",
+    "getresgid",
+    "getrandom",
+    "getrusage",
+    "getrlimit",
+    "prlimit64",
+    "prctl",
+    "capget",
+    "sysinfo",
+    "uname",
+    "times",
+    "exit",
+    "exit_group",
+    // Signals, its own (abort(3), a core library's threads) among them.
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "rt_sigpending",
+    "rt_sigsuspend",
+    "rt_sigtimedwait",
+    "sigaltstack",
+    "signalfd4",
+    "tgkill",
+    "kill",
+};
+
+/// Refused by name, so that whoever reads a trace sees that it is meant.
+constexpr const char* kRefused[] = {
+    "execve",
+    "execveat",
+    "fork",
+    "vfork",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "pidfd_getfd",
+    "mount",
+    "umount2",
+    "fsopen",
+    "fsmount",
+    "move_mount",
+    "open_tree",
+    "pivot_root",
+    "chroot",
+    "setns",
+    "unshare",
+    "setuid",
+    "setgid",
+    "setresuid",
+    "setresgid",
+    "setgroups",
+    "capset",
+    "bpf",
+    "perf_event_open",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "kexec_load",
+    "kexec_file_load",
+    "open_by_handle_at",
+    "userfaultfd",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "personality",
+    "reboot",
+    "swapon",
+    "swapoff",
+    "sethostname",
+    "setdomainname",
+    "iopl",
+    "ioperm",
+    "mknod",
+    "mknodat",
+    "chown",
+    "fchown",
+    "lchown",
+    "fchownat",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "truncate",
+    "setxattr",
+    "process_madvise",
+    "seccomp",
+};
+
+constexpr std::array kFamilies{AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
+
+int add(scmp_filter_ctx filter, std::uint32_t action, const char* name) {
+    const int number = ::seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR) return 0;
+    const int result = ::seccomp_rule_add(filter, action, number, 0);
+    return result == -EDOM ? 0 : result;  // not on this architecture
+}
+
+}  // namespace
+
+core::Result<void> restrict_system_calls() {
+    const std::unique_ptr<void, decltype(&::seccomp_release)> filter(
+        ::seccomp_init(SCMP_ACT_ERRNO(ENOSYS)), &::seccomp_release
+    );
+    if (!filter) return core::Error(ENOMEM);
+    for (const char* name : kAllowed) {
+        if (const int result = add(filter.get(), SCMP_ACT_ALLOW, name); result < 0) {
+            return core::Error(-result);
+        }
+    }
+    for (const char* name : kRefused) {
+        if (const int result = add(filter.get(), SCMP_ACT_ERRNO(EPERM), name); result < 0) {
+            return core::Error(-result);
+        }
+    }
+    for (const int family : kFamilies) {
+        const int result = ::seccomp_rule_add(
+            filter.get(),
+            SCMP_ACT_ALLOW,
+            SCMP_SYS(socket),
+            1,
+            SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family))
+        );
+        if (result < 0) return core::Error(-result);
+    }
+    if (const int result = ::seccomp_load(filter.get()); result < 0) return core::Error(-result);
+    return {};
+}
+
+}  // namespace uidnfs::app

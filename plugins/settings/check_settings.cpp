@@ -123,6 +123,13 @@ void check_policy(Draft& draft) {
             "policy.identity is \"declared\": the directory of [ldap] is never asked"
         );
     }
+    if (draft.settings.ldap && draft.settings.ldap->recheck_action == ldap::RecheckAction::deny) {
+        draft.warnings.push_back(
+            "ldap.recheck_action is \"deny\": this version reports mounts whose identity is gone, "
+            "as "
+            "with \"report\", and takes no access away"
+        );
+    }
     if (policy.identity == RequiredIdentity::either) {
         draft.warnings.push_back(
             "policy.identity is \"either\": a mount without user name goes around the directory"

@@ -41,9 +41,12 @@ void log_event(const Recheck::Event& event) {
 }  // namespace
 
 Rechecker::Rechecker(Directory& directory, const Options& options)
-    : directory_(directory),
-      servers_(options.urls.size()),
-      recheck_({options.recheck_action, options.recheck_max_percent, options.urls.size()}) {}
+    : Rechecker(
+          directory, {options.recheck_action, options.recheck_max_percent, options.urls.size()}
+      ) {}
+
+Rechecker::Rechecker(Directory& directory, Recheck::Rules rules)
+    : directory_(directory), servers_(rules.servers), recheck_(rules) {}
 
 Recheck::Outcome Rechecker::round(
     const std::vector<LiveMount>& mounts, const std::stop_token& stop

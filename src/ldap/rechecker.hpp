@@ -18,6 +18,7 @@ class Rechecker {
 public:
     /// `directory` outlives it.
     Rechecker(Directory& directory, const Options& options);
+    Rechecker(Directory& directory, Recheck::Rules rules);
 
     /// One lookup per user, not per mount, one after the other: a round is no load to notice. A
     /// second server is asked only about users that the first does not know as they were. Every

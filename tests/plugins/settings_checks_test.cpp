@@ -101,6 +101,13 @@ TEST(SettingsChecks, WaysAroundTheDirectoryAreWarnedOf) {
     EXPECT_THAT(warnings("declared"), ElementsAre(HasSubstr("is never asked")));
 }
 
+TEST(SettingsChecks, ADenialThatDoesNotHappenIsWarnedOf) {
+    const auto ldap = std::string(kLdap) + "recheck_action = \"deny\"\n";
+    EXPECT_THAT(
+        checked(joined(ldap, kRule)).warnings, ElementsAre(HasSubstr("takes no access away"))
+    );
+}
+
 TEST(SettingsChecks, ReportIsWarnedOf) {
     EXPECT_THAT(
         checked(joined("[policy]\nmode = \"report\"\n", kRule)).warnings,

@@ -136,6 +136,7 @@ void record_reload(AuditLog& audit, const ReloadReport& report, std::string_view
     add_text(fields, "peer", peer);
     if (!report.problems.empty()) fields["problems"] = list_of(report.problems);
     fields["changes"] = list_of(report.changes);
+    audit.reopen();
     audit.record("reload", std::move(fields));
 }
 
@@ -203,9 +204,7 @@ void AdminRoutes::drain(const http::Request& request, Reply reply) {
 }
 
 void AdminRoutes::reload(const http::Request& request, const Reply& reply) {
-    const auto report = deps_.reload();
-    record_reload(deps_.audit, report, request.peer);
-    deps_.audit.reopen();
+    const auto report = deps_.reload(request.peer);
     reply->send(answer(
         report.problems.empty() ? 200 : 409,
         json::object{

@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uidnfs::plugins {
@@ -42,7 +43,8 @@ struct ReloadReport {
     std::vector<std::string> changes = {};  ///< for mounts: "policy.mode: enforce -> report"
 };
 
-/// "reload", also for one that a signal asked for; `peer` is who did.
+/// Opens the audit anew and writes "reload", also for one that a signal asked for; `peer` is who
+/// did.
 void record_reload(AuditLog& audit, const ReloadReport& report, std::string_view peer);
 
 class AdminRoutes final : public http::Handler {
@@ -53,7 +55,8 @@ public:
         const HealthWatch& health;
         Inspector& inspector;
         AuditLog& audit;
-        std::function<ReloadReport()> reload;
+        /// The daemon's own way, as for a signal, with record_reload(); told who asked.
+        std::function<ReloadReport(std::string_view)> reload;
     };
 
     explicit AdminRoutes(Deps deps) : deps_(std::move(deps)) {}

@@ -149,9 +149,15 @@ private:
         return core::Failure{EIO, trouble_};
     }
 
-    ReloadReport reload() const {
-        if (trouble_.empty()) return {.changes = {"policy.mode: enforce -> report"}};
-        return {.problems = {trouble_}};
+    ReloadReport reload(std::string_view peer) {
+        ReloadReport report;
+        if (trouble_.empty()) {
+            report.changes = {"policy.mode: enforce -> report"};
+        } else {
+            report.problems = {trouble_};
+        }
+        record_reload(audit_, report, peer);
+        return report;
     }
 
     int listen_cloudfoundry(const std::string& where, std::string& address) {
@@ -254,7 +260,9 @@ private:
     std::string trouble_;
     MetricsRoutes metrics_routes_{{metrics_, [this] { return healthy(); }}};
     AdminRoutes admin_routes_{
-        {metrics_routes_, volumes_, health_, inspector_, audit_, [this] { return reload(); }}};
+        {metrics_routes_, volumes_, health_, inspector_, audit_, [this](std::string_view peer) {
+             return reload(peer);
+         }}};
     http::Server server_{reactor_, server_limits()};
     std::optional<cloudfoundry::SpecFile> spec_file_;
 };

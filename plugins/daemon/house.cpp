@@ -6,7 +6,6 @@
 #include "plugins/daemon/rules.hpp"
 #include "plugins/observe/mounted_volume.hpp"
 
-#include <boost/json/array.hpp>
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -37,7 +36,7 @@ core::Outcome<std::unique_ptr<House>> House::make(
     Live& live,
     const Environment& environment,
     const ServiceUser& user,
-    std::function<void()> gone
+    Hooks hooks
 ) {
     const auto& settings = *live.settings();
     auto mounter = start_mounter(live.path(), environment);
@@ -53,7 +52,7 @@ core::Outcome<std::unique_ptr<House>> House::make(
     auto sink = open_audit_sink(settings.audit.destination);
     if (!sink) return sink.error();
     return std::unique_ptr<House>(
-        new House(reactor, live, std::move(*mounter), std::move(*sink), std::move(gone))
+        new House(reactor, live, std::move(*mounter), std::move(*sink), std::move(hooks))
     );
 }
 
@@ -62,7 +61,7 @@ House::House(
     Live& live,
     core::Fd mounter,
     std::unique_ptr<AuditSink> sink,
-    std::function<void()> gone
+    Hooks hooks
 )
     : reactor_(reactor),
       live_(live),
@@ -72,11 +71,23 @@ House::House(
       preparer_({[this] { return rules_; }, identities_, credentials_of(live.path())}),
       gate_(*this),
       audit_(std::move(sink), audit_options(live.settings()->audit)),
-      health_({reactor, mounter_, [this] { return mounted_volumes(volumes_); }}, {}),
-      observers_({&audit_, &health_}),
+      metrics_(
+          {[this] { return read_gauges(volumes_, health_, audit_, live_.directory().get()); },
+           live.settings()->admin.metrics_per_volume ? Metrics::PerVolume::yes
+                                                     : Metrics::PerVolume::no}
+      ),
+      health_(
+          {reactor, mounter_, [this] { return mounted_volumes(volumes_); }, {&audit_, &metrics_}},
+          {}
+      ),
+      observers_({&audit_, &metrics_, &health_}),
       volumes_({reactor, store_, mounter_, gate_, observers_}, limits_of(*live.settings())),
+      metrics_routes_({metrics_, [this] { return check_health(); }}),
+      admin_routes_(
+          {metrics_routes_, volumes_, health_, mounter_, audit_, [this] { return hooks_.reload(); }}
+      ),
       platforms_(reactor, volumes_, preparer_),
-      gone_(std::move(gone)) {
+      hooks_(std::move(hooks)) {
     take_rules();
 }
 
@@ -85,19 +96,26 @@ core::Outcome<void> House::open(Doors& doors) {
         {[this](const VolumeKey& key, WorkerId worker, Ended ended) {
              volumes_.worker_ended(key, worker, std::move(ended));
          },
-         gone_}
+         hooks_.gone}
     );
     if (auto restored = volumes_.restore(); !restored) return restored;
     health_.start();
+    auto& server = platforms_.server();
+    server.serve(std::move(*doors.admin), admin_routes_, nullptr, http::Server::root_only());
+    if (doors.metrics) server.serve(std::move(*doors.metrics), metrics_routes_, nullptr);
     return platforms_.serve(doors, *live_.settings());
 }
 
-void House::reloaded(const std::vector<std::string>& changes) {
+core::Outcome<void> House::check_health() const {
+    if (mounter_.is_gone()) {
+        return core::Failure{EPIPE, "the mounter process ended; the service ends and is restarted"};
+    }
+    return {};
+}
+
+void House::reloaded() {
     take_rules();
     audit_.reopen();
-    boost::json::array lines;
-    for (const auto& change : changes) lines.emplace_back(change);
-    audit_.record("reload", {{"changes", std::move(lines)}});
     core::spawn(reload_mounter());
 }
 

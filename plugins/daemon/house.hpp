@@ -12,8 +12,10 @@
 #include "plugins/daemon/live.hpp"
 #include "plugins/daemon/platforms.hpp"
 #include "plugins/mounter/mounter_client.hpp"
+#include "plugins/observe/admin_routes.hpp"
 #include "plugins/observe/audit_log.hpp"
 #include "plugins/observe/health_watch.hpp"
+#include "plugins/observe/metrics.hpp"
 #include "plugins/observe/observers.hpp"
 
 #include <functional>
@@ -25,14 +27,18 @@ namespace uidnfs::plugins {
 
 class House {
 public:
-    /// As root: starts the mounter, opens the audit, makes the directories. `gone`: the mounter
-    /// ended, and with it everything here.
+    struct Hooks {
+        std::function<void()> gone;            ///< the mounter ended, and with it everything here
+        std::function<ReloadReport()> reload;  ///< somebody asked for it on the admin socket
+    };
+
+    /// As root: starts the mounter, opens the audit, makes the directories.
     static core::Outcome<std::unique_ptr<House>> make(
         core::Reactor& reactor,
         Live& live,
         const Environment& environment,
         const ServiceUser& user,
-        std::function<void()> gone
+        Hooks hooks
     );
 
     House(const House&) = delete;
@@ -40,8 +46,9 @@ public:
 
     /// As the service user: finds what is mounted again, and serves.
     core::Outcome<void> open(Doors& doors);
-    /// The configuration was read again.
-    void reloaded(const std::vector<std::string>& changes);
+    /// The configuration that was read again is in force.
+    void reloaded();
+    AuditLog& audit() noexcept { return audit_; }
     void close();
 
 private:
@@ -50,7 +57,7 @@ private:
         Live& live,
         core::Fd mounter,
         std::unique_ptr<AuditSink> sink,
-        std::function<void()> gone
+        Hooks hooks
     );
 
     /// What every Mount is asked before its options are looked at.
@@ -70,6 +77,7 @@ private:
 
     core::Task<> reload_mounter();
     void take_rules();
+    core::Outcome<void> check_health() const;
 
     core::Reactor& reactor_;
     Live& live_;
@@ -81,11 +89,14 @@ private:
     MountPreparer preparer_;
     Gate gate_;
     AuditLog audit_;
+    Metrics metrics_;
     HealthWatch health_;
     Observers observers_;
     Volumes volumes_;
+    MetricsRoutes metrics_routes_;
+    AdminRoutes admin_routes_;
     Platforms platforms_;
-    std::function<void()> gone_;
+    Hooks hooks_;
 };
 
 }  // namespace uidnfs::plugins

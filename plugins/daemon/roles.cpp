@@ -81,6 +81,7 @@ int run_mounter(const std::string& config, const Environment& environment) {
         core::Fd(front),
         {settings->mounts.root,
          settings->workers.user,
+         settings->workers.memory_limit,
          *uidnfs,
          {kSelf, "uidnfsd", kResolver, settings->workers.user},
          [&]() -> core::Outcome<mounter::Allowed> {

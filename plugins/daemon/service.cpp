@@ -96,11 +96,14 @@ private:
         if (!user) return user.error();
         auto doors = open_doors(settings, *user);
         if (!doors) return doors.error();
-        auto made = House::make(reactor_, live_, environment_, *user, [this] {
-            // The service manager starts us again, and the mounts are found again.
-            exit_status_ = kExitFailed;
-            reactor_.stop();
-        });
+        House::Hooks hooks{
+            [this] {
+                // The service manager starts us again, and the mounts are found again.
+                exit_status_ = kExitFailed;
+                reactor_.stop();
+            },
+            [this] { return reload(); }};
+        auto made = House::make(reactor_, live_, environment_, *user, std::move(hooks));
         if (!made) return made.error();
         house_ = std::move(*made);
         if (auto became = become(*user); !became) {
@@ -122,7 +125,8 @@ private:
                 reactor_.stop();
                 return;
             }
-            reload();
+            const auto report = reload();
+            if (house_) record_reload(house_->audit(), report, "SIGHUP");
             wait_for_signal();
         });
     }
@@ -137,13 +141,15 @@ private:
         });
     }
 
-    void reload() {
+    ReloadReport reload() {
         core::notify_service_manager(
             fmt::format("RELOADING=1\nMONOTONIC_USEC={}", monotonic_microseconds())
         );
         const auto report = live_.reload();
+        ReloadReport told{{}, report.warnings, report.changes};
+        for (const auto& problem : report.problems) told.problems.push_back(to_text(problem));
         if (report.step == Live::Step::kept) {
-            for (const auto& problem : report.problems) log::error("{}", to_text(problem));
+            for (const auto& problem : told.problems) log::error("{}", problem);
             log::error(
                 "{} was not taken over: {} problem(s); the configuration before it stays in force",
                 live_.path(),
@@ -152,13 +158,14 @@ private:
             core::notify_service_manager(
                 "READY=1\nSTATUS=the configuration was not reloaded: it has problems"
             );
-            return;
+            return told;
         }
         tell(report);
         for (const auto& change : report.changes) log::info("changed: {}", change);
-        if (house_) house_->reloaded(report.changes);
+        if (house_) house_->reloaded();
         log::info("{} is in force", live_.path());
         core::notify_service_manager(ready());
+        return told;
     }
 
     static void tell(const Live::Report& report) {

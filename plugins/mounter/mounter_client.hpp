@@ -41,6 +41,8 @@ public:
     /// REQUIRES: the reactor has ended, or no call is under way.
     ~MounterClient() override;
 
+    bool is_gone() const noexcept { return life_ == Life::gone; }
+
     /// Begins to read; to be called once, before the first call.
     void listen(Events events);
 

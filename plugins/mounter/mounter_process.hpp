@@ -26,9 +26,10 @@ namespace uidnfs::plugins::mounter {
 class MounterProcess {
 public:
     struct Options {
-        std::string root;         ///< mounts.root
-        std::string worker_user;  ///< who workers and the resolver of names become
-        std::string uidnfs;       ///< path of that program
+        std::string root;                 ///< mounts.root
+        std::string worker_user;          ///< who workers and the resolver of names become
+        std::uint64_t worker_memory = 0;  ///< bytes, of one worker
+        std::string uidnfs;               ///< path of that program
         std::vector<std::string>
             names;  ///< program and arguments that resolve the name behind them
         std::function<core::Outcome<Allowed>()> load;  ///< reads the configuration

@@ -126,6 +126,7 @@ core::Task<Reply> MounterProcess::mount(
     program.arguments.push_back("--addr=" + pinned);
     program.arguments.push_back("--retry=0");
     program.arguments.push_back("--worker-user=" + options_.worker_user);
+    program.arguments.push_back(fmt::format("--worker-memory={}", options_.worker_memory));
     auto running = run_program(std::move(program), deadline, unwanted);
     const auto ran = co_await running;
     if (ran.succeeded) {

@@ -117,7 +117,7 @@ void add_workers(Builder& table) {
     table.add(size(
         "memory_limit",
         [](S & s) -> auto& { return s.workers.memory_limit; },
-        32 * kMiB,
+        64 * kMiB,
         kTiB,
         "memory of one worker in bytes"
     ));

@@ -25,7 +25,8 @@ struct MountArguments {
     std::vector<config::RawOption> options;  ///< of -o and --OPTION, in the order of the line
     Stay stay = Stay::background;
     std::optional<int> ready_fd;
-    std::string worker_user;  ///< empty: "uidnfs", or "nobody" where that does not exist
+    std::uint64_t worker_memory = 0;  ///< bytes; 0: no limit
+    std::string worker_user;          ///< empty: "uidnfs", or "nobody" where that does not exist
 };
 
 struct UmountArguments {

@@ -158,6 +158,7 @@ core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRe
     spec.options = arguments.options;
     spec.mountpoint = arguments.mountpoint;
     spec.stay = arguments.stay;
+    spec.worker_memory = arguments.worker_memory;
     spec.since = utc_time(std::chrono::system_clock::now());
     if (const auto fd = inherited_device(arguments.mountpoint)) {
         auto device = take_inherited_device(

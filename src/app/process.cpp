@@ -103,6 +103,10 @@ core::Result<void> give_up_privileges(const MountSpec& spec, ReservedPort port) 
     if (auto done = check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)); !done) return done;
     const rlimit no_core{0, 0};
     if (auto done = check(::setrlimit(RLIMIT_CORE, &no_core)); !done) return done;
+    if (spec.worker_memory != 0) {
+        const rlimit memory{spec.worker_memory, spec.worker_memory};
+        if (auto done = check(::setrlimit(RLIMIT_DATA, &memory)); !done) return done;
+    }
     const std::uint32_t capabilities =
         port == ReservedPort::wanted ? 1u << CAP_NET_BIND_SERVICE : 0;
     if (spec.worker_user) {

@@ -45,6 +45,7 @@ struct MountSpec {
     std::optional<ServiceUser> worker_user;  ///< none: stays who it is, without privileges
     std::string since;                       ///< RFC 3339
     std::uint32_t keeper_pid = 0;            ///< 0: not yet known
+    std::uint64_t worker_memory = 0;         ///< bytes, RLIMIT_DATA; 0: no limit
 
     Message encode() const;
     /// EPROTO when it is not a spec of a version that is known.

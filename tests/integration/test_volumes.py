@@ -2,19 +2,18 @@
 """uidnfsd with real mounts: what the platform asks for is there, as the identity it should be, and
 nothing is left when it is given back. Docker's dialect, since both share all that is behind it."""
 
+import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import threading
 import time
 
+import ganesha
 import suite
 import volume_daemon
 from uidnfs_command import wait_until
-
-SHARE = "nas1:/a"
 
 
 class VolumeTest(suite.IntegrationTest):
@@ -260,3 +259,80 @@ class PrivilegeTest(VolumeTest):
         [mount] = [line for line in self.daemon.audit_lines() if line["event"] == "mount"]
         self.assertEqual((1001, 1001), (mount["uid"], mount["gid"]))
         self.assertIn("team", mount["rule"])
+
+    def test_a_worker_has_nothing_that_it_does_not_need(self):
+        self.mounted()
+        [worker] = [pid for pid in self.uidnfs.processes()
+                    if volume_daemon.status_of(pid, "Name") == "uidnfs-worker"]
+        self.assertEqual({"65534"}, set(volume_daemon.status_of(worker, "Uid").split()))
+        self.assertEqual("1", volume_daemon.status_of(worker, "NoNewPrivs"))
+        self.assertEqual("2", volume_daemon.status_of(worker, "Seccomp"))
+        limits = pathlib.Path(f"/proc/{worker}/limits").read_text(encoding="ascii")
+        self.assertRegex(limits, rf"Max data size +{256 << 20} +{256 << 20} ")
+        self.assertEqual(b"", pathlib.Path(f"/proc/{worker}/environ").read_bytes())
+        self.assertNotIn(str(self.daemon.root),
+                         "".join(os.readlink(f"/proc/{worker}/fd/{fd}")
+                                 for fd in os.listdir(f"/proc/{worker}/fd")))
+
+
+class AdminTest(VolumeTest):
+    def test_what_an_operator_asks(self):
+        path = self.mounted()
+        self.assertEqual(200, self.daemon.admin_ask("GET", "/healthz")[0])
+        status, text = self.daemon.admin_ask("GET", "/volumes")
+        self.assertEqual(200, status)
+        [volume] = json.loads(text)
+        self.assertEqual(("v", "docker", "mounted", path),
+                         (volume["name"], volume["plugin"], volume["state"], volume["mountpoint"]))
+        status, text = self.daemon.admin_ask("GET", "/metrics")
+        self.assertEqual(200, status)
+        self.assertRegex(text, r'uidnfs_mount_requests_total{[^}]*result="ok"[^}]*} 1')
+        self.assertEqual(404, self.daemon.admin_ask("GET", "/nothing")[0])
+
+    def test_the_log_level_of_one_live_mount(self):
+        self.mounted()
+        body = {"volume": "v", "plugin": "docker", "level": "debug"}
+        self.assertEqual(200, self.daemon.admin_ask("POST", "/log_level", body)[0])
+        body["level"] = "loud"
+        self.assertGreaterEqual(self.daemon.admin_ask("POST", "/log_level", body)[0], 400)
+
+    def test_it_is_roots_alone(self):
+        self.daemon.admin.chmod(0o777)
+        with self.assertRaises(OSError):
+            self.actor(suite.OTHER_UID).run("""
+import socket
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(path)
+connection.sendall(b"GET /metrics HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+if not connection.recv(1):
+    raise OSError("turned away")
+""", path=str(self.daemon.admin))
+
+    def test_a_reload_changes_what_may_be_mounted_next(self):
+        path = self.mounted()
+        self.daemon.write(self.ports(), volume_daemon.RULE.replace("1000-1999", "3000-3999"))
+        status, text = self.daemon.admin_ask("POST", "/reload")
+        self.assertEqual(200, status, text)
+        self.assertIn("policy.rule", text)
+        self.assertEqual([path], self.daemon.mounts())
+        self.daemon.create("w", self.share(), uid=1001, gid=1001)
+        self.assertIn("uid 1001", self.daemon.mount("w")[1])
+        self.daemon.config.write_text("[mounts]\nrot = 1\n", encoding="utf-8")
+        status, text = self.daemon.admin_ask("POST", "/reload")
+        self.assertGreaterEqual(status, 400)
+        self.assertIn("rot", text)
+        self.assertEqual("", self.daemon.unmount("v"))
+
+    def test_drain_unmounts_everything_and_takes_nothing_new(self):
+        inside = self.given(self.mounted())
+        self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"drained")
+        self.taken_back(inside)
+        status, text = self.daemon.admin_ask("POST", "/drain")
+        self.assertEqual(200, status, text)
+        self.assert_nothing_left()
+        self.assertNotEqual("", self.daemon.mount("v")[1])
+        with open(self.on_server("f"), "rb") as file:
+            self.assertEqual(b"drained", file.read())
+
+    def ports(self):
+        return (f"port = {ganesha.NFS_PORT}", f"mountport = {ganesha.MOUNT_PORT}")

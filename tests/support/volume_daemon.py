@@ -101,6 +101,16 @@ socket = "{self.admin}"
         finally:
             connection.close()
 
+    def admin_ask(self, method, route, body=None, path=None):
+        """(status, text) of the admin socket."""
+        connection = UnixConnection(path or self.admin)
+        try:
+            connection.request(method, route, json.dumps(body) if body is not None else None)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
     def create(self, name, source, **options):
         words = {"share": source, **{key: str(value) for key, value in options.items()}}
         return self.ask("VolumeDriver.Create", Name=name, Opts=words)["Err"]

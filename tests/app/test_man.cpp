@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands of docs/man/uidnfs.8.md against what the program says of itself; its options are
-// compared in tests/unit.
+// The commands of docs/man/uidnfs.8.md and of config/completions/uidnfs against what the program
+// says of itself; its options are compared in tests/unit.
 #include "app/command_line.hpp"
 
 #include <gmock/gmock.h>
@@ -15,10 +15,12 @@
 namespace uidnfs::app {
 namespace {
 
-std::string page() {
-    std::ifstream file(UIDNFS_MAN_PAGE);
+std::string read(const char* path) {
+    std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), {}};
 }
+
+std::string page() { return read(UIDNFS_MAN_PAGE); }
 
 /// Text of "### NAME" up to the next heading.
 std::string section(const std::string& name) {
@@ -45,6 +47,12 @@ std::set<std::string> found(const std::string& text, const char* pattern) {
 
 std::set<std::string> commands() { return found(help({"--help"}), "\n  uidnfs ([a-z]+) "); }
 
+/// Of mount's help only what stands before the options of the table.
+std::set<std::string> flags_of(const std::string& command) {
+    const auto text = help({command, "--help"});
+    return found(text.substr(0, text.find("\nIdentity")), "\n  (--[a-z-]+)");
+}
+
 TEST(ManPage, HasEveryCommand) {
     EXPECT_THAT(commands(), testing::Contains("check"));
     EXPECT_EQ(found(page(), "\n    uidnfs ([a-z]+) [A-Z\\[]"), commands());
@@ -53,13 +61,23 @@ TEST(ManPage, HasEveryCommand) {
 
 TEST(ManPage, HasExactlyTheFlagsOfEachCommand) {
     for (const auto& command : commands()) {
-        // Of mount's help only what stands before the options of the table.
-        auto text = help({command, "--help"});
-        text = text.substr(0, text.find("\nIdentity"));
-        EXPECT_EQ(
-            found(section(command), "\\*\\*(--[a-z-]+)\\*\\*"), found(text, "\n  (--[a-z-]+)")
-        ) << command;
+        EXPECT_EQ(found(section(command), "\\*\\*(--[a-z-]+)\\*\\*"), flags_of(command)) << command;
     }
+}
+
+TEST(Completion, HasEveryCommandWithItsFlags) {
+    const auto script = read(UIDNFS_COMPLETION);
+    std::set<std::string> completed;
+    const std::regex line("\n +([a-z]+)\\) flags=\"([^\"]*)\"");
+    for (std::sregex_iterator at(script.begin(), script.end(), line), end; at != end; ++at) {
+        const auto command = (*at)[1].str();
+        completed.insert(command);
+        EXPECT_EQ(found((*at)[2], "(--[a-z-]+)"), flags_of(command)) << command;
+    }
+    EXPECT_EQ(completed, commands());
+    std::smatch offered;
+    ASSERT_TRUE(std::regex_search(script, offered, std::regex("-W \"([a-z ]+) --help")));
+    EXPECT_EQ(found(offered[1], "([a-z]+)"), commands());
 }
 
 }  // namespace

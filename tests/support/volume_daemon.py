@@ -78,13 +78,15 @@ socket = "{self.admin}"
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                [self.binary, "--config", self.config], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log)
+            self.process = self.launch(log)
         wait_until(lambda: self.process.poll() is not None or self.answers(), 20, "the start")
         if self.process.poll() is not None:
             raise AssertionError("uidnfsd did not start: " + self.log()[-2000:])
         return self
+
+    def launch(self, log):
+        return subprocess.Popen([self.binary, "--config", self.config], stdin=subprocess.DEVNULL,
+                                stdout=log, stderr=log)
 
     def answers(self):
         try:

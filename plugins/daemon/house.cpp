@@ -84,9 +84,15 @@ House::House(
       volumes_({reactor, store_, mounter_, gate_, observers_}, limits_of(*live.settings())),
       metrics_routes_({metrics_, [this] { return check_health(); }}),
       admin_routes_(
-          {metrics_routes_, volumes_, health_, mounter_, audit_, [this] { return hooks_.reload(); }}
+          {metrics_routes_,
+           volumes_,
+           health_,
+           mounter_,
+           audit_,
+           [this](std::string_view peer) { return hooks_.reload(peer); }}
       ),
       platforms_(reactor, volumes_, preparer_),
+      recheck_({reactor, [this] { return mounted_volumes(volumes_); }, audit_, metrics_}),
       hooks_(std::move(hooks)) {
     take_rules();
 }
@@ -131,7 +137,11 @@ void House::close() {
 }
 
 void House::take_rules() {
-    rules_ = std::make_shared<const OptionRules>(rules_of(*live_.settings()));
+    const auto& settings = *live_.settings();
+    // Without [ldap] there is nobody to ask, whatever the options are.
+    static const ldap::Options none;
+    recheck_.use(live_.directory(), settings.ldap ? *settings.ldap : none);
+    rules_ = std::make_shared<const OptionRules>(rules_of(settings));
 }
 
 core::Task<core::Outcome<MountSpec>> House::Gate::prepare(

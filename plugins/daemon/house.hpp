@@ -17,10 +17,12 @@
 #include "plugins/observe/health_watch.hpp"
 #include "plugins/observe/metrics.hpp"
 #include "plugins/observe/observers.hpp"
+#include "plugins/observe/recheck_driver.hpp"
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uidnfs::plugins {
@@ -28,8 +30,9 @@ namespace uidnfs::plugins {
 class House {
 public:
     struct Hooks {
-        std::function<void()> gone;            ///< the mounter ended, and with it everything here
-        std::function<ReloadReport()> reload;  ///< somebody asked for it on the admin socket
+        std::function<void()> gone;  ///< the mounter ended, and with it everything here
+        /// `peer` asked for it on the admin socket.
+        std::function<ReloadReport(std::string_view peer)> reload;
     };
 
     /// As root: starts the mounter, opens the audit, makes the directories.
@@ -96,6 +99,7 @@ private:
     MetricsRoutes metrics_routes_;
     AdminRoutes admin_routes_;
     Platforms platforms_;
+    RecheckDriver recheck_;
     Hooks hooks_;
 };
 

@@ -102,7 +102,7 @@ private:
                 exit_status_ = kExitFailed;
                 reactor_.stop();
             },
-            [this] { return reload(); }};
+            [this](std::string_view peer) { return reload(peer); }};
         auto made = House::make(reactor_, live_, environment_, *user, std::move(hooks));
         if (!made) return made.error();
         house_ = std::move(*made);
@@ -125,8 +125,7 @@ private:
                 reactor_.stop();
                 return;
             }
-            const auto report = reload();
-            if (house_) record_reload(house_->audit(), report, "SIGHUP");
+            reload("SIGHUP");
             wait_for_signal();
         });
     }
@@ -141,13 +140,14 @@ private:
         });
     }
 
-    ReloadReport reload() {
+    ReloadReport reload(std::string_view peer) {
         core::notify_service_manager(
             fmt::format("RELOADING=1\nMONOTONIC_USEC={}", monotonic_microseconds())
         );
         const auto report = live_.reload();
         ReloadReport told{{}, report.warnings, report.changes};
         for (const auto& problem : report.problems) told.problems.push_back(to_text(problem));
+        if (house_) record_reload(house_->audit(), told, peer);
         if (report.step == Live::Step::kept) {
             for (const auto& problem : told.problems) log::error("{}", problem);
             log::error(

@@ -283,7 +283,7 @@ class AdminTest(VolumeTest):
         self.assertEqual(200, status)
         [volume] = json.loads(text)
         self.assertEqual(("v", "docker", "mounted", path),
-                         (volume["name"], volume["plugin"], volume["state"], volume["mountpoint"]))
+                         (volume["volume"], volume["plugin"], volume["state"], volume["mountpoint"]))
         status, text = self.daemon.admin_ask("GET", "/metrics")
         self.assertEqual(200, status)
         self.assertRegex(text, r'uidnfs_mount_requests_total{[^}]*result="ok"[^}]*} 1')

@@ -53,13 +53,14 @@ void HealthWatch::look_soon() {
     deps_.reactor.post([this, alive = std::weak_ptr<void>(alive_)] {
         if (alive.expired()) return;
         look_ = Look::idle;
-        look();
+        look_at_ = std::min(look_at_, looked_at_ + limits_.rest);
         ask_due();
     });
 }
 
 void HealthWatch::look() {
     const auto now = steady_clock::now();
+    looked_at_ = now;
     look_at_ = now + limits_.look;
     std::set<VolumeKey> there;
     for (auto& volume : deps_.mounted()) {

@@ -32,6 +32,8 @@ public:
     struct Limits {
         core::SteadyDuration answer = std::chrono::seconds(2);
         core::SteadyDuration look = std::chrono::seconds(5);  ///< for mounts nobody told of
+        /// Between two looks: mounts may be many, and decisions come in bursts.
+        core::SteadyDuration rest = std::chrono::milliseconds(100);
         std::size_t at_once = 4;
     };
 
@@ -72,6 +74,7 @@ private:
     std::map<VolumeKey, Entry> entries_;
     std::size_t asking_ = 0;
     core::SteadyTime look_at_ = {};
+    core::SteadyTime looked_at_ = {};
     enum class Look : std::uint8_t { idle, posted } look_ = Look::idle;
     boost::asio::steady_timer timer_;
     std::shared_ptr<void> alive_ = std::make_shared<int>();

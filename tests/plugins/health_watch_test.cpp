@@ -48,7 +48,7 @@ protected:
     void start(core::SteadyDuration look = 10s) {
         watch = std::make_unique<HealthWatch>(
             HealthWatch::Deps{reactor, inspector, [this] { return ++looks, volumes; }, {&listener}},
-            HealthWatch::Limits{50ms, look, 4}
+            HealthWatch::Limits{50ms, look, 5ms, 4}
         );
         watch->start();
     }
@@ -93,6 +93,19 @@ TEST_F(HealthWatchTest, a_mount_that_nobody_told_of_is_found) {
     EXPECT_TRUE(inspector.asked.empty());
     add("adopted");
     ASSERT_TRUE(run_until([&] { return listener.told.size() == 1; }));
+}
+
+TEST_F(HealthWatchTest, a_burst_of_decisions_is_one_look_and_the_last_is_not_missed) {
+    start();
+    ASSERT_TRUE(run_until([&] { return looks == 1; }));
+    for (int i = 0; i < 100; ++i) {
+        decide();
+        reactor.io().poll();
+    }
+    add("a");
+    decide();
+    ASSERT_TRUE(run_until([&] { return listener.told.size() == 1; }));
+    EXPECT_LT(looks, 20);
 }
 
 TEST_F(HealthWatchTest, a_few_are_asked_at_a_time) {

@@ -42,6 +42,8 @@ struct MountIdentity {
     std::vector<std::uint32_t> gids = {};
     std::string from = {};  ///< "declared" or "ldap"
     std::string user = {};  ///< the name that was resolved
+    /// Stale: of an old answer, for no directory server could be reached. Not kept in files.
+    enum class Freshness : std::uint8_t { verified, stale } freshness = Freshness::verified;
     friend bool operator==(const MountIdentity&, const MountIdentity&) = default;
 };
 

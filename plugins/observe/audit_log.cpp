@@ -54,6 +54,8 @@ void AuditLog::decided(const Decision& decision) {
         if (is_same) add_endpoints(fields, known->second.endpoints);
         if (!is_same || !is_alive) connections_.erase(known);
     }
+    const bool is_stale = decision.identity.freshness == MountIdentity::Freshness::stale;
+    if (decision.event == Decision::Event::mount && is_stale) add("stale identity used", fields);
     add(to_string(decision.event), fields);
 }
 

@@ -126,6 +126,18 @@ TEST_F(AuditLogTest, a_refusal_says_what_was_asked_and_why_not_and_names_no_uid_
     EXPECT_FALSE(last().contains("uid"));
 }
 
+TEST_F(AuditLogTest, a_mount_with_a_stale_identity_says_so) {
+    auto stale = decision(Decision::Event::mount);
+    stale.identity.freshness = MountIdentity::Freshness::stale;
+    const auto audit = make();
+    audit->decided(stale);
+    EXPECT_THAT(events(), ElementsAre("stale identity used", "mount"));
+    EXPECT_EQ(last().at("reference"), "ab12-3");
+    stale.event = Decision::Event::unmount;
+    audit->decided(stale);
+    EXPECT_EQ(events().size(), 3u);
+}
+
 TEST_F(AuditLogTest, the_ports_of_a_mount_are_told_once_when_they_change_and_at_its_end) {
     const auto audit = make();
     const MountEndpoints first{"192.0.2.1:2049", {812}};

@@ -23,9 +23,9 @@ Words offered() {
     const std::string start = "local options=\"";
     const auto begin = text.find(start);
     if (begin == std::string::npos) return {};
-    std::istringstream words(
-        text.substr(begin + start.size(), text.find('"', begin + start.size()) - begin - start.size())
-    );
+    std::istringstream words(text.substr(
+        begin + start.size(), text.find('"', begin + start.size()) - begin - start.size()
+    ));
     return {std::istream_iterator<std::string>(words), {}};
 }
 

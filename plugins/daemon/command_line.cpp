@@ -22,6 +22,8 @@ usage:
   uidnfsd resolve USERNAME --config FILE [--json]
                                               the identity that a mount would get; the password is
                                               read from standard input
+  uidnfsd check-bindings FILE --config FILE [--json]
+                                              what would become of the volumes listed in a file
   uidnfsd --help-config                       every key of FILE
   uidnfsd --help | --version
 
@@ -41,6 +43,24 @@ Exit status 1 when the directory refuses, or when no rule of the policy allows t
 
 example:
   uidnfsd resolve alice --config /etc/uidnfs/uidnfsd.toml
+)";
+
+constexpr std::string_view kBindingsUsage =
+    R"(usage: uidnfsd check-bindings FILE --config FILE [--json]
+
+Says for each binding of FILE (JSON; - is standard input) whether this configuration would mount it:
+fine, warning or refused, and why. It asks no server and no directory, and resolves no name.
+
+FILE has objects, one after the other or in lists: {"name": ..., "share": ..., "mount_config": {...}},
+with "Opts" or "Options" for "mount_config". It also takes what `cfdot desired-lrps` and
+`docker volume inspect` print.
+
+  --json      one JSON object
+
+Exit status 1 when any would be refused.
+
+example:
+  cfdot desired-lrps | uidnfsd check-bindings - --config /etc/uidnfs/uidnfsd.toml
 )";
 
 UsageError misuse(std::string_view why) {
@@ -79,6 +99,19 @@ Invocation parse_resolve(const std::vector<std::string>& arguments) {
     return result;
 }
 
+Invocation parse_check_bindings(const std::vector<std::string>& arguments) {
+    if (asks_for_help(arguments)) return ShowText{std::string(kBindingsUsage)};
+    CheckBindings result;
+    bool json = false;
+    CLI::App app;
+    app.add_option("FILE", result.file)->required();
+    app.add_option("--config", result.config)->required();
+    app.add_flag("--json", json);
+    if (auto error = parse(app, arguments)) return *error;
+    if (json) result.format = CheckBindings::Format::json;
+    return result;
+}
+
 Invocation parse_service(const std::vector<std::string>& arguments) {
     std::string config;
     bool check = false;
@@ -97,11 +130,14 @@ Invocation parse_command_line(const std::vector<std::string>& arguments) {
     const auto& first = arguments.front();
     const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
     if (first == "resolve") return parse_resolve(rest);
+    if (first == "check-bindings") return parse_check_bindings(rest);
     if (first == "help" || asks_for_help(arguments)) return ShowText{std::string(kUsage)};
     if (first == "--version" || first == "-V") return ShowText{"uidnfsd " UIDNFS_VERSION "\n"};
     if (first == "--help-config") return ShowText{render_key_help()};
     if (!first.starts_with('-')) {
-        return misuse(fmt::format("unknown command {}; the command is resolve", first));
+        return misuse(
+            fmt::format("unknown command {}; the commands are resolve and check-bindings", first)
+        );
     }
     return parse_service(arguments);
 }

@@ -30,6 +30,13 @@ struct Resolve {
     Format format = Format::human;
 };
 
+struct CheckBindings {
+    enum class Format : std::uint8_t { human, json };
+    std::string file;  ///< "-": standard input
+    std::string config;
+    Format format = Format::human;
+};
+
 /// --help and --version: what was asked for, for standard output.
 struct ShowText {
     std::string text;
@@ -40,7 +47,7 @@ struct UsageError {
     std::string text;
 };
 
-using Invocation = std::variant<Serve, Check, Resolve, ShowText, UsageError>;
+using Invocation = std::variant<Serve, Check, Resolve, CheckBindings, ShowText, UsageError>;
 
 /// `arguments` without the program's name.
 Invocation parse_command_line(const std::vector<std::string>& arguments);

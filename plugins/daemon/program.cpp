@@ -121,6 +121,8 @@ int run_program(const std::vector<std::string>& arguments, core::Console& consol
                 return run_check(command, environment, console);
             } else if constexpr (std::is_same_v<T, Resolve>) {
                 return run_resolve(command, environment, console);
+            } else if constexpr (std::is_same_v<T, CheckBindings>) {
+                return run_check_bindings(command, environment, console);
             } else if constexpr (std::is_same_v<T, ShowText>) {
                 console.print(command.text);
                 return kExitDone;

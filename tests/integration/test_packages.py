@@ -147,7 +147,11 @@ class LifeTest(RootTest):
             self.assertEqual([path], self.root.mounts())
             self.assertIn("install ok installed", self.root.run("dpkg", "-s", "uidnfsd").stdout)
 
-        self.assertEqual("", daemon.unmount("v"))
+        with self.subTest("what the refusal and the unit of the shutdown name, works"):
+            unit = self.inside("usr/lib/systemd/system/uidnfsd-shutdown.service")
+            stop = re.search(r"^ExecStop=((?:.*\\\n)*.*)$", unit.read_text("utf-8"), re.M)[1]
+            self.root.run(*stop.replace("\\\n", "").split())
+            self.assertEqual([], self.root.mounts())
         daemon.stop()
 
         with self.subTest("a removal leaves the operator's file and the state"):

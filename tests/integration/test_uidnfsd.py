@@ -174,6 +174,53 @@ class CheckTest(UidnfsdTest):
             self.assertIn(text, done.stderr)
 
 
+class CheckBindingsTest(UidnfsdTest):
+    EXPORTED = [
+        {"name": "good", "share": "nas1/exports/a", "mount_config": {"uid": 1001, "gid": "1001"}},
+        {"name": "old", "share": "nas1/exports/a",
+         "mount_config": {"uid": "1001", "gid": "1001", "version": "4.1", "nonsense": "x"}},
+        {"name": "unmapped", "share": "nas1/exports/a", "mount_config": {}},
+        {"name": "person", "share": "nas1/exports/a",
+         "mount_config": {"username": "alice", "password": ALICE.password}},
+    ]
+
+    def check_bindings(self, bindings, *flags, given=""):
+        file = "-" if given else self.write("bindings.json", json.dumps(bindings))
+        return self.run_it("check-bindings", file, "--config", self.config, *flags, given=given)
+
+    def test_each_binding_gets_its_verdict_and_no_server_is_asked(self):
+        self.configure('[policy]\nidentity = "either"', self.ldap("ldaps://192.0.2.99"), RULE,
+                       "[plugin.cloudfoundry]", "insecure = true")
+        done = self.check_bindings(self.EXPORTED, "--json")
+        self.assertEqual(1, done.returncode, done.stderr)
+        said = json.loads(done.stdout)
+        self.assertEqual(["fine", "refused", "refused", "fine"],
+                         [each["verdict"] for each in said["bindings"]])
+        self.assertEqual((2, 0, 2), (said["fine"], said["warnings"], said["refused"]))
+        self.assertIn("only NFS version 3", said["bindings"][1]["reasons"][0])
+        self.assertIn("no identity", said["bindings"][2]["reasons"][0])
+        self.configure('[policy]\nidentity = "either"', self.ldap("ldaps://192.0.2.99"), RULE,
+                       "[plugin.cloudfoundry]", "insecure = true", "force_version = true")
+        human = self.check_bindings(self.EXPORTED).stdout
+        self.assertIn("warning  old: nas1:/exports/a as 1001:1001: version=4.1 is served as", human)
+        self.assertIn("warning  old: nas1:/exports/a as 1001:1001: option nonsense is ig", human)
+        self.assertIn("4 bindings: 2 fine, 1 with warnings, 1 refused", human)
+
+    def test_what_would_all_mount_ends_with_0(self):
+        self.configure(RULE, "[plugin.cloudfoundry]", "insecure = true")
+        done = self.check_bindings(None, given=json.dumps(self.EXPORTED[0]))
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+
+    def test_a_file_that_is_none(self):
+        self.configure(RULE, "[plugin.docker]")
+        done = self.check_bindings(None, given='{"password": "' + ALICE.password)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("line 1: it is not JSON", done.stderr)
+        done = self.run_it("check-bindings", self.root / "none", "--config", self.config)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("No such file", done.stderr)
+
+
 class CommandLineTest(UidnfsdTest):
     def test_help(self):
         done = self.run_it("--help")

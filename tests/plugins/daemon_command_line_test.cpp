@@ -34,6 +34,10 @@ TEST(DaemonCommandLine, Commands) {
     EXPECT_EQ("f", resolve.config);
     EXPECT_EQ(Resolve::Format::json, resolve.format);
     EXPECT_EQ(Resolve::Format::human, parsed<Resolve>({"resolve", "a", "--config", "f"}).format);
+    const auto bindings = parsed<CheckBindings>({"check-bindings", "-", "--config", "f", "--json"});
+    EXPECT_EQ("-", bindings.file);
+    EXPECT_EQ("f", bindings.config);
+    EXPECT_EQ(CheckBindings::Format::json, bindings.format);
     EXPECT_THAT(parsed<ShowText>({"--help"}).text, HasSubstr("usage:"));
     EXPECT_THAT(parsed<ShowText>({"--help-config"}).text, HasSubstr("[[policy.rule]]"));
 }

@@ -42,13 +42,13 @@ void check_tls_files(Draft& draft, const Trust& trust) {
             section + name, fmt::format("\"{}\"", *path), "it cannot be read; check the path"
         );
     }
-    for (const auto& [name, path] :
-         {std::pair{"key_file", &tls.key_file},
-          std::pair{"client_key_file", &tls.client_key_file}}) {
-        if (path->empty()) continue;
-        if (auto problem = check_secret_file(*path, trust); !problem.empty()) {
-            draft.add(section + name, "a file", std::move(problem));
-        }
+    const auto judge = [&](const char* name, std::string problem) {
+        if (!problem.empty()) draft.add(section + name, "a file", std::move(problem));
+    };
+    if (!tls.key_file.empty()) judge("key_file", check_secret_file(tls.key_file, trust));
+    // rep reads it, as a user of its own.
+    if (!tls.client_key_file.empty()) {
+        judge("client_key_file", check_clients_secret_file(tls.client_key_file, trust));
     }
 }
 

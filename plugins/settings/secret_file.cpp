@@ -142,6 +142,16 @@ std::string check_secret_file(const std::string& path, const Trust& trust) {
     return file ? std::string() : file.error().user_text;
 }
 
+std::string check_clients_secret_file(const std::string& path, const Trust& trust) {
+    const auto judge = [](const FileFacts& facts, const Trust& known) {
+        auto wider = known;
+        wider.groups.push_back(facts.group);
+        return judge_secret(facts, wider);
+    };
+    const auto file = open_judged(path, trust, judge);
+    return file ? std::string() : file.error().user_text;
+}
+
 core::Outcome<std::string> read_public(const std::string& path, const Trust& trust) {
     const auto file = open_judged(path, trust, judge_public);
     if (!file) return file.error();

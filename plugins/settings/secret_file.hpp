@@ -46,6 +46,10 @@ core::Outcome<core::Secret> read_secret(const std::string& path, const Trust& tr
 /// there; the content is not read.
 std::string check_secret_file(const std::string& path, const Trust& trust);
 
+/// The same for a secret that a client of this service reads too: whichever group may read it, that
+/// group is believed to be the client's.
+std::string check_clients_secret_file(const std::string& path, const Trust& trust);
+
 /// A configuration file, at most 1 MiB; refused when others can change it.
 core::Outcome<std::string> read_public(const std::string& path, const Trust& trust);
 

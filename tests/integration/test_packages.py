@@ -5,6 +5,7 @@ installed, used, upgraded, removed; and the tarball without any library of the s
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import unittest
@@ -150,7 +151,7 @@ class LifeTest(RootTest):
         with self.subTest("what the refusal and the unit of the shutdown name, works"):
             unit = self.inside("usr/lib/systemd/system/uidnfsd-shutdown.service")
             stop = re.search(r"^ExecStop=((?:.*\\\n)*.*)$", unit.read_text("utf-8"), re.M)[1]
-            self.root.run(*stop.replace("\\\n", "").split())
+            self.root.run(*shlex.split(stop.replace("\\\n", "")))
             self.assertEqual([], self.root.mounts())
         daemon.stop()
 

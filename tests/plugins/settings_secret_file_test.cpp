@@ -15,6 +15,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using Variables = std::map<std::string, std::string>;
 
 const Trust kTrust{{0, 500}, {0, 600}};
@@ -163,6 +164,29 @@ TEST_F(SettingsFiles, FilesOfTlsAreLookedAt) {
             HasSubstr("tls.key_file: found a file; others can get at it"),
             HasSubstr("tls.client_key_file: found a file; others can get at it")
         )
+    );
+}
+
+TEST_F(SettingsFiles, TheClientsKeyMayBeReadByTheClientsGroup) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root gives files to other groups";
+    const auto cert = write("cert", "x", 0644);
+    const auto key = write("key", "x", 0640);
+    ASSERT_EQ(0, ::chown(key.c_str(), 0, 60123));
+    const auto text = [&](const std::string& key_file) {
+        return "[plugin.cloudfoundry]\ntls = { ca_file = \"" + cert + "\", cert_file = \"" + cert +
+               "\", client_cert_file = \"" + cert + "\", client_key_file = \"" + std::string(key) +
+               "\", key_file = \"" + key_file + "\" }\n";
+    };
+    const auto own = write("own", "x", 0600);
+    EXPECT_THAT(load_settings(write("uidnfsd.toml", text(own)), Environment{}).problems, IsEmpty());
+    EXPECT_THAT(
+        texts(load_settings(write("uidnfsd.toml", text(key)), Environment{}).problems),
+        ElementsAre(HasSubstr("tls.key_file: found a file; group 60123 can read it"))
+    );
+    ASSERT_EQ(0, ::chmod(key.c_str(), 0660));
+    EXPECT_THAT(
+        texts(load_settings(write("uidnfsd.toml", text(own)), Environment{}).problems),
+        ElementsAre(HasSubstr("tls.client_key_file: found a file; its group can change it"))
     );
 }
 

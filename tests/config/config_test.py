@@ -212,6 +212,31 @@ class BoshTest(unittest.TestCase):
         self.assertEqual([package["name"]], self.spec["packages"])
 
 
+class MigrationTest(unittest.TestCase):
+    """docs/MIGRATION.md speaks of all that an operator of the old driver has."""
+
+    OPTIONS = ("share", "source", "uid", "gid", "username", "password", "mount", "readonly", "cache",
+               "version", "auto_cache", "experimental", "sloppy_mount")
+
+    def setUp(self):
+        self.text = (ROOT / "docs/MIGRATION.md").read_text("utf-8")
+
+    def test_every_option_and_property_is_there(self):
+        for name in self.OPTIONS:
+            self.assertRegex(self.text, rf"(?m)^\| .*`{name}`.* \| .* \| .* \|$")
+        for name in load_yaml(JOB / "spec")["properties"]:
+            self.assertIn(f"`{name.removeprefix('nfsv3driver.')}`", self.text)
+
+    def test_what_it_quotes_is_said(self):
+        sources = "".join(path.read_text("utf-8") for part in ("plugins", "src")
+                          for path in (ROOT / part).rglob("*.cpp"))
+        joined = re.sub(r'"\s*\n\s*"', "", sources)
+        for quoted in ("only NFS version 3 is supported; use version=3", "no identity",
+                       "the old driver then sent passwords in the clear", "policy.mode is report: "):
+            self.assertIn(quoted, re.sub(r"\s+", " ", self.text))
+            self.assertIn(quoted, joined)
+
+
 class AlertsTest(unittest.TestCase):
     def setUp(self):
         document = load_yaml(ROOT / "config/prometheus-alerts.yml")

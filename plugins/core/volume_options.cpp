@@ -83,6 +83,9 @@ private:
     void begin() {
         result_.source = definition_.source;
         result_.options.push_back({"access", "any", std::string(kOperators)});
+        if (dialect_ == Dialect::docker) {
+            result_.options.push_back({"copyup", {}, std::string(kOperators)});
+        }
         if (rules_.allow_root_identity == config::Switch::on) {
             result_.options.push_back({"allow_root_identity", {}, std::string(kOperators)});
         }
@@ -212,7 +215,9 @@ private:
         if (option->availability.state == config::Availability::State::now && !value) {
             return refuse_value(raw, value.error().user_text);
         }
-        if (!may_set(*option, raw) && !changes_nothing(*option, value)) {
+        if (!may_set(*option, raw)) {
+            // What holds anyway goes without saying; the mounter would take it for the operator's.
+            if (changes_nothing(*option, value)) return;
             return refuse_operators(raw, *option);
         }
         if (option->name == "write_behind" && value && value->number > base_.write_behind) {

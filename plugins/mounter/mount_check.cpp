@@ -14,8 +14,8 @@
 namespace uidnfs::plugins::mounter {
 namespace {
 
-/// Every volume has these; nobody chooses them.
-constexpr std::array<std::string_view, 2> kFixed{"access=any", "actimeo=0"};
+/// Volumes have these by their platform; nobody chooses them.
+constexpr std::array<std::string_view, 3> kFixed{"access=any", "actimeo=0", "copyup"};
 
 std::string spelled(const config::RawOption& option) {
     return option.value ? option.name + "=" + *option.value : option.name;

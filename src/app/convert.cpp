@@ -115,6 +115,8 @@ core::Outcome<fs::Options> filesystem_options_of(
     result.commit_on =
         options.commit == config::Commit::close ? fs::CommitOn::close : fs::CommitOn::behind;
     result.writable = is_on(options.read_only) ? fs::Writable::no : fs::Writable::yes;
+    // With identity=caller root's calls are root's own, or refused.
+    result.copy_up = fixed && is_on(options.copy_up) ? fs::CopyUp::swallowed : fs::CopyUp::sent;
     result.write_behind = options.write_behind;
     return result;
 }

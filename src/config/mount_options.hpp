@@ -45,6 +45,7 @@ struct MountOptions {
     std::uint32_t app_gid = 2000;
     mapper::Presentation present = mapper::Presentation::all;
     mapper::Access access = mapper::Access::app;
+    Switch copy_up = Switch::off;  ///< what a container engine does as root is answered, not sent
 
     // Mount
     Switch read_only = Switch::off;

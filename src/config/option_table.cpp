@@ -139,6 +139,12 @@ void add_identity(Builder& table) {
         "access",
         "who may use the mount: the application user and root, the application user alone, anybody"
     ));
+    table.add(flag<&M::copy_up, Switch::on>(
+        "copyup",
+        "changes of owner by root, and of anything of the share's root, are answered and not sent"
+    ));
+    table.add(flag<&M::copy_up, Switch::off>("nocopyup", "root's changes are treated as anybody's")
+    );
     table
         .add(only<kServer>(
             "permissions", "unknown value", "who decides about access: the server, by ACCESS"

@@ -39,6 +39,17 @@ nfs::TimeChange to_change(const SetAttrRequest::TimeRequest& request) noexcept {
     return {nfs::TimeChange::How::client_time, {seconds, nanoseconds}};
 }
 
+/// A container engine gives what it copies, and the share's root, the image's owners, and the root
+/// its mode and times as well. Files are the identity's, and the root is not the container's.
+void swallow_copy_up(SetAttrRequest& request, InodeId id) {
+    request.uid.reset();
+    request.gid.reset();
+    if (id != kRootId) return;
+    request.mode.reset();
+    request.atime = {};
+    request.mtime = {};
+}
+
 }  // namespace
 
 void Filesystem::on_foreign_change(const InodeRef& inode) {
@@ -305,6 +316,9 @@ core::Task<core::Result<AttrReply>> Filesystem::setattr(
     if (!admitted) co_return admitted.error();
     const auto inode = admitted->inode;
     auto ctx = admitted->context;
+    if (options_.copy_up == CopyUp::swallowed && caller.uid.value() == 0) {
+        swallow_copy_up(request, id);
+    }
     nfs::OpenRef ref{inode->handle};
     if (request.open) {
         if (const auto file = opens_.find(*request.open)) {

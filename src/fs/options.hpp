@@ -23,6 +23,9 @@ enum class Readdirplus : std::uint8_t { on, off };
 enum class WriteMode : std::uint8_t { async, sync };
 enum class CommitOn : std::uint8_t { close, behind };
 enum class Writable : std::uint8_t { yes, no };
+/// What becomes of root's changes of owners, and of the attributes of the share's root. Container
+/// engines make them when they copy an image's directory to an empty volume.
+enum class CopyUp : std::uint8_t { sent, swallowed };
 
 /// Attribute cache timers of nfs(5).
 struct AttrTimers {
@@ -45,6 +48,7 @@ struct Options {
     WriteMode write_mode = WriteMode::async;
     CommitOn commit_on = CommitOn::close;
     Writable writable = Writable::yes;
+    CopyUp copy_up = CopyUp::sent;
     std::string mount_name = {};               ///< for log lines: where it is mounted
     std::uint64_t write_behind = 64ull << 20;  ///< bytes acknowledged and not yet committed
 };

@@ -73,6 +73,13 @@ TEST(Convert, PassesSwitchesOn) {
     EXPECT_EQ(result.write_mode, fs::WriteMode::sync);
 }
 
+TEST(Convert, SwallowsCopyUpWhereTheIdentityIsTheMounts) {
+    EXPECT_EQ(converted("uid=1,gid=1").copy_up, fs::CopyUp::sent);
+    EXPECT_EQ(converted("uid=1,gid=1,copyup").copy_up, fs::CopyUp::swallowed);
+    EXPECT_EQ(converted("uid=1,gid=1,copyup,nocopyup").copy_up, fs::CopyUp::sent);
+    EXPECT_EQ(converted("identity=caller,copyup").copy_up, fs::CopyUp::sent);
+}
+
 TEST(Convert, PassesServerOptionsOn) {
     const auto result = parameters_of(options(
         "uid=1,gid=1,port=20490,mountport=20480,soft,timeo=7,retrans=3,rsize=65536,noresvport"

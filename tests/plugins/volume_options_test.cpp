@@ -85,6 +85,7 @@ TEST_F(DockerOptions, share_and_identity) {
     EXPECT_EQ(all.at("uid"), "1001");
     EXPECT_EQ(all.at("gid"), "1002");
     EXPECT_EQ(all.at("access"), "any");
+    EXPECT_TRUE(all.contains("copyup"));
     EXPECT_EQ(all.at("acregmin"), "3");
     EXPECT_EQ(last.identity, (MountIdentity{1001, 1002, {}, "declared", ""}));
     EXPECT_EQ(last.directory, "docker-web");
@@ -127,6 +128,10 @@ TEST_F(DockerOptions, what_dockers_local_driver_takes) {
         {"uid", "1001"},
         {"gid", "1002"}};
     EXPECT_EQ(effective(compose).at("source"), "nas1:/exports/a");
+    for (const auto& option : last.options) {
+        // The mounter would refuse a word that is not the caller's, also one that changes nothing.
+        EXPECT_THAT(option.name, ::testing::Not(::testing::AnyOf("hard", "nolock", "timeo")));
+    }
     const Words ipv6{
         {"type", "nfs"},
         {"device", ":/a"},
@@ -172,6 +177,7 @@ TEST_F(DockerOptions, options_of_the_operator_are_refused) {
     for (const auto& option : Words{
              {"timeo", "5"},
              {"access", "app"},
+             {"nocopyup", ""},
              {"port", "111"},
              {"log_file", "/etc/passwd"},
              {"soft", ""},
@@ -384,6 +390,10 @@ TEST_F(CloudFoundryOptions, a_binding_as_the_broker_sends_it) {
     EXPECT_EQ(all.at("acdirmax"), "0");
     EXPECT_EQ(last.directory, "cloudfoundry-web");
     EXPECT_THAT(warnings, IsEmpty());
+}
+
+TEST_F(CloudFoundryOptions, root_is_treated_as_anybody) {
+    EXPECT_FALSE(effective(bound({})).contains("copyup"));
 }
 
 TEST_F(CloudFoundryOptions, the_brokers_url_is_not_encoded) {

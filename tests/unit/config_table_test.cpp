@@ -69,6 +69,7 @@ TEST(TableTest, EveryOptionOfTheInterfaceIsThere) {
             "local_lock",  "sync",         "async",
             "commit",      "write_behind", "flush_deadline",
             "log_level",   "log_file",     "allow_root_identity",
+            "copyup",      "nocopyup",
             "sloppy",      "_netdev",      "nofail",
             "defaults",    "user",         "noauto",
             "auto",        "noatime",      "relatime",

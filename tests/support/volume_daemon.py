@@ -41,19 +41,19 @@ class UnixConnection(http.client.HTTPConnection):
 class VolumeDaemon:
     """One uidnfsd. start(), stop() and kill() as often as a test likes, on the same state."""
 
-    def __init__(self, uidnfs, options=(), rule=RULE, extra=""):
+    def __init__(self, uidnfs, options=(), rule=RULE, extra="", socket_path=None):
         self.binary = uidnfs.binary.parent / "uidnfsd"
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="volumes-"))
         self.root.chmod(0o755)
         self.volumes = self.root / "lib" / "volumes"
-        self.socket = self.root / "docker.sock"
+        self.socket = pathlib.Path(socket_path or self.root / "docker.sock")
         self.admin = self.root / "run" / "admin.sock"
         self.audit = self.root / "audit.log"
         self.config = self.root / "uidnfsd.toml"
         self.log_path = self.root / "log"
         self.process = None
-        ports = [f"port = {ganesha.NFS_PORT}", f"mountport = {ganesha.MOUNT_PORT}", *options]
-        self.write(ports, rule, extra)
+        self.ports = [f"port = {ganesha.NFS_PORT}", f"mountport = {ganesha.MOUNT_PORT}"]
+        self.write([*self.ports, *options], rule, extra)
 
     def write(self, options, rule, extra=""):
         """The configuration, as an operator would write it."""
@@ -168,6 +168,7 @@ socket = "{self.admin}"
             self.process.wait()
         for path in reversed(self.mounts()):
             subprocess.run(["umount", "-l", path], check=False, capture_output=True)
+        self.socket.unlink(missing_ok=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
 

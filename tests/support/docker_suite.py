@@ -108,4 +108,3 @@ def empty(path):
             shutil.rmtree(entry.path)
         else:
             os.unlink(entry.path)
-

@@ -12,8 +12,10 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-JOB = ROOT / "config/bosh/jobs/uidnfsd"
-ERB = pathlib.Path(__file__).with_name("erb.rb")
+sys.path.insert(0, str(ROOT / "tests/support"))
+
+from bosh_job import JOB, load_yaml, render  # noqa: E402, pylint: disable=wrong-import-position
+
 UIDNFSD = None
 
 RULES = [{"name": "team \"a\"", "sources": ["nas1:/exports/*"], "uids": ["1000-1999"],
@@ -28,14 +30,6 @@ OLD = {"listen_addr": "127.0.0.1:7589", "debug_addr": "127.0.0.1:7689",
        "admin_addr": "127.0.0.1:7590", "driver_path": "/var/vcap/data/voldrivers",
        "cell_mount_path": "/var/vcap/data/volumes/nfs", "log_level": "fatal", "statd_port": 41793,
        "log_time_format": "rfc3339", "disable": False}
-
-
-def load_yaml(path):
-    """The document, by Ruby's reader, which BOSH uses."""
-    done = subprocess.run(["ruby", "-ryaml", "-rjson", "-e",
-                           "puts YAML.load_file(ARGV[0]).to_json", path],
-                          capture_output=True, text=True, check=True, timeout=60)
-    return json.loads(done.stdout)
 
 
 def is_running(pid):
@@ -53,16 +47,8 @@ class BoshTest(unittest.TestCase):
         self.directory = pathlib.Path(directory.name)
         self.spec = load_yaml(JOB / "spec")
 
-    def render(self, template, properties):
-        given = self.directory / "properties.json"
-        given.write_text(json.dumps(properties), encoding="utf-8")
-        done = subprocess.run(["ruby", ERB, JOB / "spec", given, template], capture_output=True,
-                              text=True, check=False, timeout=60)
-        self.assertEqual((0, ""), (done.returncode, done.stderr), template)
-        return done.stdout
-
     def template(self, name, properties):
-        return self.render(JOB / "templates" / name, properties)
+        return render(JOB / "templates" / name, properties)
 
     def check(self, properties):
         """What uidnfsd says of the configuration, with files where the job would have them."""
@@ -140,8 +126,8 @@ class BoshTest(unittest.TestCase):
                 done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True,
                                       check=False, timeout=60)
                 self.assertEqual((0, ""), (done.returncode, done.stderr), name)
-        self.assertIn("check process uidnfsd", self.render(JOB / "monit", {}))
-        self.assertEqual("", self.render(JOB / "monit", {"nfsv3driver": {"disable": True}}).strip())
+        self.assertIn("check process uidnfsd", render(JOB / "monit", {}))
+        self.assertEqual("", render(JOB / "monit", {"nfsv3driver": {"disable": True}}).strip())
 
     def test_drain_waits_hides_the_driver_and_says_0(self):
         """The script itself, with stand-ins for the cell's programs, in the order of their calls."""
@@ -207,7 +193,7 @@ class BoshTest(unittest.TestCase):
         operations = load_yaml(ROOT / "config/bosh/operations/uidnfsd.yml")
         job = next(each["value"] for each in operations if each.get("value", {}).get("name") ==
                    "uidnfsd")
-        self.render(JOB / "templates/uidnfsd.toml.erb", job["properties"])
+        render(JOB / "templates/uidnfsd.toml.erb", job["properties"])
         package = load_yaml(ROOT / "config/bosh/packages/uidnfs/spec")
         self.assertEqual([package["name"]], self.spec["packages"])
 

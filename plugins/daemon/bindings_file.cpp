@@ -117,7 +117,7 @@ private:
             if (driver == "local") {
                 const auto* options = object.if_contains("Options");
                 const auto* words = options ? options->if_object() : nullptr;
-                return !words || text_of(*words, "type") != "nfs";
+                return !words || !text_of(*words, "type").starts_with("nfs");
             }
             return std::find(drivers_.begin(), drivers_.end(), driver) == drivers_.end();
         }

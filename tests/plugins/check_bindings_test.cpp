@@ -96,6 +96,20 @@ TEST(BindingsFile, DesiredLrpsOneAfterTheOther) {
     EXPECT_EQ(1u, found.others);
 }
 
+TEST(BindingsFile, OfDockersOwnDriverOnlyNfsIsLookedAt) {
+    const auto found = read(R"([
+        {"Name":"v3","Driver":"local","Options":{"type":"nfs","device":":/a","o":"addr=nas1"}},
+        {"Name":"v4","Driver":"local","Options":{"type":"nfs4","device":":/a","o":"addr=nas1"}},
+        {"Name":"plain","Driver":"local","Options":null},
+        {"Name":"tmp","Driver":"local","Options":{"type":"tmpfs"}},
+        {"Name":"other","Driver":"rexray","Options":{}}])");
+    ASSERT_THAT(found.list, SizeIs(2));
+    EXPECT_EQ(3u, found.others);
+    EXPECT_THAT(
+        check_binding(found.list[1], settings()).reasons, ElementsAre(HasSubstr("use type=nfs"))
+    );
+}
+
 TEST(BindingsFile, WhatIsNoBindingIsToldOfThatOneAlone) {
     const auto reports = check("[3, " + config(kIds) + R"(, {"mount_config":"no JSON"}])");
     ASSERT_THAT(reports, SizeIs(3));

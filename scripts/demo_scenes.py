@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scenes of scripts/demo, in a sandbox of their own: demo_scenes.py BINARY."""
+"""The scenes of scripts/demo, in a sandbox of their own: demo_scenes.py BINARY [docker]."""
 
-import itertools
 import pathlib
-import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 
+import demo_docker  # noqa: E402
 import ganesha  # noqa: E402
 import sandbox  # noqa: E402
+from demo_stage import DemoError, refused, run, scene, side_by_side, told  # noqa: E402
 
 SHARE = ganesha.Export("team", owner=(1001, 1001))
 MOUNTPOINT = sandbox.MOUNTS / "team"
 AS_APP = ["setpriv", "--reuid", "2000", "--regid", "2000", "--clear-groups"]
 
 
-class DemoError(Exception):
-    """A scene went wrong; the text says which and why."""
-
-
 def main():
     binary = pathlib.Path(sys.argv[1]).resolve()
+    with_docker = sys.argv[2:] == ["docker"]
     try:
         if not sandbox.is_inside():
-            sandbox.enter(["-B", str(pathlib.Path(__file__).resolve()), str(binary)])
+            sandbox.enter(["-B", str(pathlib.Path(__file__).resolve()), *sys.argv[1:]])
         sandbox.become_init()
-        sandbox.prepare("loopback")
-        play(binary)
+        sandbox.prepare("own" if with_docker else "loopback")
+        if with_docker:
+            demo_docker.play(binary)
+        else:
+            play(binary)
     except (DemoError, sandbox.SandboxError, ganesha.ServerError) as error:
         print(f"\ndemo: {error}\ndemo: failed; everything is taken down", file=sys.stderr)
         return 1
@@ -71,37 +71,17 @@ def mount_and_work(binary, source):
     root_does(binary, "umount", MOUNTPOINT)
 
 
-_scenes = itertools.count(1)
-
-
-def scene(title):
-    print(f"\n{next(_scenes)}. {title}", flush=True)
-
-
 def root_does(binary, *words):
-    shown = " ".join(map(str, ("uidnfs", *words)))
-    print(f"  # {shown}", flush=True)
-    done = run([str(binary), *map(str, words)])
-    print(indent(done.stdout), end="", flush=True)
-    if done.returncode != 0:
-        raise DemoError(f"'{shown}' exited {done.returncode}: {done.stderr.strip()}")
+    told(" ".join(map(str, ("# uidnfs", *words))), [str(binary), *map(str, words)])
 
 
 def app_does(script):
-    print(f"  $ {script}", flush=True)
-    done = run([*AS_APP, "sh", "-ec", f"cd {MOUNTPOINT} && {script}"])
-    print(indent(done.stdout), end="", flush=True)
-    if done.returncode != 0:
-        raise DemoError(f"'{script}' as UID 2000 exited {done.returncode}: {done.stderr.strip()}")
+    told(f"$ {script}", [*AS_APP, "sh", "-ec", f"cd {MOUNTPOINT} && {script}"])
 
 
 def refused_to(uid, script):
-    print(f"  $ {script}", flush=True)
     identity = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
-    done = run([*identity, "sh", "-c", f"cd {MOUNTPOINT} && {script}"])
-    print(indent(done.stderr), end="", flush=True)
-    if done.returncode == 0:
-        raise DemoError(f"UID {uid} was not refused")
+    refused(f"$ {script}", [*identity, "sh", "-c", f"cd {MOUNTPOINT} && {script}"], f"UID {uid}")
 
 
 def both_sides():
@@ -109,23 +89,12 @@ def both_sides():
     command = ["ls", "-lnR", "--time-style=+", "."]
     here = run([*AS_APP, *command], cwd=MOUNTPOINT).stdout.splitlines()
     there = run(command, cwd=SHARE.path).stdout.splitlines()
-    heads = ("the application, on the mount", "the NFS server, in its own directory")
-    width = max(map(len, (*here, heads[0]))) + 4
-    for left, right in [heads, *itertools.zip_longest(here, there, fillvalue="")]:
-        print(f"  {left:{width}}{right}".rstrip(), flush=True)
+    side_by_side(("the application, on the mount", "the NFS server, in its own directory"), here,
+                 there)
     if not any(" 2000 2000 " in line for line in here):
         raise DemoError("the application does not see itself as the owner")
     if not any(" 1001 1001 " in line for line in there):
         raise DemoError("the server does not see 1001:1001 as the owner")
-
-
-def run(command, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False,
-                          stdin=subprocess.DEVNULL, **options)
-
-
-def indent(text):
-    return "".join(f"    {line}\n" for line in text.splitlines())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 an image leaves on an empty share, and what docker(1) says when something is wrong."""
 
 import os
+import pathlib
+import shlex
 import shutil
 import stat
 import time
@@ -243,6 +245,19 @@ class CommandsTest(docker_suite.DockerTest):
         self.assertLess(time.monotonic() - began, 8)
         self.assertIn("nas1:/exports/none", message)
         self.assert_nothing_mounted()
+
+
+class ReadmeTest(docker_suite.DockerTest):
+    def test_use_it_with_docker_works_as_pasted(self):
+        text = (pathlib.Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+        section = text.split("## Use it with Docker", 1)[1].split("\n## ", 1)[0]
+        commands = [line for line in section.splitlines() if line.startswith("docker ")]
+        self.assertEqual(["volume", "run"], [command.split()[1] for command in commands])
+        self.engine.add_image("debian:12")
+        created, ran = (self.docker(*shlex.split(command)[1:]) for command in commands)
+        self.assertEqual("team-a", created)
+        self.assertRegex(ran, r"^2000\n(?s:.*) 2000 +2000 .* hello$")
+        self.assert_owner(os.stat(self.on_server("hello")), 1001, 1001)
 
 
 class DirectoryTest(docker_suite.DockerTest):

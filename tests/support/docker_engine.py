@@ -26,6 +26,7 @@ BUSYBOX = "/bin/busybox"
 _APPLETS = ("sh", "cat", "chmod", "chown", "cmp", "cp", "date", "dd", "df", "echo", "id", "ls", "mkdir", "mv",
             "rm", "seq", "sleep", "stat", "sync", "test", "touch", "true", "wc")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
+_CGROUP_PREFIX = "uidnfs-test-"
 
 
 class DockerError(Exception):
@@ -55,15 +56,17 @@ class Engine:
     """start(), stop() and kill() as often as a test likes, on the same containers and volumes."""
 
     def __init__(self):
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="docker-", dir="/run"))
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="engine-", dir="/run"))
         self.socket = self.root / "docker.sock"
         self.pidfile = self.root / "docker.pid"
         self.log_path = self.root / "log"
-        self.cgroup = "uidnfs-" + self.root.name
+        self.cgroup = _CGROUP_PREFIX + self.root.name
         self.environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.root),
                             "DOCKER_CONFIG": str(self.root / "client"),
                             "DOCKER_HOST": f"unix://{self.socket}", "TMPDIR": str(self.root)}
         self._process = None
+        # Of an engine whose sandbox was killed; those with processes stay.
+        _remove_cgroups(_CGROUP_PREFIX + "*")
         PLUGINS.mkdir(parents=True, exist_ok=True)
 
     def start(self, *options):
@@ -166,11 +169,16 @@ class Engine:
             mountpoint = line.split()[1]
             if mountpoint.startswith(str(self.root)):
                 subprocess.run(["umount", "-l", mountpoint], check=False, capture_output=True)
-        for parent in (_CGROUPS, *_CGROUPS.glob("*")):
-            for path in (*parent.glob(f"{self.cgroup}/*"), parent / self.cgroup):
-                with contextlib.suppress(OSError):
-                    path.rmdir()
+        _remove_cgroups(self.cgroup)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _remove_cgroups(pattern):
+    """Empty ones, in every hierarchy; control groups are not the sandbox's own."""
+    for parent in (_CGROUPS, *_CGROUPS.glob("*")):
+        for path in (*parent.glob(f"{pattern}/*"), *parent.glob(pattern)):
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _tool(name):

@@ -24,6 +24,7 @@ usage:
                                               read from standard input
   uidnfsd check-bindings FILE --config FILE [--json]
                                               what would become of the volumes listed in a file
+  uidnfsd support --config FILE               what to send when asking for help, without secrets
   uidnfsd --help-config                       every key of FILE
   uidnfsd --help | --version
 
@@ -61,6 +62,17 @@ Exit status 1 when any would be refused.
 
 example:
   cfdot desired-lrps | uidnfsd check-bindings - --config /etc/uidnfs/uidnfsd.toml
+)";
+
+constexpr std::string_view kSupportUsage =
+    R"(usage: uidnfsd support --config FILE
+
+Prints one text for whoever helps: versions, the configuration, what is wrong with it, volumes,
+health and metrics of the running service, its mounts, and the last lines of the audit where that is
+a file. Passwords, names of users and DNs are removed; read it before you send it. Run it as root.
+
+example:
+  uidnfsd support --config /etc/uidnfs/uidnfsd.toml > support.txt
 )";
 
 UsageError misuse(std::string_view why) {
@@ -112,6 +124,15 @@ Invocation parse_check_bindings(const std::vector<std::string>& arguments) {
     return result;
 }
 
+Invocation parse_support(const std::vector<std::string>& arguments) {
+    if (asks_for_help(arguments)) return ShowText{std::string(kSupportUsage)};
+    Support result;
+    CLI::App app;
+    app.add_option("--config", result.config)->required();
+    if (auto error = parse(app, arguments)) return *error;
+    return result;
+}
+
 Invocation parse_service(const std::vector<std::string>& arguments) {
     std::string config;
     bool check = false;
@@ -131,13 +152,14 @@ Invocation parse_command_line(const std::vector<std::string>& arguments) {
     const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
     if (first == "resolve") return parse_resolve(rest);
     if (first == "check-bindings") return parse_check_bindings(rest);
+    if (first == "support") return parse_support(rest);
     if (first == "help" || asks_for_help(arguments)) return ShowText{std::string(kUsage)};
     if (first == "--version" || first == "-V") return ShowText{"uidnfsd " UIDNFS_VERSION "\n"};
     if (first == "--help-config") return ShowText{render_key_help()};
     if (!first.starts_with('-')) {
-        return misuse(
-            fmt::format("unknown command {}; the commands are resolve and check-bindings", first)
-        );
+        return misuse(fmt::format(
+            "unknown command {}; the commands are resolve, check-bindings and support", first
+        ));
     }
     return parse_service(arguments);
 }

@@ -16,6 +16,7 @@ int run_resolve(const Resolve& command, const Environment& environment, core::Co
 int run_check_bindings(
     const CheckBindings& command, const Environment& environment, core::Console& console
 );
+int run_support(const Support& command, const Environment& environment, core::Console& console);
 int run_service(const Serve& command, const Environment& environment, core::Console& console);
 
 /// What every command does before it knows a secret: no core files, not dumpable, so that neither

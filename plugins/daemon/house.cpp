@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/daemon/house.hpp"
 
+#include "control/mountinfo.hpp"
 #include "core/log.hpp"
 #include "plugins/daemon/roles.hpp"
 #include "plugins/daemon/rules.hpp"
 #include "plugins/observe/mounted_volume.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <cerrno>
+#include <set>
 
 namespace uidnfs::plugins {
 namespace {
+
+/// What the store has of its own in state_dir and run_dir.
+constexpr const char* kDefinitions = "/definitions";
+constexpr const char* kLive = "/live";
 
 /// credentials=NAME is a file beside the configuration.
 std::string credentials_of(const std::string& config) {
@@ -25,6 +32,14 @@ AuditLog::Options audit_options(const AuditSettings& settings) {
         options.when_unwritable = AuditLog::WhenUnwritable::refuse;
     }
     return options;
+}
+
+/// Whether PID 1, where the container engine usually is, sees other mounts than we do.
+bool is_own_namespace() {
+    struct stat ours {};
+    struct stat first {};
+    return ::stat("/proc/self/ns/mnt", &ours) == 0 && ::stat("/proc/1/ns/mnt", &first) == 0 &&
+           ours.st_ino != first.st_ino;
 }
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -42,7 +57,7 @@ core::Outcome<std::unique_ptr<House>> House::make(
     auto mounter = start_mounter(live.path(), environment);
     if (!mounter) return mounter.error();
     std::vector<std::string> directories{
-        settings.mounts.state_dir + "/definitions", settings.mounts.run_dir + "/live"};
+        settings.mounts.state_dir + kDefinitions, settings.mounts.run_dir + kLive};
     if (settings.ldap && !settings.ldap->cache_file.empty()) {
         directories.push_back(directory_of(settings.ldap->cache_file));
     }
@@ -71,6 +86,10 @@ House::House(
       preparer_({[this] { return rules_; }, identities_, credentials_of(live.path())}),
       gate_(*this),
       audit_(std::move(sink), audit_options(live.settings()->audit)),
+      daemon_health_(
+          {live.settings()->mounts.state_dir + kDefinitions,
+           live.settings()->mounts.run_dir + kLive}
+      ),
       metrics_(
           {[this] { return read_gauges(volumes_, health_, audit_, live_.directory().get()); },
            live.settings()->admin.metrics_per_volume ? Metrics::PerVolume::yes
@@ -82,7 +101,7 @@ House::House(
       ),
       observers_({&audit_, &metrics_, &health_}),
       volumes_({reactor, store_, mounter_, gate_, observers_}, limits_of(*live.settings())),
-      metrics_routes_({metrics_, [this] { return check_health(); }}),
+      metrics_routes_({metrics_, [this] { return daemon_health_.check(); }}),
       admin_routes_(
           {metrics_routes_,
            volumes_,
@@ -102,9 +121,13 @@ core::Outcome<void> House::open(Doors& doors) {
         {[this](const VolumeKey& key, WorkerId worker, Ended ended) {
              volumes_.worker_ended(key, worker, std::move(ended));
          },
-         hooks_.gone}
+         [this] {
+             daemon_health_.mounter_gone();
+             hooks_.gone();
+         }}
     );
     if (auto restored = volumes_.restore(); !restored) return restored;
+    look_around();
     health_.start();
     auto& server = platforms_.server();
     server.serve(std::move(*doors.admin), admin_routes_, nullptr, http::Server::root_only());
@@ -112,11 +135,35 @@ core::Outcome<void> House::open(Doors& doors) {
     return platforms_.serve(doors, *live_.settings());
 }
 
-core::Outcome<void> House::check_health() const {
-    if (mounter_.is_gone()) {
-        return core::Failure{EPIPE, "the mounter process ended; the service ends and is restarted"};
+/// What an operator should know of before somebody wonders.
+void House::look_around() const {
+    const auto& root = live_.settings()->mounts.root;
+    const auto mounts = control::read_mountinfo();
+    if (!mounts) return;
+    std::set<std::string> known;
+    for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
+        for (const auto& volume : volumes_.list(dialect)) {
+            known.insert(root + "/" + directory_name({dialect, volume.name}));
+        }
     }
-    return {};
+    for (const auto& mount : *mounts) {
+        if (!mount.mountpoint.starts_with(root + "/") || known.contains(mount.mountpoint)) continue;
+        core::log::warning(
+            "{} is mounted and belongs to no volume; it stays as it is; uidnfs umount {}",
+            mount.mountpoint,
+            mount.mountpoint
+        );
+    }
+    if (!is_own_namespace()) return;
+    const auto* below = control::find_below(*mounts, root);
+    if (below && below->propagation.find("shared:") == std::string::npos) {
+        core::log::warning(
+            "volumes will not be seen by the container engine: this service has a mount namespace "
+            "of its own, and {} is not shared with the host; start it without sandboxing "
+            "(ProtectSystem=, PrivateTmp= and the like), or make it shared",
+            below->mountpoint
+        );
+    }
 }
 
 void House::reloaded() {

@@ -14,6 +14,7 @@
 #include "plugins/mounter/mounter_client.hpp"
 #include "plugins/observe/admin_routes.hpp"
 #include "plugins/observe/audit_log.hpp"
+#include "plugins/observe/daemon_health.hpp"
 #include "plugins/observe/health_watch.hpp"
 #include "plugins/observe/metrics.hpp"
 #include "plugins/observe/observers.hpp"
@@ -80,7 +81,7 @@ private:
 
     core::Task<> reload_mounter();
     void take_rules();
-    core::Outcome<void> check_health() const;
+    void look_around() const;
 
     core::Reactor& reactor_;
     Live& live_;
@@ -92,6 +93,7 @@ private:
     MountPreparer preparer_;
     Gate gate_;
     AuditLog audit_;
+    DaemonHealth daemon_health_;
     Metrics metrics_;
     HealthWatch health_;
     Observers observers_;

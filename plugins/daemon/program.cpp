@@ -123,6 +123,8 @@ int run_program(const std::vector<std::string>& arguments, core::Console& consol
                 return run_resolve(command, environment, console);
             } else if constexpr (std::is_same_v<T, CheckBindings>) {
                 return run_check_bindings(command, environment, console);
+            } else if constexpr (std::is_same_v<T, Support>) {
+                return run_support(command, environment, console);
             } else if constexpr (std::is_same_v<T, ShowText>) {
                 console.print(command.text);
                 return kExitDone;

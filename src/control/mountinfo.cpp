@@ -55,8 +55,9 @@ std::optional<MountEntry> parse_line(std::string_view line) {
     entry.root = unmangle(next_word(line));
     entry.mountpoint = unmangle(next_word(line));
     next_word(line);  // options of the mount
-    while (!line.empty() && next_word(line) != "-") {
-        // optional fields, any number of them
+    for (auto field = next_word(line); !line.empty() && field != "-"; field = next_word(line)) {
+        if (!entry.propagation.empty()) entry.propagation += ' ';
+        entry.propagation += field;
     }
     entry.type = unmangle(next_word(line));
     entry.source = unmangle(next_word(line));
@@ -94,6 +95,18 @@ const MountEntry* find_by_path(const std::vector<MountEntry>& mounts, std::strin
         if (entry->mountpoint == path) return &*entry;
     }
     return nullptr;
+}
+
+const MountEntry* find_below(const std::vector<MountEntry>& mounts, std::string_view path) {
+    const MountEntry* found = nullptr;
+    for (const auto& entry : mounts) {
+        const auto& place = entry.mountpoint;
+        const bool holds =
+            path.starts_with(place) &&
+            (place == "/" || path.size() == place.size() || path[place.size()] == '/');
+        if (holds && (!found || place.size() >= found->mountpoint.size())) found = &entry;
+    }
+    return found;
 }
 
 const MountEntry* find_by_id(const std::vector<MountEntry>& mounts, std::uint64_t id) {

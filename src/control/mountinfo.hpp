@@ -24,7 +24,8 @@ struct MountEntry {
     std::string mountpoint;
     std::string type;
     std::string source;
-    std::uint32_t owner = 0;  ///< user_id= of a FUSE mount (fuse(4))
+    std::uint32_t owner = 0;       ///< user_id= of a FUSE mount (fuse(4))
+    std::string propagation = {};  ///< optional fields: "shared:5 master:1"
 };
 
 /// In the order of the file: of two mounts on one path the later one lies on top. Lines that are
@@ -35,6 +36,8 @@ core::Result<std::vector<MountEntry>> read_mountinfo();
 bool is_ours(const MountEntry& entry) noexcept;
 /// What lies on top at this path, whoever's it is.
 const MountEntry* find_by_path(const std::vector<MountEntry>& mounts, std::string_view path);
+/// The mount that `path` is on, whether it exists or not.
+const MountEntry* find_below(const std::vector<MountEntry>& mounts, std::string_view path);
 const MountEntry* find_by_id(const std::vector<MountEntry>& mounts, std::uint64_t id);
 /// Mounts of ours with this device, the first mounted first.
 std::vector<MountEntry> find_by_minor(const std::vector<MountEntry>& mounts, std::uint32_t minor);

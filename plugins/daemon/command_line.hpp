@@ -35,24 +35,26 @@ struct CheckBindings {
     std::string file;  ///< "-": standard input
     std::string config;
     Format format = Format::human;
-    struct Support {
-        std::string config;
-    };
+};
 
-    /// --help and --version: what was asked for, for standard output.
-    struct ShowText {
-        std::string text;
-    };
+struct Support {
+    std::string config;
+};
 
-    /// For standard error, with kExitUsage.
-    struct UsageError {
-        std::string text;
-    };
+/// --help and --version: what was asked for, for standard output.
+struct ShowText {
+    std::string text;
+};
 
-    using Invocation =
-        std::variant<Serve, Check, Resolve, CheckBindings, Support, ShowText, UsageError>;
+/// For standard error, with kExitUsage.
+struct UsageError {
+    std::string text;
+};
 
-    /// `arguments` without the program's name.
-    Invocation parse_command_line(const std::vector<std::string>& arguments);
+using Invocation =
+    std::variant<Serve, Check, Resolve, CheckBindings, Support, ShowText, UsageError>;
+
+/// `arguments` without the program's name.
+Invocation parse_command_line(const std::vector<std::string>& arguments);
 
 }  // namespace uidnfs::plugins

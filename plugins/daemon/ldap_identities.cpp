@@ -53,6 +53,9 @@ MountIdentity identity_of(const ldap::Identity& found, std::string user) {
     identity.gid = found.gid.value();
     for (const auto& group : found.groups) identity.gids.push_back(group.value());
     identity.from = "ldap";
+    if (found.origin == ldap::Origin::stale_cache) {
+        identity.freshness = MountIdentity::Freshness::stale;
+    }
     identity.user = std::move(user);
     return identity;
 }

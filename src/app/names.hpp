@@ -23,6 +23,7 @@ using control::descriptor_fact;
 using control::find_by_id;
 using control::find_by_minor;
 using control::find_by_path;
+using control::find_below;
 using control::is_ours;
 using control::kChannelDescriptor;
 using control::kFilesystemType;

@@ -53,6 +53,22 @@ TEST_F(Mountinfo, FindsWhatLiesOnTop) {
     EXPECT_EQ(find_by_path(mounts_, "/mnt"), nullptr);
 }
 
+TEST_F(Mountinfo, FindsWhatAPathIsOn) {
+    EXPECT_EQ(find_below(mounts_, "/mnt/a/deep/er")->type, "tmpfs");
+    EXPECT_EQ(find_below(mounts_, "/mnt/ab")->mountpoint, "/");
+    EXPECT_EQ(find_below({}, "/mnt"), nullptr);
+}
+
+TEST_F(Mountinfo, KnowsWhetherOthersSeeWhatIsMountedBelow) {
+    const auto mounts = parse_mountinfo(
+        "28 1 8:1 / / rw shared:1 master:7 - ext4 /dev/sda rw\n"
+        "29 28 8:2 / /a rw - ext4 /dev/sdb rw\n"
+    );
+    EXPECT_EQ(mounts[0].propagation, "shared:1 master:7");
+    EXPECT_EQ(mounts[1].propagation, "");
+    EXPECT_EQ(mounts[1].type, "ext4");
+}
+
 TEST_F(Mountinfo, FindsAllPlacesOfOneMount) {
     EXPECT_THAT(
         find_by_minor(mounts_, 77),

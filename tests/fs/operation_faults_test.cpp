@@ -301,8 +301,10 @@ std::vector<Trouble> troubles() {
              // The call went down with its connection; over the next one it is sent again.
              s.server.inject({.procedure = procedure, .reply = Fault::Reply::ignored});
              const auto resend = [](Mount& m) -> core::Task<void> {
-                 auto sleep = m.reactor().sleep_for(10ms);
-                 co_await sleep;
+                 do {
+                     auto sleep = m.reactor().sleep_for(10ms);
+                     co_await sleep;
+                 } while (!m.client().has_ignored());
                  m.client().resend_ignored();
              };
              core::spawn(resend(s.m));

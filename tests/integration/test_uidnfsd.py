@@ -230,6 +230,15 @@ class CommandLineTest(UidnfsdTest):
         self.assertIn("deadline_seconds = SECONDS", self.run_it("--help-config").stdout)
         self.assertIn("standard input", self.run_it("resolve", "--help").stdout)
 
+    def test_support_has_no_secrets(self):
+        self.configure(self.ldap("ldaps://127.0.0.1:1"), RULE)
+        done = self.run_it("support", "--config", self.config)
+        self.assertEqual(0, done.returncode, done.stderr)
+        for text in ("==== configuration", "==== /metrics", 'bind_dn = "(removed)"', "nas1:/exports"):
+            self.assertIn(text, done.stdout)
+        for text in (slapd.SERVICE_DN, str(self.secret)):
+            self.assertNotIn(text, done.stdout)
+
     def test_wrong_usage_is_2(self):
         for arguments in ([], ["--check"], ["serve"], ["--config"], ["resolve", "alice"],
                           ["resolve", "--config", "x"], ["--config", "x", "--zzz"],

@@ -56,6 +56,7 @@ public:
     std::vector<std::string> waiting() const;
     /// Calls whose reply was Fault::Reply::ignored are sent again now.
     void resend_ignored() { resend_.notify_all(); }
+    bool has_ignored() const noexcept { return resend_.has_waiters(); }
 
     const nfs::FileHandle& root() const override { return root_; }
     const nfs::FsInfo& fs_info() const override { return fs_info_; }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the scenes of scripts/demo are told with: numbered titles, commands with what they print, and
-two listings side by side."""
+"""What the scenes of scripts/demo are told with: numbered titles, commands with what they print,
+and two listings side by side."""
 
 import itertools
 import subprocess

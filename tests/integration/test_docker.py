@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Docker engine with uidnfsd as its volume driver: who the files belong to on both sides, what
-an image leaves on an empty share, and what docker(1) says when something is wrong."""
+"""A real Docker engine with uidnfsd as its volume driver: who the files belong to on both sides,
+what an image leaves on an empty share, and what docker(1) says when something is wrong."""
 
 import os
 import pathlib
@@ -91,7 +91,7 @@ class ReadOnlyTest(docker_suite.DockerTest):
 
 
 class CopyUp(docker_suite.DockerTest):
-    """An image with files where the volume goes: the engine copies them, as root, to an empty one."""
+    """An image with files where the volume goes: the engine copies them there, as root."""
 
     def add_image(self, name, owner, mode):
         inside = [

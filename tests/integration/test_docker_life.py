@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Docker engine while things end: containers, the engine, uidnfsd and the server. No byte that
-an application was promised is lost, and nothing hangs."""
+"""A real Docker engine while things end: containers, the engine, uidnfsd and the server. No byte
+that an application was promised is lost, and nothing hangs."""
 
 import concurrent.futures
+import hashlib
 import os
 import signal
 import time
@@ -13,11 +14,12 @@ from uidnfs_command import wait_until
 
 # Line after line, until somebody ends it; each line is on the server before the next one begins.
 WRITER = ("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo $i >> /data/log || exit 7; done")
-# 24 MiB in pieces, from files that stay open; then whether what is read is what was written.
+# 24 MiB in pieces, through a file that stays open; then whether what is read is what was written,
+# and what that was.
 COPIER = ("i=0; while [ $i -lt 12 ]; do i=$((i+1)); "
           "dd if=/dev/urandom of=/tmp/p bs=1M count=2 2>/dev/null; "
           "cat /tmp/p >> /tmp/all; cat /tmp/p >&3; sleep 0.1; done 3> /data/copy; "
-          "cmp /tmp/all /data/copy")
+          "cmp /tmp/all /data/copy; md5sum < /tmp/all")
 
 
 class LifeTest(docker_suite.DockerTest):
@@ -76,7 +78,9 @@ class DaemonTest(LifeTest):
         self.daemon.stop()
         self.daemon.start()
         self.assertEqual(0, self.exit_code("copier"), self.engine.run("logs", "copier").stderr)
-        self.assertEqual(24 << 20, os.path.getsize(self.on_server("copy")))
+        written = self.docker("logs", "copier").split()[0]
+        found = self.read_on_server("copy")
+        self.assertEqual((24 << 20, written), (len(found), hashlib.md5(found).hexdigest()))
         wait_until(lambda: not self.daemon.mounts(), 10, "the unmount")
 
     def test_a_container_that_ends_while_it_is_away(self):

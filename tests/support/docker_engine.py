@@ -23,8 +23,9 @@ from uidnfs_command import wait_until
 PLUGINS = pathlib.Path("/run/docker/plugins")
 IMAGE = "app"
 BUSYBOX = "/bin/busybox"
-_APPLETS = ("sh", "cat", "chmod", "chown", "cmp", "cp", "date", "dd", "df", "echo", "id", "ls", "mkdir", "mv",
-            "rm", "seq", "sleep", "stat", "sync", "test", "touch", "true", "wc")
+_APPLETS = ("sh", "cat", "chmod", "chown", "cmp", "cp", "date", "dd", "df", "echo", "id", "ls",
+            "md5sum", "mkdir", "mv", "rm", "seq", "sleep", "stat", "sync", "test", "touch", "true",
+            "wc")
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 _CGROUP_PREFIX = "uidnfs-test-"
 

@@ -159,6 +159,24 @@ class CopyUp(docker_suite.DockerTest):
         self.assertEqual("33:33 x", self.run_app(
             "vol", "echo $(stat -c %u:%g /data/d/f) $(cat /data/d/f)", user="33:33"))
 
+    def test_docker_cp_in_and_out(self):
+        self.volume("vol")
+        self.start_app("holder", "vol", "exec sleep 60")
+        directory = self.daemon.root / "given"
+        directory.mkdir()
+        (directory / "f").write_text("copied", encoding="ascii")
+        for owner in (0, 33):
+            with self.subTest(owner=owner):
+                os.chown(directory / "f", owner, owner)
+                self.docker("cp", f"{directory}/.", "holder:/data")
+                self.assertEqual("copied", self.docker("exec", "holder", "cat", "/data/f"))
+                self.assert_owner(os.stat(self.on_server("f")), 1001, 1001)
+                self.assertEqual((1001, 1001, 0o755), self.root_of_share())
+        self.docker("cp", "holder:/data/f", directory / "back")
+        self.assertEqual("copied", (directory / "back").read_text(encoding="ascii"))
+        self.docker("rm", "-f", "holder")
+        self.assert_nothing_mounted()
+
     def test_the_application_itself_changes_the_shares_root(self):
         self.addCleanup(os.chmod, self.on_server(), 0o755)
         self.volume("vol")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the suites with a real Docker engine stand on: the engine, uidnfsd as its volume driver,
-and words for volumes and containers. The containers run as the application user unless told otherwise."""
+and words for volumes and containers. The containers run as the application user."""
 
 import os
 import shutil

@@ -56,13 +56,14 @@ core::Outcome<std::unique_ptr<House>> House::make(
     const auto& settings = *live.settings();
     auto mounter = start_mounter(live.path(), environment);
     if (!mounter) return mounter.error();
-    std::vector<std::string> directories{
-        settings.mounts.state_dir + kDefinitions, settings.mounts.run_dir + kLive};
-    if (settings.ldap && !settings.ldap->cache_file.empty()) {
-        directories.push_back(directory_of(settings.ldap->cache_file));
-    }
-    for (const auto& directory : directories) {
+    for (const auto& directory :
+         {settings.mounts.state_dir + kDefinitions, settings.mounts.run_dir + kLive}) {
         if (auto given = give_directory(directory, user); !given) return given.error();
+    }
+    if (settings.ldap && !settings.ldap->cache_file.empty()) {
+        // An operator may have chosen /var/lib: one that is there stays whose it is.
+        const auto directory = directory_of(settings.ldap->cache_file);
+        if (auto fits = check_writable(directory, user); !fits) return fits.error();
     }
     auto sink = open_audit_sink(settings.audit.destination);
     if (!sink) return sink.error();

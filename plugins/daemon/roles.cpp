@@ -13,6 +13,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 namespace uidnfs::plugins {
 namespace {
@@ -61,6 +64,14 @@ void tell(int front, const core::Outcome<void>& ready) {
     static_cast<void>(::send(front, &reply, sizeof reply, MSG_NOSIGNAL));
 }
 
+/// Each mount takes a few descriptors here.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int run_mounter(const std::string& config, const Environment& environment) {
     const int front = control::kChannelDescriptor;
     int type = 0;
@@ -71,6 +82,7 @@ int run_mounter(const std::string& config, const Environment& environment) {
     ::prctl(PR_SET_NAME, "uidnfsd-mounter", 0, 0, 0);
     if (::chdir("/") != 0) return kMisused;
     ::umask(022);
+    raise_descriptor_limit();
     const auto uidnfs = find_uidnfs();
     const auto settings = load(config, environment);
     if (!uidnfs || !settings) {
@@ -154,7 +166,11 @@ core::Outcome<core::Fd> start_mounter(const std::string& config, const Environme
     }
     core::Fd ours(ends[0]);
     core::Fd theirs(ends[1]);
-    control::Program program{kSelf, {"uidnfsd", kMounter, config}, theirs.get(), STDERR_FILENO};
+    std::error_code error;
+    const auto path = std::filesystem::absolute(config, error);  // its own directory is /
+    if (error) return trouble("does not know where it is: " + error.message());
+    control::Program program{
+        kSelf, {"uidnfsd", kMounter, path.string()}, theirs.get(), STDERR_FILENO};
     program.environment = environment.without_secrets();
     if (const char* journal = std::getenv("JOURNAL_STREAM")) {
         program.environment.push_back(std::string("JOURNAL_STREAM=") + journal);

@@ -67,9 +67,11 @@ cloudfoundry::Endpoint endpoint_of(const CloudFoundrySettings& settings) {
 mounter::Allowed allowed_of(const Settings& settings) {
     mounter::Allowed allowed;
     allowed.policy = settings.policy;
-    append(allowed.operators, settings.mounts.defaults);
-    append(allowed.operators, settings.mounts.fixed);
-    append(allowed.operators, settings.mounts.forced);
+    append(allowed.defaults, settings.mounts.defaults);
+    append(allowed.imposed, settings.mounts.fixed);
+    append(allowed.imposed, settings.mounts.forced);
+    allowed.callers = settings.mounts.allowed_options;
+    allowed.max_mounts = settings.workers.max_mounts;
     return allowed;
 }
 

@@ -8,18 +8,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 namespace uidnfs::plugins::mounter {
 namespace {
-
-/// Volumes have these by their platform; nobody chooses them.
-constexpr std::array<std::string_view, 3> kFixed{"access=any", "actimeo=0", "copyup"};
-
-std::string spelled(const config::RawOption& option) {
-    return option.value ? option.name + "=" + *option.value : option.name;
-}
 
 std::vector<config::RawOption> split(std::string_view words) {
     std::vector<config::RawOption> options;
@@ -34,21 +26,87 @@ std::vector<config::RawOption> split(std::string_view words) {
     return options;
 }
 
-bool is_operators(const config::RawOption& option, const Allowed& allowed) {
-    const auto word = spelled(option);
-    if (std::find(kFixed.begin(), kFixed.end(), word) != kFixed.end()) return true;
-    if (word == "allow_root_identity") {
-        return allowed.policy.root_identity == policy::RootIdentity::by_rule;
+void apply(const std::vector<config::RawOption>& options, config::MountOptions& onto) {
+    for (const auto& raw : options) {
+        const auto* option = config::find_option(raw.name);
+        if (!option || !option->apply) continue;
+        if (const auto value = config::parse_value(option->name, option->value, raw.value)) {
+            option->apply(onto, *value);
+        }
     }
-    return std::any_of(
-        allowed.operators.begin(),
-        allowed.operators.end(),
-        [&](const config::RawOption& each) { return spelled(each) == word; }
-    );
+}
+
+/// What every volume has when its caller says nothing.
+config::MountOptions options_of(const Allowed& allowed) {
+    config::MountOptions options;
+    apply({{"access", "any", {}}}, options);
+    if (allowed.policy.root_identity == policy::RootIdentity::by_rule) {
+        apply({{"allow_root_identity", {}, {}}}, options);
+    }
+    apply(allowed.defaults, options);
+    apply(allowed.imposed, options);
+    return options;
+}
+
+bool is_imposed(const config::OptionSpec& option, const Allowed& allowed) {
+    return std::any_of(allowed.imposed.begin(), allowed.imposed.end(), [&](const auto& raw) {
+        return config::find_option(raw.name) == &option;
+    });
+}
+
+bool is_callers(const config::OptionSpec& option, const Allowed& allowed) {
+    if (option.set_by != config::SetBy::callers) return false;
+    const auto& listed = allowed.callers;
+    if (listed.empty()) return true;
+    const auto has = [&](std::string_view name) {
+        return std::find(listed.begin(), listed.end(), name) != listed.end();
+    };
+    return has(option.name) || std::any_of(option.aliases.begin(), option.aliases.end(), has);
+}
+
+bool is_identity(std::string_view name) { return name == "uid" || name == "gid" || name == "gids"; }
+
+/// "cache=false" of Cloud Foundry: attributes that are never believed do nobody harm.
+bool is_attribute_period(std::string_view name) {
+    return name == "acregmin" || name == "acregmax" || name == "acdirmin" || name == "acdirmax";
+}
+
+/// Whether `option` may be as it is in `wanted`.
+bool is_fine(
+    const config::OptionSpec& option,
+    const config::MountOptions& wanted,
+    const config::MountOptions& operators,
+    const Allowed& allowed
+) {
+    const auto value = option.show(wanted);
+    if (value == option.show(operators)) return true;
+    if (is_imposed(option, allowed)) return false;
+    if (is_attribute_period(option.name)) return value == "0";
+    // Docker's volumes have it by their platform.
+    if (option.name == "copyup" || option.name == "nocopyup") return true;
+    // The policy's matter; the directory's identities are no option of a caller.
+    if (is_identity(option.name)) return true;
+    // Of ro and rw, sync and async, what counts is the one that holds now.
+    const bool is_flag = option.value.kind == config::Kind::flag;
+    if (is_flag && !value && option.set_by == config::SetBy::callers) return true;
+    if (!is_callers(option, allowed)) return false;
+    return option.name != "write_behind" || wanted.write_behind <= operators.write_behind;
 }
 
 core::Failure refuse(const std::string& why) {
     return {EPERM, "the mounter refuses this mount: " + why};
+}
+
+/// As `uidnfs mount` takes them.
+std::vector<config::RawOption> canonical(const config::MountRequest& request) {
+    std::vector<config::RawOption> options;
+    for (const auto& [name, value] : request.effective) {
+        const auto* option = config::find_option(name);
+        config::RawOption raw{name, value, "the volume"};
+        if (option && option->value.kind == config::Kind::flag) raw.value.reset();
+        options.push_back(std::move(raw));
+    }
+    return options;
 }
 
 }  // namespace
@@ -59,30 +117,40 @@ core::Outcome<Checked> check_request(const Request& request, const Allowed& allo
         return refuse("an unknown plugin");
     }
     const std::string source(request.source.view());
-    // Options of a URL would come past the table's column P.
+    // Options of a URL would come past column P of the table.
     const auto parsed = config::parse_source(source);
-    if (!parsed || !parsed->options.empty() || source.starts_with("nfs:")) {
+    if (!parsed || !parsed->options.empty() || source.find("://") != std::string::npos) {
         return refuse("the source is not server:/export");
     }
-    Checked mount;
-    mount.options = split(request.options.view());
-    for (const auto& option : mount.options) {
-        const auto* known = config::find_option(option.name);
-        const bool is_callers = known && known->set_by == config::SetBy::callers;
-        if (!is_callers && !is_operators(option, allowed)) {
-            return refuse(fmt::format(
-                "option {} is neither the caller's to set nor in the configuration",
-                config::shown(option.name, 40)
-            ));
-        }
+    const auto words = split(request.options.view());
+    for (const auto& word : words) {
+        if (config::find_option(word.name)) continue;
+        return refuse(fmt::format("option {} is unknown", config::shown(word.name, 40)));
     }
-    const auto wanted = config::parse_mount_request(source, mount.options);
+    const auto wanted = config::parse_mount_request(source, words);
     if (!wanted) return wanted.error();
+    const auto operators = options_of(allowed);
+    config::MountOptions said;
+    apply(words, said);
+    for (const auto& option : config::option_table()) {
+        if (is_fine(option, said, operators, allowed)) continue;
+        return refuse(fmt::format(
+            "option {} is not the caller's to set, and another in the configuration", option.name
+        ));
+    }
     const auto& options = wanted->options;
     if (options.identity != config::IdentityMode::fixed || !options.uid || !options.gid) {
         return refuse("it has no identity");
     }
+    Checked mount;
     mount.source = wanted->source;
+    mount.options = canonical(*wanted);
+    const auto again = config::parse_mount_request(mount.source.display(), mount.options);
+    if (!again || again->effective != wanted->effective ||
+        again->source.host != mount.source.host ||
+        again->source.export_path != mount.source.export_path) {
+        return refuse("what would be mounted is not what was checked");
+    }
     mount.plugin = static_cast<policy::Plugin>(request.plugin);
     mount.identity_source =
         request.from_ldap != 0 ? policy::IdentitySource::ldap : policy::IdentitySource::declared;

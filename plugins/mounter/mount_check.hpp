@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the mounter asks before it mounts: is this a mount that the operator's policy and options
-// allow, whoever asks? The front is not believed: what counts is what the one option table makes of
-// the words that the mount would really get. Pure.
+// allow, whoever asks? The front is not believed, and none of its words reach a command line: what
+// counts, and what the mount gets, is what the one option table makes of them. Pure.
 #pragma once
 
 #include "config/mount_options.hpp"
 #include "plugins/mounter/protocol.hpp"
 #include "plugins/policy/policy.hpp"
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,15 +18,19 @@ namespace uidnfs::plugins::mounter {
 /// What the operator's configuration says, as the mounter read it.
 struct Allowed {
     policy::Policy policy = {};
-    /// Options of the operator, which a mount may have with just this value; it may have any that
-    /// callers set (column P of the table).
-    std::vector<config::RawOption> operators = {};
+    /// Hold unless a caller says otherwise, where callers may (column P of the table).
+    std::vector<config::RawOption> defaults = {};
+    /// Fixed and forced ones: hold whatever anybody says.
+    std::vector<config::RawOption> imposed = {};
+    /// Of column P, what callers may set here; empty: all of it.
+    std::vector<std::string> callers = {};
+    std::size_t max_mounts = 1000;
 };
 
 /// A mount that may be made once the addresses of its host are known to be allowed.
 struct Checked {
     config::Source source = {};
-    std::vector<config::RawOption> options = {};
+    std::vector<config::RawOption> options = {};  ///< all that are in effect, canonical
     policy::Plugin plugin = policy::Plugin::docker;
     policy::IdentitySource identity_source = policy::IdentitySource::declared;
     std::uint32_t uid = 0;

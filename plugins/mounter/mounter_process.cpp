@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <thread>
 
 namespace uidnfs::plugins::mounter {
 namespace {
@@ -30,6 +32,12 @@ namespace log = core::log;
 /// What the front must hear in time is said this much before its deadline.
 constexpr milliseconds kMargin{200};
 constexpr milliseconds kPoll{2};
+/// More requests at one time are not read: a front that floods waits for itself.
+constexpr std::size_t kMostCalls = 512;
+/// How long starts that nobody waits for any more may take to be undone.
+constexpr milliseconds kLongestEnd{3000};
+/// A mounter whose front ended still undoes what it had begun; the next one waits for it.
+constexpr milliseconds kLongestLock{5000};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -46,6 +54,26 @@ void tell_ended(Reply& reply, const Ended& ended) {
 
 Reply describe(const Watched& watched) {
     return make_answer(watched.directory, watched.keeper, watched.minor);
+}
+
+/// Only one mounter works below a directory; the lock ends with its process.
+core::Outcome<void> lock_root(int root, const std::string& path) {
+    const auto deadline = now() + kLongestLock;
+    while (::flock(root, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return core::Failure{
+                errno, fmt::format("mounts.root: {}: {}", path, core::describe_errno(errno))};
+        }
+        if (now() >= deadline) {
+            return core::Failure{
+                EBUSY,
+                fmt::format(
+                    "mounts.root: another uidnfsd uses {}; end it, or give each its own", path
+                )};
+        }
+        std::this_thread::sleep_for(kPoll);
+    }
+    return {};
 }
 
 /// The directory and all above it belong to root, and nobody else can write to them: what a mount
@@ -100,7 +128,7 @@ core::Outcome<void> MounterProcess::prepare() {
         return core::Failure{
             errno, fmt::format("mounts.root: {}: {}", root, core::describe_errno(errno))};
     }
-    return {};
+    return lock_root(root_.get(), root);
 }
 
 void MounterProcess::run() {
@@ -109,22 +137,32 @@ void MounterProcess::run() {
 }
 
 core::Task<> MounterProcess::serve() {
+    auto reading = read_front();
+    co_await reading;
+    // What was begun for it is undone; what is mounted stays.
+    for (auto& [directory, start] : starts_) start.stop.request_stop();
+    const auto deadline = now() + kLongestEnd;
+    while (!starts_.empty() && now() < deadline) co_await reactor_.sleep_for(kPoll);
+    reactor_.stop();
+}
+
+/// Until the front ends, or says what is no request.
+core::Task<> MounterProcess::read_front() {
     std::vector<std::byte> bytes(sizeof(Request) + 1);
     for (;;) {
         Ready ready(reactor_, front_.get(), core::SteadyTime::max());
-        co_await ready;
+        if (!co_await ready) co_await reactor_.sleep_for(kPoll);  // no descriptor is free
         for (;;) {
+            while (calls_ >= kMostCalls) co_await reactor_.sleep_for(kPoll);
             const auto size = ::recv(front_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
             if (size < 0 && (errno == EAGAIN || errno == EINTR)) break;
             if (size <= 0) {
                 log::debug("the front ended");
-                reactor_.stop();
                 co_return;
             }
             const auto request = read_request({bytes.data(), static_cast<std::size_t>(size)});
             if (!request) {
                 log::error("the front sent a record that is none; it is not served any more");
-                reactor_.stop();
                 co_return;
             }
             take(*request);
@@ -134,10 +172,12 @@ core::Task<> MounterProcess::serve() {
 
 void MounterProcess::take(const Request& request) {
     if (request.verb == Verb::cancel) {
-        const auto found = starts_.find(request.id);
-        if (found != starts_.end()) found->second.request_stop();
+        for (auto& [directory, start] : starts_) {
+            if (start.id == request.id) start.stop.request_stop();
+        }
         return;
     }
+    ++calls_;
     core::spawn(answer(request));
 }
 
@@ -147,12 +187,16 @@ core::Task<> MounterProcess::answer(Request request) {
         reply = reload();
     } else if (!is_directory_name(request.directory.view())) {
         reply = failed(EINVAL, "no name of a directory");
+    } else if (starts_.contains(std::string(request.directory.view()))) {
+        // A front in order waits for the answer to the start.
+        reply = failed(EBUSY, "a mount is being made there");
     } else if (request.verb == Verb::start) {
+        const std::string directory(request.directory.view());
         std::stop_source stop;
-        starts_[request.id] = stop;
+        starts_.emplace(directory, Start{request.id, stop});
         auto task = start(request, stop.get_token());
         reply = co_await task;
-        starts_.erase(request.id);
+        starts_.erase(directory);
     } else if (request.verb == Verb::stop) {
         auto task = stop(request);
         reply = co_await task;
@@ -171,6 +215,7 @@ core::Task<> MounterProcess::answer(Request request) {
     reply.id = request.id;
     reply.directory.cut(request.directory.view());
     send(reply);
+    --calls_;
 }
 
 core::Task<Reply> MounterProcess::stop(const Request& request) {
@@ -212,15 +257,22 @@ core::Task<Reply> MounterProcess::adopt(const Request& request) {
     const std::string directory(request.directory.view());
     auto minor = minor_at(path_of(directory));
     if (!minor && request.pid != 0) minor = request.minor;
-    if (!minor) co_return failed(ESRCH, "nothing is mounted there");
-    const auto watched = watch(directory, *minor);
-    if (!watched) co_return failed(ESRCH, "no keeper answers for it");
-    const WorkerId wanted{request.pid, request.start_time};
-    if (wanted.pid != 0 && !(wanted == (*watched)->keeper)) {
-        watched_.erase(directory);
-        co_return failed(ESRCH, "another keeper answers for it");
+    if (!minor) {
+        remove_directory(directory);
+        co_return failed(ESRCH, "nothing is mounted there");
     }
-    core::spawn(watch_until_end(*watched));
+    const WorkerId wanted{request.pid, request.start_time};
+    const auto is_wanted = [&](const Watched& watched) {
+        return wanted.pid == 0 || wanted == watched.keeper;
+    };
+    const auto known = watched_.find(directory);
+    if (known != watched_.end() && known->second->minor == *minor && is_wanted(*known->second)) {
+        co_return describe(*known->second);
+    }
+    const auto watched = watch_keeper(directory, path_of(directory), *minor);
+    if (!watched) co_return failed(ESRCH, "no keeper answers for it");
+    if (!is_wanted(**watched)) co_return failed(ESRCH, "another keeper answers for it");
+    begin_watch(*watched);
     co_return describe(**watched);
 }
 
@@ -246,7 +298,7 @@ Reply MounterProcess::reload() {
 core::Task<std::optional<control::Message>> MounterProcess::ask_keeper(
     std::uint32_t minor, control::Message question, core::SteadyTime deadline
 ) {
-    const auto channel = control::send_to_keeper({minor, 0}, question);
+    const auto channel = control::send_to_keeper({minor, 0}, question, control::Connect::at_once);
     if (!channel) co_return std::nullopt;
     Ready ready(reactor_, channel->fd(), deadline);
     if (!co_await ready) co_return std::nullopt;
@@ -255,20 +307,17 @@ core::Task<std::optional<control::Message>> MounterProcess::ask_keeper(
     co_return std::move(received->message);
 }
 
-core::Outcome<std::shared_ptr<Watched>> MounterProcess::watch(
-    const std::string& directory, std::uint32_t minor
-) {
-    auto watched = watch_keeper(directory, minor);
-    if (!watched) return core::Failure{watched.error().code(), "its keeper does not answer"};
-    watched_[directory] = *watched;
-    return *watched;
+void MounterProcess::begin_watch(const std::shared_ptr<Watched>& watched) {
+    watched_[watched->directory] = watched;
+    ++keepers_;
+    core::spawn(watch_until_end(watched));
 }
 
 core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
     std::optional<core::Result<control::Channel::Received>> received;
     do {
         Ready ready(reactor_, watched->channel.fd(), core::SteadyTime::max());
-        co_await ready;
+        if (!co_await ready) co_await reactor_.sleep_for(kPoll);  // no descriptor is free
         received.emplace(watched->channel.receive());
     } while (!*received && received->error().code() == EAGAIN);
     Ended ended;
@@ -279,6 +328,7 @@ core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
         for (const auto& range : (*received)->message.all("lost")) ended.lost.push_back(range);
     }
     watched->end = std::move(ended);
+    --keepers_;
     const auto found = watched_.find(watched->directory);
     const bool is_current = found != watched_.end() && found->second == watched;
     if (is_current) watched_.erase(found);

@@ -53,10 +53,12 @@ private:
     };
 
     core::Task<> serve();
+    core::Task<> read_front();
     void take(const Request& request);
     core::Task<> answer(Request request);
 
     core::Task<Reply> start(const Request& request, std::stop_token unwanted);
+    std::optional<Reply> find_obstacle(const std::string& directory) const;
     core::Task<Reply> mount(
         Checked checked,
         std::string path,
@@ -80,10 +82,9 @@ private:
         std::uint32_t minor, control::Message question, core::SteadyTime deadline
     );
     core::Task<> undo(std::string directory);
+    core::Task<> reap(control::Child child);
 
-    core::Outcome<std::shared_ptr<Watched>> watch(
-        const std::string& directory, std::uint32_t minor
-    );
+    void begin_watch(const std::shared_ptr<Watched>& watched);
     core::Task<> watch_until_end(std::shared_ptr<Watched> watched);
     std::shared_ptr<Watched> find(const Request& request) const;
 
@@ -94,10 +95,16 @@ private:
     core::Reactor reactor_;
     core::Fd front_;
     Options options_;
-    core::Fd root_;  // mounts.root
+    core::Fd root_;  // mounts.root, locked: two mounters would undo each other's work
     Allowed allowed_;
     std::map<std::string, std::shared_ptr<Watched>> watched_;  // by directory
-    std::map<std::uint64_t, std::stop_source> starts_;         // by id of the request
+    struct Start {
+        std::uint64_t id;
+        std::stop_source stop;
+    };
+    std::map<std::string, Start> starts_;  // by directory: what is under way there
+    std::size_t calls_ = 0;                // requests that are not answered yet
+    std::size_t keepers_ = 0;              // that live, also those of detached mounts
 };
 
 }  // namespace uidnfs::plugins::mounter

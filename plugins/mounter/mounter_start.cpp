@@ -75,10 +75,17 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
     if (!addresses) co_return failed(addresses.error().code, addresses.error().user_text);
     const auto decision = check_policy(*checked, allowed_, *addresses);
     if (!decision) co_return failed(decision.error().code, decision.error().user_text);
+    // Before anything is waited for: after a reload rule 3 may be another.
+    const auto rule = policy::describe_rule(allowed_.policy, decision->rule);
     if (decision->verdict == policy::Decision::Verdict::reported) {
-        log::warning("{}: policy.mode is report: {}", request.reference.view(), decision->text);
+        log::warning(
+            "{}: policy.mode is report: {}",
+            core::printable(request.reference.view()),
+            decision->text
+        );
     }
     const std::string directory(request.directory.view());
+    if (const auto obstacle = find_obstacle(directory)) co_return *obstacle;
     const auto path = path_of(directory);
     if (minor_at(path)) {
         log::warning("{}: a mount that nobody knew of is detached", path);
@@ -87,6 +94,12 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
     if (::mkdirat(root_.get(), directory.c_str(), 0700) != 0 && errno != EEXIST) {
         co_return failed(errno, fmt::format("{}: {}", path, core::describe_errno(errno)));
     }
+    // Only root can have put a link there; the mount would be where nobody looks for it.
+    core::Fd place(
+        ::openat(root_.get(), directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    );
+    if (!place) co_return failed(errno, fmt::format("{}: {}", path, core::describe_errno(errno)));
+    place.reset();
     auto mounting = mount(std::move(*checked), path, *addresses, deadline, unwanted);
     auto reply = co_await mounting;
     if (reply.error != 0) {
@@ -95,17 +108,37 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
         co_return reply;
     }
     const auto minor = minor_at(path);
-    const auto watched = minor ? watch(directory, *minor)
-                               : core::Failure{ESRCH, "the mount is gone already; see the log"};
+    const auto watched = minor ? watch_keeper(directory, path, *minor)
+                               : core::Result<std::shared_ptr<Watched>>(core::Error(ESRCH));
     if (!watched) {
         auto undoing = undo(directory);
         co_await undoing;
-        co_return failed(watched.error().code, watched.error().user_text);
+        co_return failed(watched.error().code(), "the mount is gone already; see the log");
     }
-    core::spawn(watch_until_end(*watched));
+    begin_watch(*watched);
     reply = make_answer(directory, (*watched)->keeper, (*watched)->minor);
-    reply.rule.cut(policy::describe_rule(allowed_.policy, decision->rule));
+    reply.rule.cut(rule);
     co_return reply;
+}
+
+/// A front that was taken over must not fill the machine with processes: those of detached mounts
+/// count as well, since they live until their bytes are on the server.
+std::optional<Reply> MounterProcess::find_obstacle(const std::string& directory) const {
+    const auto most = allowed_.max_mounts;
+    const bool is_again = watched_.contains(directory);
+    if (watched_.size() + starts_.size() <= most + (is_again ? 1 : 0) &&
+        keepers_ + starts_.size() <= 2 * most) {
+        return std::nullopt;
+    }
+    return failed(
+        EUSERS,
+        fmt::format(
+            "this machine has {} volumes mounted, and {} at most (max_mounts); stop applications, "
+            "or ask the operator to raise it",
+            keepers_,
+            most
+        )
+    );
 }
 
 core::Task<Reply> MounterProcess::mount(
@@ -121,10 +154,14 @@ core::Task<Reply> MounterProcess::mount(
     for (const auto& address : addresses) {
         pinned += (pinned.empty() ? "" : "+") + address.text();
     }
-    // A zone is no part of the address that was checked, and needed to reach it.
-    if (checked.source.host.find('%') != std::string::npos) pinned = checked.source.host;
+    // A zone is no part of the address that was checked, and needed to reach it; names have none.
+    if (checked.source.host.find('%') != std::string::npos &&
+        policy::parse_address(checked.source.host)) {
+        pinned = checked.source.host;
+    }
     program.arguments.push_back("--addr=" + pinned);
     program.arguments.push_back("--retry=0");
+    program.arguments.push_back(fmt::format("--end-with={}", ::getpid()));
     program.arguments.push_back("--worker-user=" + options_.worker_user);
     program.arguments.push_back(fmt::format("--worker-memory={}", options_.worker_memory));
     auto running = run_program(std::move(program), deadline, unwanted);
@@ -218,7 +255,15 @@ core::Task<MounterProcess::Ran> MounterProcess::run_program(
     ran.succeeded = child->succeeded();
     // It may have succeeded in its last moment: then nobody needs to undo it.
     ran.in_time = ran.in_time || ran.succeeded;
+    if (!child->try_reap()) core::spawn(reap(std::move(*child)));
     co_return ran;
+}
+
+/// One that was killed and is stuck in the kernel: no zombie stays when it gets out.
+core::Task<> MounterProcess::reap(control::Child child) {
+    Ready ended(reactor_, child.pidfd(), core::SteadyTime::max());
+    if (!co_await ended) co_await reactor_.sleep_for(std::chrono::seconds(1));
+    child.try_reap();
 }
 
 }  // namespace uidnfs::plugins::mounter

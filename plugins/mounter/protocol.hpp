@@ -27,7 +27,7 @@ struct FixedText {
     std::uint32_t size = 0;
     std::array<char, Capacity> bytes{};
 
-    /// False: it does not fit, and is left empty.
+    /// False: it does not fit, and nothing changes.
     bool set(std::string_view text) noexcept {
         if (text.size() > Capacity) return false;
         size = static_cast<std::uint32_t>(text.size());

@@ -7,8 +7,10 @@
 
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <string_view>
 
 namespace uidnfs::plugins::mounter {
 
@@ -28,15 +30,36 @@ core::Result<std::uint64_t> start_time_of(std::uint32_t pid) {
     return ticks;
 }
 
-core::Result<std::shared_ptr<Watched>> watch_keeper(std::string directory, std::uint32_t minor) {
-    auto channel = control::send_to_keeper({minor, 0}, control::Message("watch"));
-    if (!channel) return core::Error(ESRCH);
+std::vector<std::string> arguments_of(std::uint32_t pid) {
+    std::vector<std::string> arguments;
+    const auto text = core::read_whole("/proc/" + std::to_string(pid) + "/cmdline");
+    std::string_view rest = text ? std::string_view(*text) : std::string_view();
+    while (!rest.empty()) {
+        const auto word = rest.substr(0, rest.find('\0'));
+        arguments.emplace_back(word);
+        rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+    }
+    return arguments;
+}
+
+core::Result<std::shared_ptr<Watched>> watch_keeper(
+    std::string directory, const std::string& path, std::uint32_t minor
+) {
+    auto channel =
+        control::send_to_keeper({minor, 0}, control::Message("watch"), control::Connect::at_once);
+    if (!channel) return core::Error(channel.error().code() == EAGAIN ? EAGAIN : ESRCH);
     const auto pid = control::peer_of(*channel);
     if (!pid || *pid <= 0) return core::Error(ESRCH);
     const auto keeper = static_cast<std::uint32_t>(*pid);
     // A number that was used again meanwhile belongs to nobody who listens here.
     const auto start_time = start_time_of(keeper);
     if (!start_time) return core::Error(ESRCH);
+    // Root's other mounts, from fstab or by hand, are none of the front's business.
+    const auto arguments = arguments_of(keeper);
+    constexpr std::size_t kOfKeeper = 4;  // uidnfs keeper SOURCE MOUNTPOINT
+    if (arguments.size() != kOfKeeper || arguments[1] != "keeper" || arguments[3] != path) {
+        return core::Error(EPERM);
+    }
     return std::shared_ptr<Watched>(new Watched{
         std::move(directory),
         minor,

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace uidnfs::plugins::mounter {
 
@@ -23,8 +24,16 @@ struct Watched {
     enum class Stop { none, running } stop = Stop::none;  ///< whoever stops it tells the end
 };
 
-/// Connects to the keeper of the mount with this device. ESRCH: there is none, or it is not root's.
-core::Result<std::shared_ptr<Watched>> watch_keeper(std::string directory, std::uint32_t minor);
+/// Connects to the keeper of the mount with this device. ESRCH: there is none, or it is not root's;
+/// EPERM: it keeps another mount than that at `path`, which is `directory` below mounts.root;
+/// EAGAIN: it lives and accepts nobody.
+core::Result<std::shared_ptr<Watched>> watch_keeper(
+    std::string directory, const std::string& path, std::uint32_t minor
+);
+
+/// The arguments of a process, from /proc/PID/cmdline. A keeper of root says there what it mounted
+/// where, and nobody but root could change it. Empty: there is no such process.
+std::vector<std::string> arguments_of(std::uint32_t pid);
 
 /// Field 22 of /proc/PID/stat (proc(5)). ESRCH: there is no such process.
 core::Result<std::uint64_t> start_time_of(std::uint32_t pid);

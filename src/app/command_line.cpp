@@ -42,7 +42,7 @@ constexpr std::uint64_t kLeastWorkerMemory = 64ull << 20;
 constexpr std::string_view kMountUsage =
     R"(usage: uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
                     [--foreground] [--ready-fd N] [--worker-user NAME]
-                    [--worker-memory BYTES]
+                    [--worker-memory BYTES] [--end-with PID]
 
 Mounts an NFS share; each call carries the identity uid=, gid=, and every file is shown as the
 application user's (app_uid=, app_gid=). Returns when the mount can be used, or prints one error and
@@ -55,6 +55,7 @@ MOUNTPOINT is a directory, or /dev/fd/N: an open /dev/fuse that somebody else ha
   --ready-fd N                write "READY=1" and a line feed to descriptor N once mounted
   --worker-user NAME          user that the worker becomes when root mounts (uidnfs, else nobody)
   --worker-memory BYTES       what the worker may take for itself, its file data apart
+  --end-with PID              when PID, its parent, ends before the mount is there, so does this
   -o OPTION[,OPTION...]       options as below; each can also be written as --OPTION[=VALUE]
 
 )";
@@ -167,8 +168,8 @@ private:
     static bool is_own(std::string_view argument) {
         const auto name = argument.substr(0, argument.find('='));
         return name == "--foreground" || name == "--ready-fd" || name == "--worker-user" ||
-               name == "--worker-memory" || name == "--help" || name == "--write" ||
-               name == "--json";
+               name == "--worker-memory" || name == "--end-with" || name == "--help" ||
+               name == "--write" || name == "--json";
     }
 
     static bool takes_value(std::string_view name) {
@@ -202,6 +203,7 @@ Command parse_mount(const std::vector<std::string>& arguments) {
     app.add_option("--worker-user", result.worker_user);
     app.add_option("--worker-memory", result.worker_memory)
         ->check(CLI::Range(kLeastWorkerMemory, std::uint64_t{1} << 40));
+    app.add_option("--end-with", result.end_with)->check(CLI::PositiveNumber);
     if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "mount");
     result.options = line.take_options();

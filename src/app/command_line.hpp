@@ -26,6 +26,7 @@ struct MountArguments {
     Stay stay = Stay::background;
     std::optional<int> ready_fd;
     std::uint64_t worker_memory = 0;  ///< bytes; 0: no limit
+    int end_with = 0;                 ///< pid of the parent that it ends with; 0: with none
     std::string worker_user;          ///< empty: "uidnfs", or "nobody" where that does not exist
 };
 

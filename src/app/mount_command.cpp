@@ -19,6 +19,8 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -259,6 +261,12 @@ core::Outcome<Started> mount_in_background(Prepared prepared, Console& console) 
 }  // namespace
 
 int run_mount(const MountArguments& arguments, Console& console) {
+    // The keeper attaches nothing once this process is gone.
+    if (arguments.end_with != 0 &&
+        (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != arguments.end_with)) {
+        console.complain("uidnfs mount: --end-with: that is not its parent, or it ended");
+        return kExitFailed;
+    }
     if (arguments.ready_fd && ::fcntl(*arguments.ready_fd, F_GETFD) < 0) {
         console.complain(fmt::format(
             "uidnfs mount: --ready-fd {}: that descriptor is not open; see uidnfs mount --help",

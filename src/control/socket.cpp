@@ -49,8 +49,9 @@ core::Result<void> make_directory(const std::string& path) {
     return {};
 }
 
-core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner) {
-    core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner, Connect how) {
+    const int flags = how == Connect::at_once ? SOCK_NONBLOCK : 0;
+    core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0));
     if (!socket) return core::Error(errno);
     // A keeper that is stopped accepts nobody; connect(2) must not wait for it for ever.
     const timeval limit{0, 500'000};
@@ -143,11 +144,13 @@ std::optional<Channel> ControlSocket::accept() const {
     return Channel(std::move(caller));
 }
 
-core::Result<Channel> send_to_keeper(const Address& address, const Message& request) {
+core::Result<Channel> send_to_keeper(
+    const Address& address, const Message& request, Connect connect
+) {
     core::Error failed(ENOENT);
     for (const auto owner : owners_of(address)) {
         for (const auto& directory : control_directories(owner)) {
-            auto channel = connect_to(control_path(directory, address.minor), owner);
+            auto channel = connect_to(control_path(directory, address.minor), owner, connect);
             if (channel) {
                 if (const auto sent = channel->send(request); !sent) return sent.error();
                 return channel;

@@ -61,9 +61,14 @@ private:
     std::string path_;
 };
 
+/// For one that serves many: a keeper that accepts nobody must not hold it up.
+enum class Connect : std::uint8_t { waits, at_once };
+
 /// Asks the keeper of a mount; the answer comes on the channel. Errors as ask_keeper(), but
-/// ETIMEDOUT.
-core::Result<Channel> send_to_keeper(const Address& address, const Message& request);
+/// ETIMEDOUT. EAGAIN: it accepts nobody.
+core::Result<Channel> send_to_keeper(
+    const Address& address, const Message& request, Connect connect = Connect::waits
+);
 
 /// Asks the keeper of a mount. ENOENT, ECONNREFUSED: there is none; EACCES: only root may;
 /// ETIMEDOUT: it did not answer until `deadline`; EPIPE: it ended without an answer.

@@ -77,7 +77,9 @@ using ExtentRecords = core::Table<ExtentRecord>;
 
 /// 1 MiB of payload, the largest request header (40 + 40 bytes) rounded up to a page.
 inline constexpr std::uint32_t kSlotBytes = (1u << 20) + 4096;
-inline constexpr std::uint64_t kSlots = 2048;
+/// A write that waits for the budget keeps its slot, and a request is known only once it was read:
+/// as many threads may wait in write(2) before df(1) and the end of a process are no longer heard.
+inline constexpr std::uint64_t kSlots = 8192;
 
 /// Capacities cost address space, not memory: untouched pages of a memfd do not exist.
 inline constexpr std::array<core::RegionSpec, 6> kRegions{

@@ -74,6 +74,69 @@ for _ in range(200):
         self.assertLessEqual(status["calls"]["in_flight"], 5)
 
 
+class ManyWriters(SilentTest):
+    """More threads wait in write(2) than one container usually has."""
+
+    WRITERS = 3000
+
+    def test_df_and_the_end_of_a_process_do_not_wait_for_them(self):
+        mount = self.mount(options="write_behind=1M")
+        writer = self.actor(suite.APP_UID)
+        writer.run("""
+import threading
+threading.stack_size(65536)
+state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)
+""", path=mount / "f")
+        other = self.actor(suite.APP_UID)
+        other.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)", path=mount / "g")
+        self.server.freeze()
+        started = writer.run("""
+import threading
+def write(number):
+    os.pwrite(state['fd'], b'%08d' % number * 512, number * 8192)
+threads = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(count)]
+for thread in threads:
+    thread.start()
+result = len(threads)
+""", count=self.WRITERS)
+        self.assertEqual(self.WRITERS, started)
+        began = time.monotonic()
+        done = subprocess.run(["df", mount.path], capture_output=True, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertLess(time.monotonic() - began, 2 * SECOND)
+        other.kill()
+        uidnfs_command.wait_until(lambda: not _is_alive(other.pid), 2 * SECOND, "the other's end")
+        self.server.thaw()
+        end = (self.WRITERS - 1) * 8192 + 4096
+        uidnfs_command.wait_until(
+            lambda: os.path.getsize(mount.on_server("f")) == end, 30, "all that was written")
+        writer.run("os.fsync(state['fd'])")
+        with open(mount.on_server("f"), "rb") as file:
+            for number in range(self.WRITERS):
+                file.seek(number * 8192)
+                self.assertEqual(b"%08d" % number * 512, file.read(4096))
+
+    def test_all_of_them_end_when_they_are_killed(self):
+        mount = self.mount(options="write_behind=1M,flush_deadline=2")
+        writer = self.actor(suite.APP_UID)
+        writer.run("""
+import threading
+threading.stack_size(65536)
+state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)
+""", path=mount / "f")
+        self.server.freeze()
+        writer.run("""
+import threading
+def write(number):
+    os.pwrite(state['fd'], b'x' * 4096, number * 8192)
+for n in range(count):
+    threading.Thread(target=write, args=(n,), daemon=True).start()
+""", count=self.WRITERS)
+        writer.kill()
+        uidnfs_command.wait_until(lambda: not _is_alive(writer.pid), 2 * GRACE, "their end")
+        self.server.thaw()
+
+
 class Umount(SilentTest):
     def test_an_orderly_one_says_what_is_not_written_and_leaves_it_mounted(self):
         mount = self.mount(options="flush_deadline=1")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""docs/OPERATING.md and config/alerts.yml against the source: operating_check.py REPOSITORY.
+"""docs/OPERATING.md and config/prometheus-alerts.yml against the source: operating_check.py REPOSITORY.
 
 Metrics, routes, events and fields of the audit: what is documented is in the source, and what is in
 the source is documented.
@@ -42,7 +42,7 @@ def compare(what, documented, known):
 def main():
     root = pathlib.Path(sys.argv[1])
     text = (root / "docs" / "OPERATING.md").read_text(encoding="utf-8")
-    alerts = (root / "config" / "alerts.yml").read_text(encoding="utf-8")
+    alerts = (root / "config" / "prometheus-alerts.yml").read_text(encoding="utf-8")
     observe = root / "plugins" / "observe"
     source = {path.name: path.read_text(encoding="utf-8") for path in observe.glob("*.cpp")}
     everything = "".join(source.values())
@@ -55,7 +55,7 @@ def main():
     problems = list(compare("metric", documented, metrics))
     for name in sorted(set(re.findall(r"\buidnfs_[a-z_]+", alerts))):
         if name not in metrics and HISTOGRAM.sub("", name) not in metrics:
-            problems.append(f"config/alerts.yml uses {name}, which does not exist")
+            problems.append(f"config/prometheus-alerts.yml uses {name}, which does not exist")
     events = set(EVENT_WORD.findall(volumes)) | set(RECHECKED.findall(everything))
     events |= set(RECORDED.findall(everything)) | set(RECORDED.findall(daemon))
     problems += compare("event", table(text, "Event"), events)

@@ -145,11 +145,15 @@ void Volume::after_recording(core::Outcome<void> result) {
     }
     if (worker_ended_) {
         holders_.erase(holder);
-        return complete(core::Failure{
+        actions_.push_back(Note{
+            Note::Kind::worker_died, fmt::format("its worker ended: {}", worker_ended_->reason)});
+        // Nobody holds it, so nobody would come to give it back.
+        undo_ = core::Failure{
             EIO,
             fmt::format(
                 "cannot mount {}: its worker ended ({}); try again", source_, worker_ended_->reason
-            )});
+            )};
+        return begin_teardown();
     }
     if (is_unwanted()) push_front({holder, current_->command.serial});
     complete({});

@@ -21,6 +21,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
+#include <system_error>
 #include <thread>
 
 namespace uidnfs::plugins::mounter {
@@ -128,7 +130,25 @@ core::Outcome<void> MounterProcess::prepare() {
         return core::Failure{
             errno, fmt::format("mounts.root: {}: {}", root, core::describe_errno(errno))};
     }
-    return lock_root(root_.get(), root);
+    if (auto locked = lock_root(root_.get(), root); !locked) return locked;
+    remove_left_over();
+    return {};
+}
+
+/// Mount points that a mounter which was killed had made.
+void MounterProcess::remove_left_over() const {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (std::filesystem::directory_iterator entry(options_.root, error), end;
+         !error && entry != end;
+         entry.increment(error)) {
+        names.push_back(entry->path().filename().string());
+    }
+    const auto mounts = control::read_mountinfo();
+    for (const auto& name : names) {
+        const bool is_free = mounts && !control::find_by_path(*mounts, path_of(name));
+        if (is_free && is_directory_name(name)) remove_directory(name);
+    }
 }
 
 void MounterProcess::run() {
@@ -332,6 +352,12 @@ core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
     const auto found = watched_.find(watched->directory);
     const bool is_current = found != watched_.end() && found->second == watched;
     if (is_current) watched_.erase(found);
+    if (is_current && !*received) {
+        // Nobody serves it any more, or nobody who can be understood.
+        const auto path = path_of(watched->directory);
+        if (minor_at(path) == watched->minor) detach_all(path);
+        remove_directory(watched->directory);
+    }
     if (watched->stop == Watched::Stop::running) co_return;
     auto reply = describe(*watched);
     reply.kind = Kind::ended;

@@ -90,6 +90,7 @@ private:
 
     std::string path_of(std::string_view directory) const;
     void remove_directory(std::string_view directory) const;
+    void remove_left_over() const;
     void send(const Reply& reply);
 
     core::Reactor reactor_;

@@ -58,7 +58,7 @@ class VolumeTest(suite.IntegrationTest):
     def assert_nothing_left(self):
         self.assertEqual([], self.daemon.mounts())
         wait_until(lambda: not self.keepers(), 10, "the end of all keepers")
-        self.assertEqual([], os.listdir(self.daemon.volumes))
+        wait_until(lambda: not os.listdir(self.daemon.volumes), 5, "the end of all mount points")
 
     def keepers(self):
         return [line for line in self.uidnfs.command_lines() if " keeper" in line or

@@ -148,6 +148,8 @@ public:
     LiveRecord record() const;
     /// When Tick is due.
     std::optional<core::SteadyTime> next_deadline() const noexcept;
+    /// restore() began something that has not ended.
+    bool is_adopting() const noexcept { return phase_ == Phase::adopting; }
     /// Nothing to remember: it may be destroyed.
     bool is_gone() const noexcept;
 

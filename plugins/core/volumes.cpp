@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <random>
@@ -101,6 +102,12 @@ core::Outcome<void> Volumes::restore() {
         for (const auto& action : actions) apply(found, action);
     }
     return {};
+}
+
+bool Volumes::is_restoring() const {
+    return std::any_of(entries_.begin(), entries_.end(), [](const auto& each) {
+        return each.second->volume.is_adopting();
+    });
 }
 
 void Volumes::create(VolumeKey key, DefinitionPtr definition, Caller caller, Reply reply) {

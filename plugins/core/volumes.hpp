@@ -73,6 +73,8 @@ public:
 
     /// Reads the store and begins to find live mounts again; to be called once, before commands.
     core::Outcome<void> restore();
+    /// Some live mount is still being found again: what is told of it would be too little.
+    bool is_restoring() const;
 
     // Each is answered once and in time; a Mount whose caller hung up is undone instead. Failures
     // carry a reference that log and audit have too.

@@ -7,10 +7,12 @@
 #include "plugins/daemon/rules.hpp"
 #include "plugins/observe/mounted_volume.hpp"
 
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <chrono>
 #include <set>
 
 namespace uidnfs::plugins {
@@ -128,12 +130,24 @@ core::Outcome<void> House::open(Doors& doors) {
          }}
     );
     if (auto restored = volumes_.restore(); !restored) return restored;
+    wait_for_restored();
     look_around();
     health_.start();
     auto& server = platforms_.server();
     server.serve(std::move(*doors.admin), admin_routes_, nullptr, http::Server::root_only());
     if (doors.metrics) server.serve(std::move(*doors.metrics), metrics_routes_, nullptr);
     return platforms_.serve(doors, *live_.settings());
+}
+
+/// A platform that asks right after a restart hears of every volume that is mounted.
+void House::wait_for_restored() {
+    constexpr std::chrono::seconds kLongest{5};
+    const auto limit = std::chrono::steady_clock::now() + kLongest;
+    boost::asio::steady_timer alarm(reactor_.io(), limit);
+    alarm.async_wait([](const boost::system::error_code&) {});
+    reactor_.run_until([&] {
+        return !volumes_.is_restoring() || std::chrono::steady_clock::now() >= limit;
+    });
 }
 
 /// What an operator should know of before somebody wonders.

@@ -81,6 +81,7 @@ private:
 
     core::Task<> reload_mounter();
     void take_rules();
+    void wait_for_restored();
     void look_around() const;
 
     core::Reactor& reactor_;

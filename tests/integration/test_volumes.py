@@ -189,6 +189,7 @@ class LifeTest(VolumeTest):
         self.daemon.start()
         app.write_file(os.path.join(inside, "after"), b"3")
         self.taken_back(inside)
+        self.assertEqual(path, self.daemon.get("v")["Volume"]["Mountpoint"])
         # It knows what it had: the same path for another holder, and an end when both are gone.
         self.assertEqual((path, ""), self.daemon.mount("v", "2"))
         for holder in ("1", "2"):

@@ -14,6 +14,7 @@
 
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <time.h>
@@ -40,6 +41,14 @@ std::uint64_t monotonic_microseconds() {
            static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
+/// When the table of descriptors grows while there are threads, the kernel stops us until RCU has
+/// gone round, tens of milliseconds in which nobody is answered. It grows once, before.
+void make_room_for_descriptors() {
+    constexpr int kHighest = 1023;  // all connections, and what volumes and directory need
+    const int high = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kHighest);
+    if (high >= 0) ::close(high);
+}
+
 /// Half of what sd_watchdog_enabled(3) says; zero where nobody watches.
 std::chrono::microseconds watchdog_period() {
     const char* text = std::getenv("WATCHDOG_USEC");
@@ -58,6 +67,7 @@ public:
 
     int run(core::Console& console) {
         ::signal(SIGPIPE, SIG_IGN);
+        make_room_for_descriptors();
         const auto report = live_.reload();
         if (report.step == Live::Step::kept) {
             for (const auto& problem : report.problems) console.complain(to_text(problem));

@@ -21,7 +21,7 @@
 namespace uidnfs::plugins::http {
 namespace {
 
-constexpr int kBacklog = 512;
+constexpr int kBacklog = SOMAXCONN;  // a client in a flood waits a moment, and is not refused
 constexpr int kFirstInherited = 3;  // SD_LISTEN_FDS_START
 
 core::Failure fail(std::string_view where, int code, std::string_view remedy) {

@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -103,6 +104,12 @@ private:
         std::uint64_t id;
         std::stop_source stop;
     };
+    struct Name {
+        Addresses addresses;
+        core::SteadyTime until;
+    };
+    std::map<std::string, Name> names_;    // asked a moment ago: many volumes are on one server
+    std::set<std::string> asking_;         // names that a child is asking for
     std::map<std::string, Start> starts_;  // by directory: what is under way there
     std::size_t calls_ = 0;                // requests that are not answered yet
     std::size_t keepers_ = 0;              // that live, also those of detached mounts

@@ -24,6 +24,10 @@ namespace {
 using std::chrono::milliseconds;
 namespace log = core::log;
 
+/// A hundred volumes at once ask for their server once; a change of its address is seen by the
+/// next.
+constexpr std::chrono::seconds kNameLife{2};
+constexpr milliseconds kPoll{2};
 constexpr std::size_t kMaxOutput = 8192;  // bytes of a child's that are kept
 /// What a mount's deadline leaves for undoing it.
 constexpr milliseconds kForUndoing{300};
@@ -197,11 +201,20 @@ core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(
     std::string host, core::SteadyTime deadline, std::stop_token unwanted
 ) {
     if (const auto address = policy::parse_address(host)) co_return Addresses{*address};
+    while (asking_.contains(host) && now() < deadline && !unwanted.stop_requested()) {
+        co_await reactor_.sleep_for(kPoll);
+    }
+    std::erase_if(names_, [](const auto& each) { return each.second.until <= now(); });
+    if (const auto known = names_.find(host); known != names_.end()) {
+        co_return known->second.addresses;
+    }
+    const bool is_first = asking_.insert(host).second;
     control::Program program{
         options_.names.front(), {options_.names.begin() + 1, options_.names.end()}};
     program.arguments.push_back(host);
     auto running = run_program(std::move(program), deadline, unwanted);
     const auto ran = co_await running;
+    if (is_first) asking_.erase(host);
     if (!ran.in_time) {
         co_return core::Failure{
             ETIMEDOUT,
@@ -214,6 +227,7 @@ core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(
     if (!ran.succeeded || addresses.empty()) {
         co_return core::Failure{ENOENT, without_line_feed(ran.output)};
     }
+    names_[host] = {addresses, now() + kNameLife};
     co_return addresses;
 }
 

@@ -127,6 +127,30 @@ class RefusalTest(MounterTest):
                 self.assert_refused(reply)
         self.assert_nothing_left()
 
+    def test_a_name_that_leads_elsewhere_now_is_asked_again(self):
+        with open("/etc/hosts", encoding="ascii") as hosts:
+            before = hosts.read()
+        self.addCleanup(self.write_hosts, before)
+        sandbox.add_host("moves", self.server.address)
+        share = suite.lab().export("a").share
+        self.daemon.config.write_text(self.daemon.config.read_text(encoding="utf-8").replace(
+            '"nas1:/exports/*"', '"moves:/exports/*"'), encoding="utf-8")
+        self.assertEqual(0, self.front.ask("reload")["error"])
+        reply = self.start(source=f"moves:{share}")
+        self.assertEqual(0, reply["error"], reply["text"])
+        self.assertEqual(0, self.front.ask("stop", **self.named(reply))["error"])
+        self.write_hosts(before + "127.0.0.1 moves\n")
+        time.sleep(2.1)
+        reply = self.start(source=f"moves:{share}")
+        self.assert_refused(reply, errno.EACCES)
+        self.assertIn("127.0.0.1", reply["text"])
+        self.assert_nothing_left()
+
+    @staticmethod
+    def write_hosts(text):
+        with open("/etc/hosts", "w", encoding="ascii") as hosts:
+            hosts.write(text)
+
     def test_options_of_the_operator(self):
         for word in ("addr=127.0.0.1", "mounthost=127.0.0.1", "port=22", "mountport=22",
                      "log_file=/etc/cron.d/x", "log_level=trace", "noresvport", "flush_deadline=0",

@@ -86,9 +86,9 @@ class ManyWriters(SilentTest):
 import threading
 threading.stack_size(65536)
 state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)
-""", path=mount / "f")
+""", path=mount / "many")
         other = self.actor(suite.APP_UID)
-        other.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)", path=mount / "g")
+        other.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)", path=mount / "other")
         self.server.freeze()
         started = writer.run("""
 import threading
@@ -109,9 +109,9 @@ result = len(threads)
         self.server.thaw()
         end = (self.WRITERS - 1) * 8192 + 4096
         uidnfs_command.wait_until(
-            lambda: os.path.getsize(mount.on_server("f")) == end, 30, "all that was written")
+            lambda: os.path.getsize(mount.on_server("many")) == end, 30, "all that was written")
         writer.run("os.fsync(state['fd'])")
-        with open(mount.on_server("f"), "rb") as file:
+        with open(mount.on_server("many"), "rb") as file:
             for number in range(self.WRITERS):
                 file.seek(number * 8192)
                 self.assertEqual(b"%08d" % number * 512, file.read(4096))
@@ -123,7 +123,7 @@ result = len(threads)
 import threading
 threading.stack_size(65536)
 state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)
-""", path=mount / "f")
+""", path=mount / "killed")
         self.server.freeze()
         writer.run("""
 import threading

@@ -131,8 +131,7 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
         clock_
     );
     const auto server_state = [this] {
-        const auto status = mount_->client->status();
-        const bool silent = status.oldest_call_age_ms > 1000 && status.last_reply_age_ms > 1000;
+        const bool silent = mount_->client->status().is_silent();
         return silent ? fuse::Server::silent : fuse::Server::answering;
     };
     fuse::Session::Events events{
@@ -293,6 +292,7 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     // Nothing new comes in: what is acknowledged from here on could be lost. What waits is not
     // answered; the kernel ends it when the last descriptor of the device is closed.
     mount_->session.reset();
+    mount_->filesystem.forget_kernel();
     auto draining = mount_->filesystem.drain(deadline);
     const auto lost = co_await draining;
     for (const auto& range : lost) log::error("not written: {}", describe_lost(range));

@@ -56,6 +56,14 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
            options_.credential},
           options_.write_behind
       ),
+      page_watch_(
+          {deps.reactor,
+           deps.client,
+           deps.clock,
+           [this](nfs::CallContext context, InodeRef inode) {
+               return fetch(std::move(context), std::move(inode));
+           }}
+      ),
       server_clock_(tick_of(deps.client.fs_info())),
       statfs_question_(deps.reactor, late_questions_),
       root_question_(deps.reactor, late_questions_),
@@ -98,6 +106,7 @@ void Filesystem::restore_opens() {
         const auto file = opens_.adopt(i, inode);
         file->ref.handle = inode->handle;
         file->context.credential = options_.credential;
+        if (inode->is_regular()) page_watch_.note(inode, file->context);
         if (records[i].kind != OpenKind::directory) continue;
         const auto cursor = cursors.find(file->id);
         file->directory =

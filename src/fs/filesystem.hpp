@@ -14,6 +14,7 @@
 #include "fs/open_table.hpp"
 #include "fs/operations.hpp"
 #include "fs/options.hpp"
+#include "fs/page_watch.hpp"
 #include "fs/patient_question.hpp"
 #include "fs/stamp.hpp"
 #include "fs/types.hpp"
@@ -120,6 +121,8 @@ public:
     FsStatus status() const;
     /// Brings everything written to the server's disk; what is not there at `deadline` is returned.
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
+    /// The kernel asks nothing any more and has no pages: open files are not looked after.
+    void forget_kernel() { page_watch_.stop(); }
     /// Gives idle memory back to the system.
     void trim();
 
@@ -281,6 +284,7 @@ private:
     InodeTable inodes_;
     OpenTable opens_;
     Writer writer_;
+    PageWatch page_watch_;
     ServerClock server_clock_;
     LateQuestions late_questions_;
     PatientQuestion statfs_question_;

@@ -61,7 +61,9 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     // Nobody has it open: the next open decides by the stamp, no need to bother the kernel. Whoever
     // has it open may have read new pages since the last change.
     inode->pages.reset();
-    if (inode->opens > 0) deps_.invalidator.inode(inode->id, 0, 0);
+    if (inode->opens == 0) return;
+    deps_.invalidator.inode(inode->id, 0, 0);
+    inode->in_kernel = InKernel::no;
 }
 
 void Filesystem::on_lost(const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {

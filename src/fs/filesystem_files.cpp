@@ -67,6 +67,11 @@ core::Result<OpenReply> Filesystem::add_open(
         inode->pages = PageStamp{stamp, PageStamp::Age::young};
         settle_pages(*inode);
     }
+    if (reply.pages == Pages::keep) {
+        page_watch_.note(inode, context);
+    } else if (inode->opens == 1) {
+        inode->in_kernel = InKernel::no;
+    }
     return reply;
 }
 
@@ -236,6 +241,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
             held.clear();
         }
     }
+    page_watch_.note(inode, file->context);
     const auto asked = inode->attrs.token();
     Reader reader(
         {deps_.reactor,
@@ -289,6 +295,9 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (offset > largest || size > largest - offset) co_return core::Error(EFBIG);
     auto& state = writer_.state_of(*inode);
     const auto stability = stability_of(*file);
+    // What was written can be read from the kernel's pages.
+    const bool has_reader = (file->flags & O_ACCMODE) != O_WRONLY || inode->opens > 1;
+    if (has_reader) page_watch_.note(inode, file->context);
     // An error of earlier bytes is told as soon as there is somebody to tell.
     if (origin == WriteOrigin::application) {
         if (const int code = inode->write_error.take(file->error_seen)) co_return core::Error(code);

@@ -81,6 +81,11 @@ struct PageStamp {
     enum class Age : std::uint8_t { settled, young } age = Age::young;
 };
 
+/// Whether the kernel holds pages of a file, as far as we know.
+enum class InKernel : std::uint8_t { no, perhaps };
+/// Whether PageWatch has it in mind.
+enum class Watched : std::uint8_t { no, yes };
+
 struct Inode {
     Inode(
         InodeId id_,
@@ -108,6 +113,8 @@ struct Inode {
     } access;
 
     std::optional<PageStamp> pages;
+    InKernel in_kernel = InKernel::no;
+    Watched watched = Watched::no;
     std::unique_ptr<FileState> file;  ///< once it was written
     WriteError write_error;
 

@@ -120,6 +120,11 @@ struct ClientStatus {
         LatencyCounts latency{};  ///< calls by time, each in one class
     };
     std::vector<Procedure> procedures;  ///< those that were called
+
+    /// Calls wait, and nothing has come from the server for a second.
+    bool is_silent() const noexcept {
+        return oldest_call_age_ms > 1000 && last_reply_age_ms > 1000;
+    }
 };
 
 class Client {

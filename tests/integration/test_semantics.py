@@ -112,6 +112,34 @@ time.sleep(0.03)  # a tick of the server's clock
             self.assertEqual(text, self.other.run("result = os.pread(state['fd'], 100, 0)"))
         self.other.run("os.close(state['fd'])")
 
+    def test_pages_of_an_open_file_end_with_its_attributes(self):
+        """Nobody opens, stats or reads anything that would ask the server."""
+        _, _, there, here = self.two("actimeo=1")
+        reader = self.other
+        self.app.write_file(there, b"old!" * 4096)
+        reader.run("""
+state["fd"] = os.open(path, os.O_RDONLY)
+state["map"] = mmap.mmap(state["fd"], 0, prot=mmap.PROT_READ)
+""", path=here)
+        look = "result = os.pread(state['fd'], 4, 8192), state['map'][4096:4100]"
+        self.assertEqual((b"old!", b"old!"), reader.run(look))
+        for text in (b"new!", b"more"):
+            self.app.run("""
+fd = os.open(path, os.O_WRONLY)
+os.pwrite(fd, text * 4096, 0)
+os.close(fd)
+""", path=there, text=text)
+            uidnfs_command.wait_until(lambda t=text: reader.run(look) == (t, t), 4, "the new bytes")
+        reader.run("state.pop('map').close(); os.close(state.pop('fd'))")
+
+    def test_open_files_that_nobody_reads_cost_no_calls(self):
+        first, _, here, _ = self.two()
+        self.app.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDONLY)", path=here)
+        first.host.clear()
+        time.sleep(4)
+        self.assertEqual([], first.host.calls("NFS3 GETATTR"))
+        self.app.run("os.close(state.pop('fd'))")
+
     def test_attributes_are_as_old_as_the_options_allow(self):
         _, _, here, there = self.two("acregmin=2,acregmax=2")
         self.app.write_file(here, b"12345")

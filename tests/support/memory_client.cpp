@@ -545,6 +545,7 @@ nfs::ClientStatus MemoryClient::status() const {
     out.server_address = "memory";
     out.link = state_ == State::up ? nfs::ClientStatus::Link::up : nfs::ClientStatus::Link::down;
     out.calls_in_flight = in_flight_.size();
+    if (has_ignored()) out.oldest_call_age_ms = out.last_reply_age_ms = 10'000;
     for (const auto& [procedure, calls] : calls_) {
         out.procedures.push_back({std::string(to_string(procedure)), calls});
     }

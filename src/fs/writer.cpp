@@ -33,7 +33,8 @@ Writer::Writer(Deps deps, std::uint64_t budget)
       budget_(deps_.reactor, static_cast<std::int64_t>(budget_bytes_)),
       log_(deps_.slots),
       activity_(deps_.reactor),
-      timer_(deps_.reactor.io()) {}
+      timer_(deps_.reactor.io()),
+      self_(std::make_shared<Writer*>(this)) {}
 
 FileState& Writer::state_of(Inode& inode) {
     if (!inode.file) {
@@ -270,10 +271,10 @@ void Writer::arm_tick() {
     if (tick_ == Tick::armed) return;
     tick_ = Tick::armed;
     timer_.expires_after(kTick);
-    timer_.async_wait([this](const boost::system::error_code& error) {
-        if (error) return;
-        tick_ = Tick::stopped;
-        tick();
+    timer_.async_wait([self = self_](const boost::system::error_code& error) {
+        if (error || !*self) return;
+        (*self)->tick_ = Tick::stopped;
+        (*self)->tick();
     });
 }
 

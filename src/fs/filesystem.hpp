@@ -161,6 +161,8 @@ private:
     struct stat present(const Inode& inode) const;
     AttrReply attr_reply(const Inode& inode) const;
     Validity entry_valid(const Inode& parent) const;
+    /// The answer for a name that is not there.
+    Entry absent(Inode& parent) const;
     Entry entry(const Inode& parent, const InodeRef& inode);
     core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);

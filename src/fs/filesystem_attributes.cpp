@@ -164,6 +164,13 @@ Entry Filesystem::entry(const Inode& parent, const InodeRef& inode) {
     return {inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(parent)};
 }
 
+Entry Filesystem::absent(Inode& parent) const {
+    Entry negative;
+    if (options_.lookup_cache == LookupCache::all) negative.entry_valid = entry_valid(parent);
+    if (negative.entry_valid > Validity(0)) parent.told_absence = true;
+    return negative;
+}
+
 core::Task<core::Result<void>> Filesystem::fetch(nfs::CallContext context, InodeRef inode) {
     const auto asked = inode->attrs.token();
     const auto attr = co_await deps_.client.getattr(context, inode->handle);
@@ -283,9 +290,12 @@ core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeI
 
 core::Task<void> Filesystem::close_names(nfs::CallContext context, InodeRef directory) {
     // With identity=caller the kernel checks the modes of directories itself.
-    if (options_.identity != IdentityMode::fixed || directory->children.empty()) co_return;
+    if (options_.identity != IdentityMode::fixed) co_return;
+    if (directory->children.empty() && !directory->told_absence) co_return;
     const auto granted = co_await rights(std::move(context), directory);
-    if (granted && !(*granted & nfs::kAccessLookup)) deps_.invalidator.all_names();
+    if (!granted || (*granted & nfs::kAccessLookup)) co_return;
+    deps_.invalidator.all_names();
+    directory->told_absence = false;
 }
 
 core::Task<core::Result<AttrReply>> Filesystem::change(

@@ -43,9 +43,7 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
         if (reply.error().code() != ENOENT) co_return reply.error();
         note_miss(ctx, parent, name);
         inodes_.remove_name(parent, name);
-        Entry negative;
-        if (options_.lookup_cache == LookupCache::all) negative.entry_valid = entry_valid(*parent);
-        co_return negative;
+        co_return absent(*parent);
     }
     if (reply->dir_attr) learn(parent, *reply->dir_attr, asked);
     note_miss(ctx, parent, name);

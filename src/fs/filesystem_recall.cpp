@@ -50,9 +50,7 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
                 return std::nullopt;  // ENAMETOOLONG is the server's word
             if (now() - parent->attrs.confirmed() > kAbsenceHolds) return std::nullopt;
             parent->known->hit();
-            Entry negative;
-            negative.entry_valid = entry_valid(*parent);
-            return negative;
+            return absent(*parent);
         }
         case Answer::listed: break;
     }

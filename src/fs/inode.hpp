@@ -120,6 +120,7 @@ struct Inode {
 
     std::vector<NameOf> names;  ///< under which it was last seen; most have one
     std::unordered_map<std::string, InodeId> children;  ///< of a directory: names the kernel knows
+    bool told_absence = false;  ///< of a directory: the kernel may know names that are not there
     std::shared_ptr<KnownNames> known;                  ///< of a directory: what is in it
     std::optional<SillyRecords::Index> silly;           ///< removed while open
     mapper::CredentialRef

@@ -180,6 +180,16 @@ TEST_F(Attributes, names_in_a_directory_that_may_not_be_searched_any_more_are_fo
     EXPECT_EQ(mount().invalidated().all_names_count, 1);
 }
 
+TEST_F(Attributes, absent_names_in_a_directory_that_may_not_be_searched_any_more_are_forgotten) {
+    server.put_directory("/d", 0700);
+    auto& m = mount();
+    const auto missing = m.run(m.fs().lookup(m.caller, m.walk("/d"), "f"));
+    ASSERT_TRUE(missing);
+    EXPECT_EQ(missing->id, 0u);
+    EXPECT_EQ(mount().chmod_path("/d", 0600), 0);
+    EXPECT_EQ(mount().invalidated().all_names_count, 1);
+}
+
 TEST_F(Attributes, supplementary_groups_count) {
     server.put_file("/a", "x", 0060);
     server.set_owner("/a", 4242, 77);

@@ -349,6 +349,15 @@ os.chdir("/")
         self.assertTrue(stat.S_ISFIFO(os.stat(self.on_server("fifo")).st_mode))
         self.assertTrue(stat.S_ISSOCK(os.stat(self.on_server("socket")).st_mode))
 
+    def test_fifo_is_opened_by_the_kernel_whatever_its_mode(self):
+        got = self.app.run("""
+os.mkfifo(path)
+os.chmod(path, 0)
+os.close(os.open(path, os.O_RDWR))
+result = os.access(path, os.R_OK)
+""", path=self.path("fifo"))
+        self.assertFalse(got)
+
     def test_device_is_shown_and_cannot_be_opened(self):
         os.mknod(self.on_server("null"), stat.S_IFCHR | 0o666, os.makedev(1, 3))
         os.chmod(self.on_server("null"), 0o666)

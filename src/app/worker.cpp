@@ -8,6 +8,7 @@
 #include "app/remount.hpp"
 #include "app/seccomp.hpp"
 #include "app/worker_mount.hpp"
+#include "fs/arena_check.hpp"
 #include "core/log.hpp"
 
 #include <fcntl.h>
@@ -107,12 +108,10 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     const auto what = cannot_mount(request_.source.display(), spec_.mountpoint);
     auto arena =
         core::Arena::attach(std::move(descriptors_.arena), fs::Filesystem::arena_regions());
-    if (!arena) {
-        return core::Failure{
-            arena.error().code(),
-            what + fmt::format(
-                       "its memory cannot be mapped ({})", describe_errno(arena.error().code())
-                   )};
+    if (!arena) return core::Failure{arena.error().code(), what + fs::explain_refusal(arena.error())};
+    if (const auto damage = fs::find_damage(*arena, options.root_identity)) {
+        log::error("the state of the mount is damaged: {}", *damage);
+        return core::Failure{EPROTO, what + fs::explain_refusal(core::Error(EPROTO))};
     }
     auto notifications = duplicate(descriptors_.fuse.get());
     const auto readdirplus = options.readdirplus;

@@ -50,7 +50,8 @@ Header layout(std::span<const RegionSpec> regions) {
 }
 
 std::optional<Error> check(const Header& found, const Header& wanted, std::uint64_t file_size) {
-    if (found.magic != kMagic || found.version != Arena::kVersion) return Error(EPROTO);
+    if (found.magic != kMagic) return Error(EPROTO);
+    if (found.version != Arena::kVersion) return Error(EPROTONOSUPPORT);
     if (found.size != file_size || found.regions > Arena::kMaxRegions) return Error(EPROTO);
     if (found.regions != wanted.regions || found.size != wanted.size) return Error(EINVAL);
     for (std::uint32_t i = 0; i < found.regions; ++i) {

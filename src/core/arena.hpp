@@ -36,15 +36,16 @@ struct Region {
 
 class Arena {
 public:
-    static constexpr std::uint32_t kVersion = 1;
+    static constexpr std::uint32_t kVersion = 2;
     static constexpr std::size_t kMaxRegions = 16;
 
     /// A new, empty arena. Pages cost memory only once they are touched. Errors: errno of
     /// memfd_create(2), ftruncate(2), fcntl(2) F_ADD_SEALS, mmap(2).
     static Result<Arena> create(std::span<const RegionSpec> regions);
     /// Maps an arena that another process made. EPROTO when it is not one, is not sealed against
-    /// shrinking, is of another version, or lies about its size; EINVAL when its regions are not
-    /// `regions`.
+    /// shrinking, or lies about its size; EPROTONOSUPPORT when it is of another version; EINVAL
+    /// when its regions are not `regions`. What its records say is not looked at
+    /// (fs/arena_check.hpp).
     static Result<Arena> attach(Fd memfd, std::span<const RegionSpec> regions);
 
     Arena(Arena&& other) noexcept;
@@ -67,8 +68,20 @@ private:
     std::size_t size_;
 };
 
-/// The records of one region as objects. A record is free, valid, or was being written when its
-/// writer died (torn). INVARIANT: commit word 0 = free, odd = being written, even = valid.
+/// One store into memory that the next process may find at any moment: nothing before it is done
+/// later, and nothing after it earlier. A process that dies has executed all its stores up to one
+/// point in the program's order, so only the compiler has to be held.
+template <class V>
+void publish(V& place, V value) noexcept {
+    static_assert(sizeof(V) == 4 || sizeof(V) == 8, "one store of the machine");
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    std::atomic_ref<V>(place).store(value, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+/// The records of one region as objects. INVARIANT: every change is one store, so whoever finds the
+/// region finds each record as it was before the change or as it is after it. What takes more than
+/// one record says in its own order what stands (ExtentRecord::order).
 template <class T>
 class Table {
     static_assert(std::is_trivially_copyable_v<T>, "records are plain data");
@@ -77,8 +90,10 @@ public:
     using Index = std::uint32_t;
     static constexpr Index kNone = ~Index{0};
 
+    enum Commit : std::uint32_t { kFree = 0, kValid = 1 };
+
     struct Cell {
-        std::atomic<std::uint32_t> commit;
+        std::uint32_t commit;
         std::uint32_t reserved;
         T record;
     };
@@ -87,64 +102,48 @@ public:
         return {id, (sizeof(Cell) + 7) / 8 * 8, capacity};
     }
 
-    /// Finds free records below the high-water mark; torn ones are reported, not reused.
     explicit Table(const Region& region) : region_(region) {
-        for (Index i = 0; i < *region_.high_water; ++i) {
-            const auto word = cell(i).commit.load(std::memory_order_acquire);
-            if (word == 0) {
-                free_.push_back(i);
-            } else if (word % 2 == 1) {
-                torn_.push_back(i);
-            }
+        // The lowest first.
+        for (auto i = high_water(); i-- > 0;) {
+            if (!is_valid(i)) free_.push_back(i);
         }
     }
 
-    /// kNone when the region is full. The record becomes valid with its first content.
+    /// kNone when the region is full. The record becomes valid with all its content.
     Index insert(const T& record) {
         Index index = kNone;
         if (!free_.empty()) {
             index = free_.back();
             free_.pop_back();
         } else if (*region_.high_water < region_.capacity) {
-            index = static_cast<Index>((*region_.high_water)++);
+            index = high_water();
+            publish(*region_.high_water, *region_.high_water + 1);
         } else {
             return kNone;
         }
         auto& target = cell(index);
-        target.commit.store(1, std::memory_order_relaxed);
-        std::atomic_signal_fence(std::memory_order_seq_cst);
         target.record = record;
-        target.commit.store(2, std::memory_order_release);
+        publish<std::uint32_t>(target.commit, kValid);
         return index;
     }
 
-    /// Changes a record; whoever finds the arena after a crash in between sees it as torn.
-    template <class F>
-    void update(Index index, F&& change) {
-        auto& target = cell(index);
-        const auto word = target.commit.load(std::memory_order_relaxed);
-        target.commit.store(word + 1, std::memory_order_relaxed);
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-        change(target.record);
-        auto next = word + 2;
-        if (next == 0) next = 2;
-        target.commit.store(next, std::memory_order_release);
+    /// Changes one member of a record.
+    template <class V>
+    void set(Index index, V T::*member, std::type_identity_t<V> value) noexcept {
+        publish(cell(index).record.*member, value);
     }
 
     void erase(Index index) {
-        cell(index).commit.store(0, std::memory_order_release);
+        publish<std::uint32_t>(cell(index).commit, kFree);
         free_.push_back(index);
     }
 
     const T& operator[](Index index) const noexcept { return cell(index).record; }
-    bool is_valid(Index index) const noexcept {
-        const auto word = cell(index).commit.load(std::memory_order_acquire);
-        return word != 0 && word % 2 == 0;
-    }
+    std::uint32_t commit_word(Index index) const noexcept { return cell(index).commit; }
+    bool is_valid(Index index) const noexcept { return commit_word(index) == kValid; }
     Index high_water() const noexcept { return static_cast<Index>(*region_.high_water); }
     std::uint64_t size() const noexcept { return *region_.high_water - free_.size(); }
     std::uint64_t capacity() const noexcept { return region_.capacity; }
-    const std::vector<Index>& torn() const noexcept { return torn_; }
 
 private:
     Cell& cell(Index index) const noexcept {
@@ -153,7 +152,6 @@ private:
 
     Region region_;
     std::vector<Index> free_;
-    std::vector<Index> torn_;
 };
 
 }  // namespace uidnfs::core

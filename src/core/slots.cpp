@@ -7,36 +7,40 @@ std::byte* Slot::data() noexcept { return pool_->at(index_); }
 
 void Slot::recycle() noexcept {
     pool_->free_.push_back(index_);
+    pool_->is_free_[index_] = 1;
     if (pool_->available() == 1 && pool_->available_) pool_->available_();
 }
 
 SlotPool::SlotPool(const Arena& arena, const Region& region) : arena_(&arena), region_(region) {
     free_.reserve(region.capacity);  // recycle() must not fail
     touched_.assign(region.capacity, 0);
+    is_free_.assign(region.capacity, 0);
     for (std::uint32_t i = 0; i < *region_.high_water; ++i) {
         slots_.emplace_back(*this, i);
         free_.push_back(i);
-        touched_[i] = 1;  // by whoever had the arena before
+        touched_[i] = is_free_[i] = 1;  // touched by whoever had the arena before
     }
 }
 
 Slot* SlotPool::take() noexcept {
     if (free_.empty()) {
         if (*region_.high_water == region_.capacity) return nullptr;
-        slots_.emplace_back(*this, static_cast<std::uint32_t>((*region_.high_water)++));
+        slots_.emplace_back(*this, static_cast<std::uint32_t>(*region_.high_water));
+        publish(*region_.high_water, *region_.high_water + 1);
         touched_[slots_.back().index()] = 1;
         return &slots_.back();
     }
     const auto index = free_.back();
     free_.pop_back();
     touched_[index] = 1;
+    is_free_[index] = 0;
     return &slots_[index];
 }
 
 Slot* SlotPool::adopt(std::uint32_t index) noexcept {
     if (index >= slots_.size()) return nullptr;
-    std::erase(free_, index);
-    touched_[index] = 1;
+    // Thousands of extents may lie in one slot.
+    if (std::exchange(is_free_[index], 0)) std::erase(free_, index);
     return &slots_[index];
 }
 

@@ -73,6 +73,7 @@ private:
     std::deque<Slot> slots_;
     std::vector<std::uint32_t> free_;
     std::vector<std::uint8_t> touched_;
+    std::vector<std::uint8_t> is_free_;  ///< whether it is in free_
     std::function<void()> available_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/dir_stream.hpp"
 
+#include <bit>
 #include <functional>
 #include <utility>
 
@@ -14,22 +15,36 @@ std::uint64_t hash_of(const std::string& name) noexcept { return std::hash<std::
 
 }  // namespace
 
-DirStream::DirStream(CursorRecords& records, std::uint64_t open)
-    : DirStream(records, open, records.insert({open, 0, {}})) {}
+DirStream::DirStream(Journal journal, std::uint64_t open)
+    : DirStream(journal, open, {journal.cursors.insert({open, 0})}) {}
 
-DirStream::DirStream(CursorRecords& records, std::uint64_t open, CursorRecords::Index record)
-    : records_(records), record_(record), open_(open) {
-    if (record_ != CursorRecords::kNone) verifier_ = records_[record_].verifier;
+DirStream::DirStream(Journal journal, std::uint64_t open, Found found)
+    : journal_(journal), records_(std::move(found)), open_(open) {
+    if (records_.cursor != CursorRecords::kNone) {
+        verifier_ = std::bit_cast<nfs::Verifier>(journal_.cursors[records_.cursor].verifier);
+    }
+    for (const auto record : records_.cookies) {
+        const auto cookie = journal_.cookies[record].cookie;
+        large_offsets_.emplace(cookie, large_cookies_.size());
+        large_cookies_.push_back(cookie);
+    }
 }
 
 DirStream::~DirStream() {
-    if (record_ != CursorRecords::kNone) records_.erase(record_);
+    if (records_.cursor != CursorRecords::kNone) journal_.cursors.erase(records_.cursor);
+    for (const auto record : records_.cookies) {
+        if (record != CookieRecords::kNone) journal_.cookies.erase(record);
+    }
 }
 
 std::uint64_t DirStream::to_offset(std::uint64_t cookie) {
     if (cookie < kTableBit) return cookie;
     const auto [it, inserted] = large_offsets_.try_emplace(cookie, large_cookies_.size());
-    if (inserted) large_cookies_.push_back(cookie);
+    if (inserted) {
+        // Recorded before the kernel hears of the number.
+        records_.cookies.push_back(journal_.cookies.insert({open_, it->second, cookie}));
+        large_cookies_.push_back(cookie);
+    }
     return kTableBit | it->second;
 }
 
@@ -84,10 +99,9 @@ void DirStream::load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyT
     next_ = 0;
     loaded_ = Loaded::yes;
     verifier_ = page_.verifier;
-    if (record_ != CursorRecords::kNone) {
-        records_.update(record_, [&](CursorRecord& record) {
-            record = {open_, from_cookie, verifier_};
-        });
+    if (records_.cursor != CursorRecords::kNone) {
+        const auto word = std::bit_cast<std::uint64_t>(verifier_);
+        journal_.cursors.set(records_.cursor, &CursorRecord::verifier, word);
     }
 }
 

@@ -17,9 +17,20 @@ namespace uidnfs::fs {
 
 class DirStream {
 public:
-    DirStream(CursorRecords& records, std::uint64_t open);
-    /// Goes on with the cursor of a worker that died.
-    DirStream(CursorRecords& records, std::uint64_t open, CursorRecords::Index record);
+    /// Where the next worker finds what it needs of a stream.
+    struct Journal {
+        CursorRecords& cursors;
+        CookieRecords& cookies;
+    };
+    /// What it finds.
+    struct Found {
+        CursorRecords::Index cursor = CursorRecords::kNone;
+        std::vector<CookieRecords::Index> cookies = {};  ///< by their number, without gaps
+    };
+
+    DirStream(Journal journal, std::uint64_t open);
+    /// Goes on with the stream of a worker that died.
+    DirStream(Journal journal, std::uint64_t open, Found found);
     DirStream(const DirStream&) = delete;
     DirStream& operator=(const DirStream&) = delete;
     ~DirStream();
@@ -65,8 +76,8 @@ private:
         std::uint64_t cookie;
     };
 
-    CursorRecords& records_;
-    CursorRecords::Index record_;
+    Journal journal_;
+    Found records_;
     std::uint64_t open_;
     nfs::DirPage page_;
     std::uint64_t start_ = 0;  ///< cookie that page_ begins after

@@ -7,6 +7,10 @@
 namespace uidnfs::fs {
 namespace {
 
+/// Part of the records that only splits may use: bytes that were acknowledged are never without
+/// one.
+constexpr std::uint64_t kSplitShare = 8;
+
 void count(std::map<ExtentMap::Epoch, std::size_t>& by_epoch, ExtentMap::Epoch epoch, int sign) {
     if (sign > 0) {
         ++by_epoch[epoch];
@@ -32,42 +36,34 @@ void ExtentMap::account(const Extent& extent, int sign) {
             break;
         case ExtentState::sending: count(unsent_, extent.epoch, sign); break;
         case ExtentState::uncommitted: uncommitted_bytes_ += size; break;
+        case ExtentState::cut: break;  // never an extent
     }
     if (dirty_bytes_ == 0) dirty_since_ = core::SteadyTime::max();
     if (uncommitted_bytes_ == 0) uncommitted_since_ = core::SteadyTime::max();
+}
+
+std::uint32_t ExtentMap::record(std::uint64_t offset, const Extent& extent) {
+    return journal_.records.insert(
+        {inode_,
+         offset,
+         extent.data.size(),
+         static_cast<std::uint64_t>(extent.data.data() - journal_.slot_base),
+         extent.order,
+         extent.state,
+         extent.credential}
+    );
+}
+
+void ExtentMap::record_length(const Extent& extent) {
+    if (extent.record == ExtentRecords::kNone) return;
+    journal_.records.set(extent.record, &ExtentRecord::length, extent.data.size());
 }
 
 void ExtentMap::unrecord(const Extent& extent) {
     if (extent.record != ExtentRecords::kNone) journal_.records.erase(extent.record);
 }
 
-void ExtentMap::mirror(std::uint64_t offset, const Extent& extent) {
-    // A split that found the table full: these bytes are sent like others, and would be missed only
-    // by the worker after this one.
-    if (extent.record == ExtentRecords::kNone) return;
-    journal_.records.update(extent.record, [&](ExtentRecord& record) {
-        record.offset = offset;
-        record.length = extent.data.size();
-        record.data = static_cast<std::uint64_t>(extent.data.data() - journal_.slot_base);
-        record.state = extent.state;
-        record.verifier = extent.verifier;
-    });
-}
-
 ExtentMap::Extents::iterator ExtentMap::add(std::uint64_t offset, Extent extent) {
-    if (extent.record == ExtentRecords::kNone) {
-        extent.record = journal_.records.insert(
-            {inode_,
-             offset,
-             extent.data.size(),
-             static_cast<std::uint64_t>(extent.data.data() - journal_.slot_base),
-             extent.state,
-             0,
-             extent.verifier}
-        );
-    } else {
-        mirror(offset, extent);
-    }
     account(extent, +1);
     return extents_.insert_or_assign(offset, std::move(extent)).first;
 }
@@ -82,19 +78,35 @@ void ExtentMap::set_state(Extents::iterator it, ExtentState state) {
     account(it->second, -1);
     it->second.state = state;
     account(it->second, +1);
-    mirror(it->first, it->second);
+    if (it->second.record == ExtentRecords::kNone) return;
+    journal_.records.set(it->second.record, &ExtentRecord::state, state);
 }
 
 void ExtentMap::restore(
     std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now
 ) {
+    const auto& found = journal_.records[record_index];
+    const auto since = std::min(dirty_since_, now);
+    // Its writer may have died before all that it replaces was taken away.
+    carve(found.offset, found.offset + found.length);
     Extent extent;
     extent.origin = origin;
+    extent.credential = found.credential;
     extent.data = std::move(data);
     extent.epoch = epoch_;
+    extent.order = found.order;
     extent.record = record_index;
-    add(journal_.records[record_index].offset, std::move(extent));
-    dirty_since_ = std::min(dirty_since_, now);
+    journal_.records.set(record_index, &ExtentRecord::state, ExtentState::dirty);
+    next_order_ = std::max(next_order_, found.order + 1);
+    add(found.offset, std::move(extent));
+    dirty_since_ = since;
+}
+
+void ExtentMap::restore_cut(std::uint32_t record_index) {
+    const auto& found = journal_.records[record_index];
+    next_order_ = std::max(next_order_, found.order + 1);
+    carve(found.offset, ~std::uint64_t{0});
+    journal_.records.erase(record_index);
 }
 
 void ExtentMap::split(std::uint64_t at) {
@@ -106,13 +118,14 @@ void ExtentMap::split(std::uint64_t at) {
     if (at <= begin || at >= begin + size) return;
     Extent tail = it->second;
     tail.data = it->second.data.sub(at - begin, size - (at - begin));
-    tail.record = ExtentRecords::kNone;
+    // The tail is recorded before the head is cut: a crash in between leaves both with equal bytes.
+    tail.record = record(at, tail);
     account(it->second, -1);
     it->second.data = it->second.data.sub(0, at - begin);
     account(it->second, +1);
-    // The tail is recorded before the head is cut: a crash in between leaves both with equal bytes.
+    // Without a record of its own (kSplitShare used up) the tail lives as long as that of the head.
+    if (tail.record != ExtentRecords::kNone) record_length(it->second);
     add(at, std::move(tail));
-    mirror(begin, extents_.find(begin)->second);
 }
 
 void ExtentMap::carve(std::uint64_t begin, std::uint64_t end) {
@@ -121,6 +134,13 @@ void ExtentMap::carve(std::uint64_t begin, std::uint64_t end) {
     for (auto it = extents_.lower_bound(begin); it != extents_.end() && it->first < end;) {
         it = remove(it);
     }
+}
+
+bool ExtentMap::overlaps(std::uint64_t begin, std::uint64_t end) const noexcept {
+    auto it = extents_.lower_bound(end);
+    if (it == extents_.begin()) return false;
+    --it;
+    return it->first + it->second.data.size() > begin;
 }
 
 bool ExtentMap::extend_previous(std::uint64_t offset, const core::Slice& data, Origin origin) {
@@ -135,29 +155,44 @@ bool ExtentMap::extend_previous(std::uint64_t offset, const core::Slice& data, O
     account(extent, -1);
     extent.data = extent.data.joined(data);
     account(extent, +1);
-    mirror(it->first, extent);
+    record_length(extent);
     return true;
 }
 
 ExtentMap::Inserted ExtentMap::insert(
-    std::uint64_t offset, core::Slice data, Origin origin, core::SteadyTime now
+    std::uint64_t offset, core::Slice data, From from, core::SteadyTime now
 ) {
-    // A write inside one extent makes three of it.
-    if (journal_.records.size() + 3 > journal_.records.capacity()) return Inserted::no_room;
+    const auto& records = journal_.records;
+    const auto end = offset + data.size();
+    if (records.size() + records.capacity() / kSplitShare >= records.capacity()) {
+        return Inserted::no_room;
+    }
     const auto since = std::min(dirty_since_, now);
-    carve(offset, offset + data.size());
-    if (!extend_previous(offset, data, origin)) {
+    // Longer, the previous extent would be older than what it covers then.
+    if (overlaps(offset, end) || !extend_previous(offset, data, from.origin)) {
         Extent extent;
-        extent.origin = origin;
+        extent.origin = from.origin;
+        extent.credential = from.credential;
         extent.data = std::move(data);
         extent.epoch = epoch_;
+        extent.order = next_order_++;
+        // From this store on the new bytes hold; what they replace goes afterwards.
+        extent.record = record(offset, extent);
+        carve(offset, end);
         add(offset, std::move(extent));
     }
     dirty_since_ = since;
     return Inserted::yes;
 }
 
-void ExtentMap::truncate(std::uint64_t size) { carve(size, ~std::uint64_t{0}); }
+void ExtentMap::truncate(std::uint64_t size) {
+    if (end() <= size) return;
+    // Many records go; one store says that they do.
+    const auto cut =
+        journal_.records.insert({inode_, size, 0, 0, next_order_++, ExtentState::cut, kMountsOwn});
+    carve(size, ~std::uint64_t{0});
+    if (cut != ExtentRecords::kNone) journal_.records.erase(cut);
+}
 
 bool ExtentMap::is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept {
     return std::any_of(under_way_.begin(), under_way_.end(), [&](const UnderWay& write) {

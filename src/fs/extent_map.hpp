@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ExtentMap: the bytes of one file that applications were told are written and that the server does
 // not have on disk yet. Decides what to send next and what a reply means; does no I/O. Every extent
-// is mirrored as a record in the arena. Owned by the file's Inode; reactor's thread only.
+// is mirrored as a record in the arena, in an order that leaves either the old bytes or the new
+// ones to whoever finds it (docs/decisions/0013). Owned by the file's Inode; reactor's thread only.
 //
 // INVARIANT: extents do not overlap; the newest bytes win. A WRITE under way owns copies of its
 // slices, so an extent may be cut while it is being sent.
@@ -39,6 +40,12 @@ public:
     /// Index of FileState::origins: bytes of two origins never share a WRITE.
     using Origin = std::uint32_t;
 
+    /// Through which open file bytes came, and the number of their identity in the arena.
+    struct From {
+        Origin origin = 0;
+        std::uint32_t credential = kMountsOwn;
+    };
+
     struct Batch {
         std::uint32_t id = 0;
         Origin origin = 0;
@@ -58,12 +65,15 @@ public:
     ExtentMap& operator=(const ExtentMap&) = delete;
     ~ExtentMap();
 
-    /// Rebuilds from a record of a worker that died: the bytes must be sent again.
+    /// Rebuilds from a record of a worker that died: the bytes must be sent again. REQUIRES:
+    /// records come in the order that they say.
     void restore(std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now);
+    /// The same for a cut; its record is done with.
+    void restore_cut(std::uint32_t record_index);
 
     /// ENOSPC of the journal (too many extents): false, and nothing changed.
     enum class Inserted : std::uint8_t { yes, no_room };
-    Inserted insert(std::uint64_t offset, core::Slice data, Origin origin, core::SteadyTime now);
+    Inserted insert(std::uint64_t offset, core::Slice data, From from, core::SteadyTime now);
     /// Forgets everything at and beyond `size`: the file is being cut.
     void truncate(std::uint64_t size);
 
@@ -130,7 +140,9 @@ private:
         ExtentState state = ExtentState::dirty;
         Origin origin = 0;
         std::uint32_t batch = 0;  ///< the WRITE that carries it; with `uncommitted`, the COMMIT
+        std::uint32_t credential = kMountsOwn;
         Epoch epoch = 0;
+        std::uint64_t order = 0;
         nfs::Verifier verifier{};
         std::uint32_t record = ExtentRecords::kNone;
     };
@@ -144,13 +156,15 @@ private:
     void carve(std::uint64_t begin, std::uint64_t end);
     /// Splits the extent that contains `at` strictly inside, so that an extent begins there.
     void split(std::uint64_t at);
+    bool overlaps(std::uint64_t begin, std::uint64_t end) const noexcept;
     bool extend_previous(std::uint64_t offset, const core::Slice& data, Origin origin);
     Extents::iterator add(std::uint64_t offset, Extent extent);
     Extents::iterator remove(Extents::iterator it);
     void set_state(Extents::iterator it, ExtentState state);
     void account(const Extent& extent, int sign);
+    std::uint32_t record(std::uint64_t offset, const Extent& extent);
+    void record_length(const Extent& extent);
     void unrecord(const Extent& extent);
-    void mirror(std::uint64_t offset, const Extent& extent);
     bool is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept;
 
     ExtentJournal journal_;
@@ -160,6 +174,7 @@ private:
     std::map<Epoch, std::size_t> unsent_;  ///< extents dirty or being sent, by epoch
     std::map<Epoch, std::size_t> held_;    ///< all extents, by epoch
     Epoch epoch_ = 1;
+    std::uint64_t next_order_ = 1;
     std::uint32_t next_id_ = 1;
     std::uint32_t commit_id_ = 0;
     std::uint64_t cursor_ = 0;  ///< where the search for a batch goes on

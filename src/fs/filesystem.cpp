@@ -25,6 +25,12 @@ std::chrono::nanoseconds tick_of(const nfs::FsInfo& info) {
     return std::min<std::chrono::nanoseconds>(tick, std::chrono::seconds(1));
 }
 
+CounterRecords counters_of(const core::Arena& arena) {
+    CounterRecords records(arena.region(kCounterRegion));
+    if (records.high_water() == 0 || !records.is_valid(0)) records.insert({kRootId + 1, 1});
+    return records;
+}
+
 }  // namespace
 
 std::span<const core::RegionSpec> Filesystem::arena_regions() { return kRegions; }
@@ -36,9 +42,17 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
       slots_(deps.arena, deps.arena.region(kSlotRegion)),
       extent_records_(deps.arena.region(kExtentRegion)),
       cursor_records_(deps.arena.region(kCursorRegion)),
+      cookie_records_(deps.arena.region(kCookieRegion)),
       silly_records_(deps.arena.region(kSillyRegion)),
-      inodes_(InodeRecords(deps.arena.region(kInodeRegion))),
-      opens_(OpenRecords(deps.arena.region(kOpenRegion))),
+      written_records_(deps.arena.region(kWrittenRegion)),
+      counter_records_(counters_of(deps.arena)),
+      ledger_(
+          CredentialRecords(deps.arena.region(kCredentialRegion)),
+          options_.credential,
+          [this](std::size_t numbers) { return credentials_in_use(numbers); }
+      ),
+      inodes_(InodeRecords(deps.arena.region(kInodeRegion)), counter_records_),
+      opens_(OpenRecords(deps.arena.region(kOpenRegion)), counter_records_),
       writer_(
           {deps.reactor,
            deps.client,
@@ -46,14 +60,15 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
            slots_,
            inodes_,
            {extent_records_, deps.arena.region(kSlotRegion).base},
+           written_records_,
+           ledger_,
            [this](const InodeRef& inode, const nfs::Wcc& wcc) { finish_change(inode, wcc); },
            [this](const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked) {
                learn(inode, attr, asked);
            },
            [this](const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {
                on_lost(inode, offset, length);
-           },
-           options_.credential},
+           }},
           options_.write_behind
       ),
       page_watch_(
@@ -75,46 +90,6 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
 }
 
 Filesystem::~Filesystem() = default;
-
-void Filesystem::restore() {
-    restore_opens();
-    for (SillyRecords::Index i = 0; i < silly_records_.high_water(); ++i) {
-        if (!silly_records_.is_valid(i)) continue;
-        const auto inode = inodes_.find(silly_records_[i].inode);
-        const auto parent = inodes_.find(silly_records_[i].parent);
-        if (!inode || !parent) continue;
-        inode->silly = i;
-        ++parent->opens;
-    }
-    // What a worker that died had acknowledged and not yet committed goes to the server again.
-    for (ExtentRecords::Index i = 0; i < extent_records_.high_water(); ++i) {
-        if (!extent_records_.is_valid(i)) continue;
-        if (const auto inode = inodes_.find(extent_records_[i].inode)) writer_.restore(inode, i);
-    }
-}
-
-void Filesystem::restore_opens() {
-    std::unordered_map<OpenId, CursorRecords::Index> cursors;
-    for (CursorRecords::Index i = 0; i < cursor_records_.high_water(); ++i) {
-        if (cursor_records_.is_valid(i)) cursors.emplace(cursor_records_[i].open, i);
-    }
-    const auto& records = opens_.records();
-    for (OpenRecords::Index i = 0; i < records.high_water(); ++i) {
-        if (!records.is_valid(i)) continue;
-        const auto inode = inodes_.find(records[i].inode);
-        if (!inode) continue;
-        const auto file = opens_.adopt(i, inode);
-        file->ref.handle = inode->handle;
-        file->context.credential = options_.credential;
-        if (inode->is_regular()) page_watch_.note(inode, file->context);
-        if (records[i].kind != OpenKind::directory) continue;
-        const auto cursor = cursors.find(file->id);
-        file->directory =
-            cursor == cursors.end()
-                ? std::make_unique<DirStream>(cursor_records_, file->id)
-                : std::make_unique<DirStream>(cursor_records_, file->id, cursor->second);
-    }
-}
 
 core::SlotPool& Filesystem::slots() noexcept { return slots_; }
 

@@ -26,6 +26,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace uidnfs::fs {
@@ -232,6 +233,10 @@ private:
         std::string to_name
     );
     bool must_stay(const InodeRef& child) const noexcept;
+    /// The child of this name, which a file opened under a worker before this one may have.
+    core::Task<InodeRef> named(nfs::CallContext context, InodeRef parent, std::string name);
+    /// A worker that died was removing it: whether its name was changed, the server knows.
+    core::Task<void> settle_silly(InodeRef inode);
 
     // Files (filesystem_files.cpp)
     core::Task<core::Result<nfs::AccessBits>> open_rights(nfs::CallContext context, InodeRef inode);
@@ -274,6 +279,12 @@ private:
 
     void restore();
     void restore_opens();
+    void restore_silly();
+    void restore_extents();
+    void drop_unused();
+    std::vector<bool> credentials_in_use(std::size_t numbers) const;
+    /// 0, or the errno of earlier bytes that this open file has not heard.
+    int take_error(OpenFile& file);
 
     Deps deps_;
     Options options_;
@@ -281,7 +292,13 @@ private:
     core::SlotPool slots_;
     ExtentRecords extent_records_;
     CursorRecords cursor_records_;
+    CookieRecords cookie_records_;
     SillyRecords silly_records_;
+    WrittenRecords written_records_;
+    CounterRecords counter_records_;
+    CredentialLedger ledger_;
+    std::unordered_set<OpenId> adopted_opens_;     ///< of files, by a worker before this one
+    std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
     std::shared_ptr<NamesBudget> names_budget_ = std::make_shared<NamesBudget>();
     InodeTable inodes_;
     OpenTable opens_;

@@ -111,6 +111,7 @@ void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::
         case Change::unknown:
         case Change::foreign: on_foreign_change(inode); break;
     }
+    writer_.note_attributes(*inode);
 }
 
 void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
@@ -127,6 +128,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
             break;
         case Change::foreign: on_foreign_change(inode); break;
     }
+    writer_.note_attributes(*inode);
 }
 
 struct stat Filesystem::present(const Inode& inode) const {

@@ -48,13 +48,16 @@ std::uint64_t Filesystem::largest_file() const noexcept {
 core::Result<OpenReply> Filesystem::add_open(
     const nfs::CallContext& context, const InodeRef& inode, OpenKind kind, int flags
 ) {
-    const auto file = opens_.add(inode, kind, flags);
+    const auto credential = ledger_.number_of(context.credential);
+    const auto file = credential ? opens_.add(inode, kind, flags, *credential) : nullptr;
     if (!file) return core::Error(ENFILE);
     file->ref.handle = inode->handle;
     file->context = context;
     OpenReply reply{file->id, Pages::drop, Caching::pages};
     if (kind == OpenKind::directory) {
-        file->directory = std::make_unique<DirStream>(cursor_records_, file->id);
+        file->directory = std::make_unique<DirStream>(
+            DirStream::Journal{cursor_records_, cookie_records_}, file->id
+        );
         return reply;
     }
     if (is_append(flags)) reply.caching = Caching::direct;
@@ -274,7 +277,7 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
         co_await writer_.put(inode, as, end, std::move(data), WriteOrigin::application);
     if (!put) co_return put.error();
     co_await writer_.flush(inode, reach_of(stability), stability);
-    if (const int code = inode->write_error.take(file->error_seen)) co_return core::Error(code);
+    if (const int code = take_error(*file)) co_return core::Error(code);
     // A page of another open file that reached beyond the old end holds zeros there.
     if (inode->opens > 1) {
         deps_.invalidator.inode(inode->id, static_cast<std::int64_t>(end & ~kPageMask), 0);
@@ -300,7 +303,7 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (has_reader) page_watch_.note(inode, file->context);
     // An error of earlier bytes is told as soon as there is somebody to tell.
     if (origin == WriteOrigin::application) {
-        if (const int code = inode->write_error.take(file->error_seen)) co_return core::Error(code);
+        if (const int code = take_error(*file)) co_return core::Error(code);
     }
     if (is_append(file->flags) && origin == WriteOrigin::application) {
         co_return co_await append(file, std::move(data), stability);
@@ -311,9 +314,7 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     const bool through = state.mode == FileState::Mode::through;
     if (origin == WriteOrigin::application && (stability != nfs::Stability::unstable || through)) {
         co_await writer_.flush(inode, reach_of(stability), stability);
-        if (const int code = inode->write_error.take(file->error_seen)) {
-            co_return core::Error(code);
-        }
+        if (const int code = take_error(*file)) co_return core::Error(code);
     } else {
         writer_.kick(inode, offset);
     }
@@ -323,8 +324,16 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
 core::Task<core::Result<void>> Filesystem::sync_file(OpenFileRef file, Writer::Reach reach) {
     const auto inode = file->inode;
     co_await writer_.flush(inode, reach, nfs::Stability::unstable);
-    if (const int code = inode->write_error.take(file->error_seen)) co_return core::Error(code);
+    if (const int code = take_error(*file)) co_return core::Error(code);
     co_return core::Result<void>();
+}
+
+int Filesystem::take_error(OpenFile& file) {
+    // That it was told is recorded with the next call only: whether this reply arrives, a worker
+    // that dies cannot know, and twice is better than never.
+    inodes_.record_error(*file.inode);
+    opens_.record_seen(file);
+    return file.inode->write_error.take(file.error_seen);
 }
 
 core::Task<core::Result<void>> Filesystem::flush(OpenId open) {
@@ -344,8 +353,10 @@ core::Task<core::Result<void>> Filesystem::fsync(OpenId open) {
 core::Task<void> Filesystem::release(OpenId open) {
     const auto file = opens_.find(open);
     if (!file) co_return;
-    opens_.remove(file);
     const auto inode = file->inode;
+    inodes_.record_error(*inode);
+    opens_.remove(file);
+    adopted_opens_.erase(open);
     const auto ctx = file->context;
     const auto closed = co_await deps_.client.close(ctx, file->ref);
     if (!closed) core::log::debug("close: {}", core::to_string(closed.error()));

@@ -189,6 +189,34 @@ bool Filesystem::must_stay(const InodeRef& child) const noexcept {
     return child && child->opens > 0 && !child->is_directory() && !child->silly;
 }
 
+core::Task<InodeRef> Filesystem::named(
+    nfs::CallContext context, InodeRef parent, std::string name
+) {
+    auto child = inodes_.child(*parent, name);
+    // Names are not in the arena; only what is open must not be removed by one that is not known.
+    if (!child && !(adopted_opens_.empty() && unsettled_silly_.empty())) {
+        const auto found = co_await deps_.client.lookup(context, parent->handle, name);
+        if (found) child = inodes_.find(found->handle);
+        if (child) inodes_.add_name(parent, name, child);
+    }
+    if (child && unsettled_silly_.contains(child->id)) co_await settle_silly(child);
+    co_return child;
+}
+
+core::Task<void> Filesystem::settle_silly(InodeRef inode) {
+    if (!inode->silly) co_return;
+    const auto record = silly_records_[*inode->silly];
+    const auto parent = inodes_.find(record.parent);
+    const nfs::CallContext context{inode->remover};
+    const std::string name = record.name.data();
+    const auto found = co_await deps_.client.lookup(context, parent->handle, name);
+    if (!found && found.error().code() != ENOENT) co_return;
+    const bool is_settled = unsettled_silly_.erase(inode->id) == 0;
+    if (is_settled || (found && found->handle == inode->handle)) co_return;
+    // It still has its own name, or not even this one any more.
+    if (inode->silly) forget_silly(inode);
+}
+
 core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
     nfs::CallContext context,
     InodeRef from_parent,
@@ -238,7 +266,9 @@ core::Task<core::Result<void>> Filesystem::make_silly(
         const auto taken = co_await deps_.client.lookup(context, parent->handle, silly);
         if (taken) continue;
         if (taken.error().code() != ENOENT) co_return taken.error();
-        SillyRecord record{child->id, parent->id, {}};
+        const auto remover = ledger_.number_of(context.credential);
+        if (!remover) co_return core::Error(ENFILE);
+        SillyRecord record{child->id, parent->id, *remover, 0, {}};
         std::copy(silly.begin(), silly.end(), record.name.begin());
         const auto index = silly_records_.insert(record);
         if (index == SillyRecords::kNone) co_return core::Error(ENFILE);
@@ -271,6 +301,7 @@ void Filesystem::forget_silly(const InodeRef& inode) {
     const auto parent = inodes_.find(silly_records_[index].parent);
     silly_records_.erase(index);
     inode->silly.reset();
+    unsettled_silly_.erase(inode->id);
     if (!parent) return;
     --parent->opens;
     inodes_.drop_if_unused(parent);
@@ -322,7 +353,7 @@ core::Task<core::Result<void>> Filesystem::unlink(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
-    const auto child = inodes_.child(*parent, name);
+    const auto child = co_await named(ctx, parent, name);
     if (must_stay(child)) {
         co_return co_await make_silly(ctx, parent, name, child);
     }
@@ -385,8 +416,8 @@ core::Task<core::Result<void>> Filesystem::rename(
     const auto from = admitted->inode;
     const auto to = *found_to;
     const auto ctx = admitted->context;
-    const auto moved = inodes_.child(*from, from_name);
-    const auto target = inodes_.child(*to, to_name);
+    const auto moved = co_await named(ctx, from, from_name);
+    const auto target = co_await named(ctx, to, to_name);
     if (is_silly_name(target, *to, to_name)) co_return core::Error(EBUSY);
     const bool revived = is_silly_name(moved, *from, from_name);
     const bool hide_target = must_stay(target) && target != moved;

@@ -24,6 +24,18 @@ class WriteError {
 public:
     using Seen = std::uint64_t;
 
+    /// As a record keeps it: its number, whether somebody heard of it, the errno.
+    std::uint64_t word() const noexcept {
+        return sequence_ << 32 | std::uint64_t{told_} << 31 | static_cast<std::uint32_t>(code_);
+    }
+    static WriteError from_word(std::uint64_t word) noexcept {
+        WriteError error;
+        error.sequence_ = word >> 32;
+        error.told_ = error.sequence_ == 0 || (word >> 31 & 1);
+        error.code_ = static_cast<int>(word & 0x7fff'ffff);
+        return error;
+    }
+
     void set(int code) noexcept {
         code_ = code;
         ++sequence_;
@@ -66,6 +78,8 @@ struct FileState {
     /// The open files through which data came, by ExtentMap::Origin; equal ones are one.
     std::vector<WriteContext> origins;
     ExtentMap::Origin origin_of(const WriteContext& context);
+    /// What is kept for whoever must write the bytes back by hand, while there are extents.
+    WrittenRecords::Index written = WrittenRecords::kNone;
     /// What extents.footprint() was when the budget was last settled.
     std::uint64_t charged = 0;
 };

@@ -5,7 +5,8 @@
 
 namespace uidnfs::fs {
 
-InodeTable::InodeTable(InodeRecords records) : records_(std::move(records)) {
+InodeTable::InodeTable(InodeRecords records, CounterRecords& counters)
+    : records_(std::move(records)), counters_(counters) {
     for (InodeRecords::Index i = 0; i < records_.high_water(); ++i) {
         if (!records_.is_valid(i)) continue;
         const auto& record = records_[i];
@@ -14,8 +15,10 @@ InodeTable::InodeTable(InodeRecords records) : records_(std::move(records)) {
         auto inode =
             std::make_shared<Inode>(record.id, i, handle, static_cast<nfs::FileType>(record.type));
         inode->lookups = record.lookups;
-        next_id_ = std::max(next_id_, record.id + 1);
-        by_handle_[handle] = record.id;
+        inode->write_error = WriteError::from_word(record.write_error);
+        // A handle that became another file has two; the newer one is what it is now.
+        auto& newest = by_handle_[handle];
+        newest = std::max(newest, record.id);
         by_id_.emplace(record.id, std::move(inode));
     }
 }
@@ -35,6 +38,7 @@ InodeRef InodeTable::insert(InodeId id, const nfs::FileHandle& handle, const nfs
         id,
         attr.fileid,
         0,
+        0,
         static_cast<std::uint32_t>(attr.type),
         static_cast<std::uint32_t>(handle.bytes().size()),
         {}};
@@ -53,7 +57,9 @@ InodeRef InodeTable::get(const nfs::FileHandle& handle, const nfs::Attr& attr) {
         if (inode->type == attr.type && records_[inode->record].fileid == attr.fileid) return inode;
         forget_handle(*inode);
     }
-    return insert(next_id_++, handle, attr);
+    const auto id = counters_[0].next_inode;
+    counters_.set(0, &CounterRecord::next_inode, id + 1);
+    return insert(id, handle, attr);
 }
 
 InodeRef InodeTable::add_root(const nfs::FileHandle& handle, const nfs::Attr& attr) {
@@ -65,12 +71,12 @@ InodeRef InodeTable::add_root(const nfs::FileHandle& handle, const nfs::Attr& at
 
 void InodeTable::add_lookup(Inode& inode) {
     ++inode.lookups;
-    records_.update(inode.record, [&](InodeRecord& record) { record.lookups = inode.lookups; });
+    records_.set(inode.record, &InodeRecord::lookups, inode.lookups);
 }
 
 void InodeTable::remove_lookups(const InodeRef& inode, std::uint64_t count) {
     inode->lookups -= std::min(count, inode->lookups);
-    records_.update(inode->record, [&](InodeRecord& record) { record.lookups = inode->lookups; });
+    records_.set(inode->record, &InodeRecord::lookups, inode->lookups);
     drop_if_unused(inode);
 }
 
@@ -89,6 +95,28 @@ void InodeTable::drop_if_unused(const InodeRef& inode) {
     forget_handle(*inode);
     records_.erase(inode->record);
     by_id_.erase(inode->id);
+}
+
+void InodeTable::record_error(const Inode& inode) {
+    const auto word = inode.write_error.word();
+    if (records_[inode.record].write_error == word) return;
+    records_.set(inode.record, &InodeRecord::write_error, word);
+}
+
+std::string InodeTable::path_of(const Inode& inode) const {
+    constexpr int kDeepest =
+        256;  // names of a directory that moves may go in a circle for a moment
+    std::string path;
+    const auto* at = &inode;
+    for (int depth = 0; at->id != kRootId; ++depth) {
+        if (at->names.empty() || depth == kDeepest) return {};
+        const auto& last = at->names.back();
+        path = path.empty() ? last.name : last.name + "/" + path;
+        const auto parent = by_id_.find(last.parent);
+        if (parent == by_id_.end()) return {};
+        at = parent->second.get();
+    }
+    return path;
 }
 
 void InodeTable::forget_handle(const Inode& inode) {

@@ -15,7 +15,7 @@ namespace uidnfs::fs {
 class InodeTable {
 public:
     /// Takes over what the records hold (nothing in a new arena).
-    explicit InodeTable(InodeRecords records);
+    InodeTable(InodeRecords records, CounterRecords& counters);
 
     InodeRef find(InodeId id) const;
     /// The inode of a handle, made when it is new. A known handle whose file id or type changed is
@@ -36,6 +36,11 @@ public:
     /// The child that the kernel knows under this name; nullptr when there is none.
     InodeRef child(const Inode& parent, const std::string& name) const;
 
+    /// An error of asynchronous writes is there, or was told: the next worker knows it.
+    void record_error(const Inode& inode);
+    /// From the root, as names were seen last: "a/b". Empty when that is not known.
+    std::string path_of(const Inode& inode) const;
+
     std::size_t size() const noexcept { return by_id_.size(); }
 
     template <class F>
@@ -49,9 +54,9 @@ private:
     void forget_child(const InodeRef& parent, const std::string& name);
 
     InodeRecords records_;
+    CounterRecords& counters_;
     std::unordered_map<InodeId, InodeRef> by_id_;
     std::unordered_map<nfs::FileHandle, InodeId, nfs::FileHandleHash> by_handle_;
-    InodeId next_id_ = kRootId + 1;
 };
 
 }  // namespace uidnfs::fs

@@ -28,23 +28,25 @@ using OpenFileRef = std::shared_ptr<OpenFile>;
 
 class OpenTable {
 public:
-    explicit OpenTable(OpenRecords records) : records_(std::move(records)) {
-        for (OpenRecords::Index i = 0; i < records_.high_water(); ++i) {
-            if (records_.is_valid(i)) next_id_ = std::max(next_id_, records_[i].id + 1);
-        }
-    }
+    OpenTable(OpenRecords records, CounterRecords& counters)
+        : records_(std::move(records)), counters_(counters) {}
 
     /// nullptr when the arena's table is full (ENFILE).
-    OpenFileRef add(const InodeRef& inode, OpenKind kind, int flags) {
-        const auto id = next_id_++;
-        const auto index = records_.insert({id, inode->id, kind, flags});
+    OpenFileRef add(
+        const InodeRef& inode, OpenKind kind, int flags, std::uint32_t credential_number
+    ) {
+        const auto id = counters_[0].next_open;
+        counters_.set(0, &CounterRecord::next_open, id + 1);
+        const auto seen = inode->write_error.sample();
+        const auto index =
+            records_.insert({id, inode->id, seen, kind, flags, credential_number, 0});
         if (index == OpenRecords::kNone) return nullptr;
         auto file = std::make_shared<OpenFile>();
         file->id = id;
         file->record = index;
         file->inode = inode;
         file->flags = flags;
-        file->error_seen = inode->write_error.sample();
+        file->error_seen = seen;
         ++inode->opens;
         by_id_.emplace(id, file);
         return file;
@@ -57,6 +59,7 @@ public:
         file->record = index;
         file->inode = inode;
         file->flags = records_[index].flags;
+        file->error_seen = records_[index].error_seen;
         ++inode->opens;
         by_id_.emplace(file->id, file);
         return file;
@@ -73,13 +76,21 @@ public:
         records_.erase(file->record);
     }
 
+    /// What this open file heard before is known to the next worker too.
+    void record_seen(const OpenFile& file) {
+        if (records_[file.record].error_seen == file.error_seen) return;
+        records_.set(file.record, &OpenRecord::error_seen, file.error_seen);
+    }
+    /// A record of nothing that is there.
+    void erase(OpenRecords::Index index) { records_.erase(index); }
+
     std::size_t size() const noexcept { return by_id_.size(); }
     const OpenRecords& records() const noexcept { return records_; }
 
 private:
     OpenRecords records_;
+    CounterRecords& counters_;
     std::unordered_map<OpenId, OpenFileRef> by_id_;
-    OpenId next_id_ = 1;
 };
 
 }  // namespace uidnfs::fs

@@ -23,6 +23,12 @@ std::uint64_t bounded(std::uint64_t wanted, const core::SlotPool& slots) {
     return std::min<std::uint64_t>(wanted, slots.capacity() / 4 * slots.bytes());
 }
 
+std::uint64_t ctime_word(const Inode& inode) noexcept {
+    if (!inode.attrs.has_attr()) return 0;
+    const auto& time = inode.attrs.attr().ctime;
+    return static_cast<std::uint64_t>(time.seconds) << 32 | time.nanoseconds;
+}
+
 bool wants_early_errors(int code) noexcept { return code == ENOSPC || code == EDQUOT; }
 
 }  // namespace
@@ -45,16 +51,55 @@ FileState& Writer::state_of(Inode& inode) {
 
 void Writer::restore(const InodeRef& inode, std::uint32_t record) {
     const auto& found = deps_.journal.records[record];
-    const auto slot = static_cast<std::uint32_t>(found.data / deps_.slots.bytes());
-    auto* memory = deps_.slots.adopt(slot);
-    if (!memory) return;
-    const auto* data = deps_.journal.slot_base + found.data;
     auto& file = state_of(*inode);
-    const auto origin = file.origin_of({{inode->handle}, {deps_.credential}});
-    file.extents.restore(
-        record, core::Slice(*memory, data, found.length), origin, deps_.clock.now()
-    );
+    if (found.state == ExtentState::cut) {
+        file.extents.restore_cut(record);
+    } else {
+        // arena_check.hpp: the slot is there, and so is the identity.
+        auto* memory =
+            deps_.slots.adopt(static_cast<std::uint32_t>(found.data / deps_.slots.bytes()));
+        const auto* data = deps_.journal.slot_base + found.data;
+        const auto credential = deps_.credentials.find(found.credential);
+        const auto origin = file.origin_of({{inode->handle}, {credential}});
+        file.extents.restore(
+            record, core::Slice(*memory, data, found.length), origin, deps_.clock.now()
+        );
+    }
     settle(inode);
+}
+
+void Writer::restore_written(const InodeRef& inode, std::uint32_t record) {
+    if (!inode->file || inode->file->extents.empty()) {
+        deps_.written.erase(record);
+    } else if (inode->file->written == WrittenRecords::kNone) {
+        inode->file->written = record;
+    } else {
+        // The names are not known to this worker: what the record says is better.
+        end_record(*inode->file);
+        inode->file->written = record;
+    }
+}
+
+void Writer::begin_record(const Inode& inode) {
+    auto& file = *inode.file;
+    if (file.written != WrittenRecords::kNone) return;
+    WrittenRecord record{inode.id, ctime_word(inode), {}};
+    auto path = deps_.inodes.path_of(inode);
+    // What is cut off a very long one is its beginning.
+    const auto fits = std::min(path.size(), record.path.size() - 1);
+    path.copy(record.path.data(), fits, path.size() - fits);
+    file.written = deps_.written.insert(record);
+}
+
+void Writer::end_record(FileState& file) {
+    if (file.written == WrittenRecords::kNone) return;
+    deps_.written.erase(file.written);
+    file.written = WrittenRecords::kNone;
+}
+
+void Writer::note_attributes(const Inode& inode) {
+    if (!inode.file || inode.file->written == WrittenRecords::kNone) return;
+    deps_.written.set(inode.file->written, &WrittenRecord::ctime, ctime_word(inode));
 }
 
 core::Slice Writer::keep(core::Slice data) {
@@ -75,10 +120,13 @@ core::Task<core::Result<void>> Writer::put(
         co_await budget_.acquire(charge);
     }
     auto& file = state_of(*inode);
-    const auto inserted = file.extents.insert(
-        offset, keep(std::move(data)), file.origin_of(context), deps_.clock.now()
-    );
     file.charged += static_cast<std::uint64_t>(charge);
+    const auto credential = deps_.credentials.number_of(context.call.credential);
+    auto inserted = ExtentMap::Inserted::no_room;
+    if (credential) {
+        const ExtentMap::From from{file.origin_of(context), *credential};
+        inserted = file.extents.insert(offset, keep(std::move(data)), from, deps_.clock.now());
+    }
     settle(inode);
     if (inserted == ExtentMap::Inserted::no_room) co_return core::Error(ENOMEM);
     make_room(inode);
@@ -92,6 +140,7 @@ void Writer::settle(const InodeRef& inode) {
     if (now > file.charged) budget_.force_acquire(static_cast<std::int64_t>(now - file.charged));
     file.charged = now;
     if (file.extents.empty()) {
+        end_record(file);
         if (file.commit == FileState::Commit::idle) file.origins.clear();
         if (active_.erase(inode) == 0) return;
         deps_.inodes.drop_if_unused(inode);
@@ -100,6 +149,7 @@ void Writer::settle(const InodeRef& inode) {
             activity_.notify_all();
         }
     } else {
+        begin_record(*inode);
         if (active_.insert(inode).second) activity_.notify_all();
         arm_tick();
     }
@@ -152,6 +202,7 @@ void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentM
     auto& file = *inode->file;
     ++errors_;
     inode->write_error.set(error.code());
+    deps_.inodes.record_error(*inode);  // before the bytes go
     if (wants_early_errors(error.code())) file.mode = FileState::Mode::through;
     const auto& name = inode->names.empty() ? std::string("?") : inode->names.front().name;
     const auto fileid = inode->attrs.has_attr() ? inode->attrs.attr().fileid : 0;

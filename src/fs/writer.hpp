@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/event.hpp"
+#include "fs/credential_ledger.hpp"
 #include "fs/inode.hpp"
 #include "fs/inode_table.hpp"
 #include "fs/options.hpp"
@@ -28,12 +29,13 @@ public:
         core::SlotPool& slots;
         InodeTable& inodes;
         ExtentJournal journal;
+        WrittenRecords& written;
+        CredentialLedger& credentials;
         /// Brackets a WRITE: its wcc data belong into the attribute cache.
         std::function<void(const InodeRef&, const nfs::Wcc&)> finish_change;
         std::function<void(const InodeRef&, const nfs::Attr&, AttrCache::Token)> learn;
         /// Bytes that were acknowledged will never be on the server (`length` 0: to the end).
         std::function<void(const InodeRef&, std::uint64_t offset, std::uint64_t length)> lost;
-        mapper::CredentialRef credential;  ///< for data that no open file stands behind
     };
 
     Writer(Deps deps, std::uint64_t budget);
@@ -69,8 +71,13 @@ public:
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
 
     FileState& state_of(Inode& inode);
-    /// Adopts an extent of a worker that died.
+    /// Adopts an extent, or a cut, of a worker that died. REQUIRES: those of an inode come in their
+    /// order.
     void restore(const InodeRef& inode, std::uint32_t record);
+    /// Adopts what was kept of the file besides.
+    void restore_written(const InodeRef& inode, std::uint32_t record);
+    /// The server said how the file is: whoever must write bytes back by hand compares with it.
+    void note_attributes(const Inode& inode);
 
     std::uint64_t budget() const noexcept { return budget_bytes_; }
     std::uint64_t bytes_held() const noexcept;
@@ -91,6 +98,8 @@ private:
     /// Gets bytes of this file out of the way where the budget is short.
     void make_room(const InodeRef& inode);
     void relieve();
+    void begin_record(const Inode& inode);
+    void end_record(FileState& file);
     void arm_tick();
     void tick();
 

@@ -2,6 +2,7 @@
 #include "fs/fixture.hpp"
 
 #include "core/log.hpp"
+#include "fs/arena_check.hpp"
 #include "support/heap_bytes.hpp"
 
 #include <fmt/format.h>
@@ -88,6 +89,9 @@ void Mount::kill_and_restart() {
     world_->run(client_->shutdown({options_.credential}));
     fs_.reset();
     arena_ = std::move(copy);
+    if (const auto damage = fs::find_damage(*arena_, options_.root_identity)) {
+        throw std::runtime_error("the next worker refuses the arena: " + *damage);
+    }
     start();
 }
 

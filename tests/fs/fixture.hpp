@@ -86,6 +86,7 @@ public:
     fs::Filesystem& fs() noexcept { return *fs_; }
     MemoryClient& client() noexcept { return *client_; }
     core::Reactor& reactor() noexcept { return world_->reactor; }
+    const core::Arena& arena() const noexcept { return *arena_; }
     InvalidatorRecorder& invalidated() noexcept { return invalidator_; }
     /// The process that asks.
     fs::Caller caller;

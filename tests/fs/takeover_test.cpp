@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a worker finds of the one before it: files stay open, bytes go out in the name of who wrote
+// them, errors are told, names and places in listings go on.
+#include "fs/arena_check.hpp"
+#include "fs/fixture.hpp"
+#include "fs/store_trace.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+
+namespace uidnfs::test {
+namespace {
+
+constexpr std::uint32_t kAnna = 3001;
+constexpr std::uint32_t kBert = 3002;
+
+class Takeover : public FsTest {
+protected:
+    std::vector<std::string> silly_names() {
+        std::vector<std::string> out;
+        for (const auto& name : server.names("/")) {
+            if (name.starts_with(".nfs")) out.push_back(name);
+        }
+        return out;
+    }
+    /// identity=caller.
+    void use_callers() {
+        options.identity = fs::IdentityMode::caller;
+        options.gate = mapper::Gate(mapper::Access::any, mapper::ClientUid(kAppUid));
+        expected_uids = {kUid, kAnna, kBert};
+        server.put_directory("/open", 01777);
+    }
+    void become(std::uint32_t id, std::vector<std::uint32_t> groups = {}) {
+        auto& caller = mount().caller;
+        caller.uid = mapper::ClientUid(id);
+        caller.gid = mapper::ClientGid(id);
+        caller.groups = std::move(groups);
+    }
+};
+
+TEST_F(Takeover, bytes_go_out_in_the_name_of_who_wrote_them) {
+    use_callers();
+    auto& m = mount();
+    become(kAnna, {7, 8});
+    m.write_at(m.create_file("/open/anna"), 0, "by Anna");
+    become(kBert);
+    m.write_at(m.create_file("/open/bert"), 0, "by Bert");
+    server.clear_calls();
+    m.kill_and_restart();
+    m.drain();
+    std::set<std::pair<std::uint32_t, std::vector<std::uint32_t>>> writers;
+    for (const auto& call : server.calls()) {
+        if (call.procedure == Procedure::write) writers.emplace(call.who.uid, call.who.groups);
+    }
+    const decltype(writers) expected{{kAnna, {7, 8}}, {kBert, {}}};
+    EXPECT_EQ(writers, expected);
+    EXPECT_EQ(server.disk_content("/open/anna"), "by Anna");
+    EXPECT_EQ(server.disk_content("/open/bert"), "by Bert");
+}
+
+TEST_F(Takeover, an_open_file_stays_its_openers) {
+    use_callers();
+    auto& m = mount();
+    become(kAnna);
+    const auto file = m.create_file("/open/anna");
+    m.kill_and_restart();
+    become(kBert);
+    server.clear_calls();
+    m.write_at(file, 0, "x");
+    EXPECT_EQ(m.close_file(file), 0);
+    for (const auto& call : server.calls()) EXPECT_EQ(call.who.uid, kAnna) << call.describe();
+}
+
+TEST_F(Takeover, an_arena_with_an_identity_of_root_is_refused_where_root_is) {
+    use_callers();
+    options.root_identity = mapper::RootIdentity::allowed;
+    expected_uids.push_back(0);
+    auto& m = mount();
+    become(0);
+    const auto file = m.create_file("/open/root");
+    EXPECT_EQ(fs::find_damage(m.arena(), mapper::RootIdentity::allowed), std::nullopt);
+    EXPECT_NE(fs::find_damage(m.arena(), mapper::RootIdentity::refused), std::nullopt);
+    m.close_file(file);
+}
+
+TEST_F(Takeover, an_error_that_nobody_heard_is_told_by_the_next_worker) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    const auto other = m.open_file("/a");
+    server.inject({.procedure = Procedure::write, .fail = Status::nospc});
+    m.write_at(file, 0, std::string(1 << 20, 'x'));
+    world.serve_until([&] { return m.fs().status().write_errors == 1; });
+    m.kill_and_restart();
+    EXPECT_EQ(m.flush_file(file), ENOSPC);
+    EXPECT_EQ(m.flush_file(file), 0);
+    m.kill_and_restart();
+    EXPECT_EQ(m.flush_file(other), ENOSPC) << "each open file hears it";
+    EXPECT_EQ(m.flush_file(file), 0) << "and once only";
+    m.release_file(file);
+    m.release_file(other);
+}
+
+TEST_F(Takeover, numbers_of_files_and_opens_are_not_given_again) {
+    auto& m = mount();
+    const auto first = m.create_file("/a");
+    m.close_file(first);
+    m.fs().forget(first.inode, 1);
+    m.kill_and_restart();
+    const auto second = m.create_file("/b");
+    EXPECT_GT(second.inode, first.inode);
+    EXPECT_GT(second.open, first.open);
+    m.close_file(second);
+}
+
+TEST_F(Takeover, a_file_opened_before_is_not_removed_under_its_user) {
+    auto& m = mount();
+    m.make_file("/a", "content");
+    const auto file = m.open_file("/a");
+    m.kill_and_restart();
+    // The kernel knows the name and does not look it up again.
+    EXPECT_EQ(errno_of(m.run(m.fs().unlink(m.caller, fs::kRootId, "a"))), 0);
+    EXPECT_FALSE(server.exists("/a"));
+    EXPECT_EQ(m.read_all(file), "content");
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+TEST_F(Takeover, a_file_opened_before_is_not_replaced_under_its_user) {
+    auto& m = mount();
+    m.make_file("/a", "old");
+    m.make_file("/b", "new");
+    const auto file = m.open_file("/a");
+    m.kill_and_restart();
+    const auto replaced =
+        m.run(m.fs().rename(m.caller, fs::kRootId, "b", fs::kRootId, "a", fs::RenameMode::replace));
+    EXPECT_EQ(errno_of(replaced), 0);
+    EXPECT_EQ(m.read_all(file), "old");
+    EXPECT_EQ(server.content("/a"), "new");
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+TEST_F(Takeover, a_removed_file_goes_with_its_last_close) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "x");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    m.kill_and_restart();
+    EXPECT_EQ(m.read_all(file), "x");
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 0u);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+/// The worker dies with the RENAME to the silly name under way; the kernel asks again.
+class HalfRemoved : public Takeover {
+protected:
+    File open_file() {
+        auto& m = mount();
+        m.make_file("/a", "content");
+        return m.open_file("/a");
+    }
+    int remove_again() {
+        auto& m = mount();
+        return errno_of(m.run(m.fs().unlink(m.caller, fs::kRootId, "a")));
+    }
+    void begin_to_remove(Fault fault) {
+        auto& m = mount();
+        server.inject(std::move(fault));
+        core::spawn([](Mount& on) -> core::Task<void> {
+            auto removing = on.fs().unlink(on.caller, fs::kRootId, "a");
+            co_await removing;
+        }(m));
+        world.serve_until([&] { return count(Procedure::rename) > 0; });
+        m.kill_and_restart();
+        server.forget_faults();
+    }
+};
+
+TEST_F(HalfRemoved, before_its_name_changed) {
+    const auto file = open_file();
+    begin_to_remove(
+        {.procedure = Procedure::rename, .fail = Status::jukebox, .reply = Fault::Reply::ignored}
+    );
+    EXPECT_TRUE(server.exists("/a"));
+    EXPECT_EQ(remove_again(), 0);
+    EXPECT_FALSE(server.exists("/a"));
+    EXPECT_EQ(mount().read_all(file), "content");
+    EXPECT_EQ(mount().close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+TEST_F(HalfRemoved, after_its_name_changed) {
+    const auto file = open_file();
+    begin_to_remove({.procedure = Procedure::rename, .reply = Fault::Reply::lost});
+    EXPECT_FALSE(server.exists("/a"));
+    EXPECT_EQ(silly_names().size(), 1u);
+    EXPECT_EQ(mount().read_all(file), "content");
+    EXPECT_EQ(mount().close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+class TakeoverOfListings : public Takeover, public ::testing::WithParamInterface<CookieStyle> {};
+
+TEST_P(TakeoverOfListings, go_on_where_they_were) {
+    server.adjust([](Behaviour& behaviour) { behaviour.cookies = GetParam(); });
+    auto& m = mount();
+    std::set<std::string> left;
+    for (int i = 0; i < 300; ++i) {
+        server.put_file(fmt::format("/file{}", i), "");
+        left.insert(fmt::format("file{}", i));
+    }
+    const auto opened = m.run(m.fs().opendir(m.caller, fs::kRootId));
+    std::uint64_t offset = 0;
+    for (;;) {
+        const auto items = m.read_dir(opened->open, offset, fs::Listing::names, 50);
+        if (items.empty()) break;
+        offset = items.back().next_offset;
+        for (const auto& item : items) {
+            if (item.name == "." || item.name == "..") continue;
+            EXPECT_EQ(left.erase(item.name), 1u) << item.name;
+        }
+        m.kill_and_restart();
+    }
+    EXPECT_TRUE(left.empty());
+    m.fs().releasedir(opened->open);
+}
+INSTANTIATE_TEST_SUITE_P(
+    cookies,
+    TakeoverOfListings,
+    ::testing::Values(CookieStyle::small, CookieStyle::high_bit, CookieStyle::scattered)
+);
+
+TEST_F(Takeover, the_arena_is_sound_after_every_store_of_a_mounts_life) {
+    if (!StoreTrace::kSupported) GTEST_SKIP() << "stores cannot be traced here";
+    use_callers();
+    server.adjust([](Behaviour& behaviour) { behaviour.cookies = CookieStyle::high_bit; });
+    auto& m = mount();
+    become(kAnna);
+    const auto slots = m.arena().region(fs::kSlotRegion);
+    const auto after = m.arena().region(fs::kCounterRegion);
+    auto* base = slots.base - slots.offset;
+    std::size_t stores = 0;
+    std::string damage;
+    {
+        const StoreTrace trace(
+            {{base, slots.offset}, {after.base, (after.stride * after.capacity + 4095) & ~4095ul}},
+            [&] {
+                ++stores;
+                const auto wrong = fs::find_damage(m.arena(), mapper::RootIdentity::refused);
+                if (wrong && damage.empty()) damage = fmt::format("store {}: {}", stores, *wrong);
+            }
+        );
+        const auto file = m.create_file("/open/a");
+        m.write_at(file, 0, std::string(70'000, 'a'));
+        m.write_at(file, 30'000, std::string(100, 'b'));
+        m.fsync_file(file);
+        become(kBert, {5});
+        m.make_file("/open/b", "content");
+        m.write_at(file, 10, "c");
+        m.truncate_path("/open/a", 50);
+        m.remove_file("/open/a");
+        m.list("/open", fs::Listing::plus, 3);
+        m.rename_path("/open/b", "/open/c");
+        server.inject({.procedure = Procedure::write, .fail = Status::nospc});
+        m.write_at(file, 0, "lost");
+        m.flush_file(file);
+        m.close_file(file);
+        m.remove_file("/open/c");
+    }
+    EXPECT_EQ(damage, "");
+    EXPECT_GT(stores, 100u);
+}
+
+}  // namespace
+}  // namespace uidnfs::test

@@ -46,6 +46,10 @@ void AttrCache::adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRa
 Change AttrCache::learn(
     const nfs::Attr& attr, Token asked, core::SteadyTime now, const TimerRange& range
 ) {
+    if (is_of_another_type(attr)) {
+        expire();
+        return Change::none;
+    }
     if (attr_ && asked < sequence_) {
         if (attr.ctime < attr_->ctime) return Change::none;
         if (attr.ctime == attr_->ctime && stamp_of(attr) != stamp_of(*attr_)) {
@@ -67,8 +71,9 @@ Change AttrCache::learn(
     return Change::none;
 }
 
-Change AttrCache::end_change(const nfs::Wcc& wcc, core::SteadyTime now, const TimerRange& range) {
+Change AttrCache::end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRange& range) {
     --changing_;
+    if (wcc.after && is_of_another_type(*wcc.after)) wcc.after.reset();
     if (attr_ && produced_.empty()) remember(produced_, stamp_of(*attr_));
     if (wcc.before) {
         remember(unexplained_, *wcc.before);

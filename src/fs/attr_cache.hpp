@@ -46,6 +46,12 @@ public:
     /// When the server last told the attributes.
     core::SteadyTime confirmed() const noexcept { return confirmed_; }
 
+    /// A file that became a directory is another object, whatever its handle: such attributes are not
+    /// believed.
+    bool is_of_another_type(const nfs::Attr& attr) const noexcept {
+        return attr_ && attr.type != attr_->type;
+    }
+
     /// Attributes from a call that changed nothing; `asked` is the token from before the call.
     /// Replies that were overtaken by newer ones are ignored; where the server's clock is too
     /// coarse to say which is newer, the next use asks.
@@ -56,7 +62,7 @@ public:
     void begin_change() noexcept {
         if (changing_++ > 0) order_ = Order::unknown;
     }
-    Change end_change(const nfs::Wcc& wcc, core::SteadyTime now, const TimerRange& range);
+    Change end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRange& range);
     /// The call failed without saying anything about the object.
     Change end_change(core::SteadyTime now, const TimerRange& range) {
         return end_change(nfs::Wcc{}, now, range);

@@ -23,9 +23,10 @@ DirStream::DirStream(Journal journal, std::uint64_t open, Found found)
     if (records_.cursor != CursorRecords::kNone) {
         verifier_ = std::bit_cast<nfs::Verifier>(journal_.cursors[records_.cursor].verifier);
     }
+    large_dropped_ = records_.first_number;
     for (const auto record : records_.cookies) {
         const auto cookie = journal_.cookies[record].cookie;
-        large_offsets_.emplace(cookie, large_cookies_.size());
+        large_offsets_.emplace(cookie, large_dropped_ + large_cookies_.size());
         large_cookies_.push_back(cookie);
     }
 }
@@ -39,18 +40,29 @@ DirStream::~DirStream() {
 
 std::uint64_t DirStream::to_offset(std::uint64_t cookie) {
     if (cookie < kTableBit) return cookie;
-    const auto [it, inserted] = large_offsets_.try_emplace(cookie, large_cookies_.size());
-    if (inserted) {
-        // Recorded before the kernel hears of the number.
-        records_.cookies.push_back(journal_.cookies.insert({open_, it->second, cookie}));
-        large_cookies_.push_back(cookie);
-    }
-    return kTableBit | it->second;
+    const auto number = large_dropped_ + large_cookies_.size();
+    const auto [it, inserted] = large_offsets_.try_emplace(cookie, number);
+    const auto offset = kTableBit | it->second;
+    if (!inserted) return offset;
+    // Recorded before the kernel hears of the number.
+    records_.cookies.push_back(journal_.cookies.insert({open_, number, cookie}));
+    large_cookies_.push_back(cookie);
+    if (large_cookies_.size() > kRemembered) drop_oldest_cookie();
+    return offset;
+}
+
+void DirStream::drop_oldest_cookie() {
+    const auto record = records_.cookies.front();
+    if (record != CookieRecords::kNone) journal_.cookies.erase(record);
+    records_.cookies.pop_front();
+    large_offsets_.erase(large_cookies_.front());
+    large_cookies_.pop_front();
+    ++large_dropped_;
 }
 
 std::optional<std::uint64_t> DirStream::to_cookie(std::uint64_t offset) const {
     if (offset < kTableBit) return offset;
-    const auto index = offset & ~kTableBit;
+    const auto index = (offset & ~kTableBit) - large_dropped_;
     if (index >= large_cookies_.size()) return std::nullopt;
     return large_cookies_[index];
 }
@@ -75,7 +87,7 @@ DirStream::Position DirStream::seek(std::uint64_t cookie) {
 void DirStream::advance() {
     forgotten_.reset();
     const auto& entry = page_.entries[next_];
-    delivered_.push_back({hash_of(entry.name), entry.cookie});
+    if (can_begin_again()) delivered_.push_back({hash_of(entry.name), entry.cookie});
     ++next_;
 }
 
@@ -92,7 +104,28 @@ bool DirStream::was_delivered() const {
     return !passed_over_.empty() && passed_over_.contains(hash_of(page_.entries[next_].name));
 }
 
-void DirStream::load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked) {
+DirStream::Way DirStream::way_to(std::uint64_t from_cookie) noexcept {
+    const bool reads_on = loaded_ == Loaded::yes && !page_.entries.empty() &&
+                          page_.entries.back().cookie == from_cookie;
+    if (!reads_on) {
+        mark_ = from_cookie;
+        pages_since_mark_ = 0;
+        pages_to_next_mark_ = 1;
+        return Way::on;
+    }
+    if (from_cookie == mark_) return Way::round;
+    if (++pages_since_mark_ == pages_to_next_mark_) {
+        mark_ = from_cookie;
+        pages_since_mark_ = 0;
+        pages_to_next_mark_ *= 2;
+    }
+    return Way::on;
+}
+
+DirStream::Way DirStream::load(
+    std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked
+) {
+    const auto way = way_to(from_cookie);
     asked_ = asked;
     page_ = std::move(page);
     start_ = from_cookie;
@@ -103,6 +136,7 @@ void DirStream::load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyT
         const auto word = std::bit_cast<std::uint64_t>(verifier_);
         journal_.cursors.set(records_.cursor, &CursorRecord::verifier, word);
     }
+    return way;
 }
 
 void DirStream::forgotten(std::uint64_t cookie) {

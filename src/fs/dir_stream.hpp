@@ -8,6 +8,7 @@
 #include "nfs/types.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -25,7 +26,8 @@ public:
     /// What it finds.
     struct Found {
         CursorRecords::Index cursor = CursorRecords::kNone;
-        std::vector<CookieRecords::Index> cookies = {};  ///< by their number, without gaps
+        std::deque<CookieRecords::Index> cookies = {};  ///< by their number, without gaps
+        std::uint64_t first_number = 0;                 ///< of the first of them
     };
 
     DirStream(Journal journal, std::uint64_t open);
@@ -38,7 +40,7 @@ public:
     /// d_off is a signed 64-bit number, a cookie an unsigned one: cookies with one of the two top
     /// bits set go through a table of this stream.
     std::uint64_t to_offset(std::uint64_t cookie);
-    /// Nothing for an offset that this stream never gave out.
+    /// Nothing for an offset that this stream never gave out, or long ago.
     std::optional<std::uint64_t> to_cookie(std::uint64_t offset) const;
 
     /// Whether the page holds the entry after `cookie`, or that the directory ends there.
@@ -59,16 +61,27 @@ public:
     bool was_delivered() const;
 
     nfs::DirCursor cursor(std::uint64_t cookie) const noexcept { return {cookie, verifier_}; }
-    void load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked);
+    /// `round`: reading on from page to page led back to where one of them began; the listing would
+    /// never end.
+    enum class Way : std::uint8_t { on, round };
+    Way load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked);
     /// When the page was asked for.
     core::SteadyTime asked() const noexcept { return asked_; }
+    /// Whether all that was delivered is remembered.
+    bool can_begin_again() const noexcept { return delivered_.size() < kRemembered; }
     /// The server does not know `cookie` any more (NFS3ERR_BAD_COOKIE): the listing begins again,
-    /// and what was delivered is passed over.
+    /// and what was delivered is passed over. REQUIRES: can_begin_again().
     void forgotten(std::uint64_t cookie);
     /// rewinddir(3).
     void restart();
 
+    /// So much is remembered of one listing, of a directory that has no end as well.
+    static constexpr std::size_t kRemembered = 1u << 20;
+
 private:
+    Way way_to(std::uint64_t from_cookie) noexcept;
+    void drop_oldest_cookie();
+
     /// Names are remembered by a hash of 64 bits, so that a directory of 100,000 costs 1.6 MB while
     /// it is listed.
     struct Delivered {
@@ -87,10 +100,16 @@ private:
     core::SteadyTime asked_{};
     std::vector<Delivered> delivered_;  ///< in order
     std::unordered_set<std::uint64_t>
-        passed_over_;                         ///< delivered before the server forgot our place
-    std::optional<std::uint64_t> forgotten_;  ///< stands for the beginning now
-    std::vector<std::uint64_t> large_cookies_;
+        passed_over_;                          ///< delivered before the server forgot our place
+    std::optional<std::uint64_t> forgotten_;   ///< stands for the beginning now
+    std::deque<std::uint64_t> large_cookies_;  ///< the last kRemembered of them
+    std::uint64_t large_dropped_ = 0;          ///< before these
     std::unordered_map<std::uint64_t, std::uint64_t> large_offsets_;
+    // Brent's search for a cycle among the cookies that pages begin after: a mark, which moves on
+    // after twice as many pages each time.
+    std::uint64_t mark_ = 0;
+    std::uint64_t pages_since_mark_ = 0;
+    std::uint64_t pages_to_next_mark_ = 1;
 };
 
 }  // namespace uidnfs::fs

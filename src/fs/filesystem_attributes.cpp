@@ -181,6 +181,8 @@ core::Task<core::Result<void>> Filesystem::fetch(nfs::CallContext context, Inode
         co_return attr.error();
     }
     learn(inode, *attr, asked);
+    // Shown to the kernel it would make the inode bad for ever, which for the root is the mount.
+    if (inode->attrs.is_of_another_type(*attr)) co_return core::Error(ESTALE);
     co_return core::Result<void>();
 }
 

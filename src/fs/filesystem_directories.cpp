@@ -77,7 +77,7 @@ core::Task<core::Result<void>> Filesystem::load_page(
     const auto load = known ? known->begin_load() : 0;
     auto begun = now();
     auto page = co_await fetch_page(file, cookie, listing);
-    if (!page && is_bad_cookie(page.error()) && cookie != 0) {
+    if (!page && is_bad_cookie(page.error()) && cookie != 0 && stream.can_begin_again()) {
         stream.forgotten(cookie);
         cookie = 0;
         begun = now();
@@ -95,7 +95,8 @@ core::Task<core::Result<void>> Filesystem::load_page(
         if (page->entries.empty()) co_return core::Error(EIO);
         if (page->entries.back().cookie == cookie) co_return core::Error(ELOOP);
     }
-    stream.load(cookie, std::move(*page), begun);
+    const auto way = stream.load(cookie, std::move(*page), begun);
+    if (way == DirStream::Way::round) co_return core::Error(ELOOP);
     co_return core::Result<void>();
 }
 

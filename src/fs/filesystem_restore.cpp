@@ -52,11 +52,18 @@ void Filesystem::restore_opens() {
     });
     for (const auto i : cookies) {
         const auto stream = streams.find(cookie_records_[i].open);
-        // A number is missing where the table was full.
-        if (stream == streams.end() || stream->second.cookies.size() != cookie_records_[i].number) {
+        if (stream == streams.end()) {
             cookie_records_.erase(i);
+            continue;
+        }
+        auto& found = stream->second;
+        const auto number = cookie_records_[i].number;
+        if (found.cookies.empty()) found.first_number = number;
+        // A number is missing where the table was full.
+        if (number == found.first_number + found.cookies.size()) {
+            found.cookies.push_back(i);
         } else {
-            stream->second.cookies.push_back(i);
+            cookie_records_.erase(i);
         }
     }
     const DirStream::Journal journal{cursor_records_, cookie_records_};

@@ -209,21 +209,22 @@ void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentM
     if (batch) {
         file.extents.failed(*batch, deps_.clock.now());
         deps_.lost(inode, batch->offset, batch->length);
-        core::log::warning(
-            "write to {} (file id {}) failed, {} bytes at {} are lost: {}",
-            name,
-            fileid,
-            batch->length,
-            batch->offset,
-            core::to_string(error)
-        );
     } else {
         file.extents.commit_failed();
         deps_.lost(inode, 0, 0);
-        core::log::warning(
-            "commit of {} (file id {}) failed: {}", name, fileid, core::to_string(error)
-        );
     }
+    // The application is told of each; a full disk, or a server that means it so, fills no log.
+    const auto omitted = complaints_.may(deps_.clock.now());
+    if (!omitted) return;
+    const auto what = batch ? fmt::format(
+                                  "write to {} (file id {}) failed, {} bytes at {} are lost",
+                                  name,
+                                  fileid,
+                                  batch->length,
+                                  batch->offset
+                              )
+                            : fmt::format("commit of {} (file id {}) failed", name, fileid);
+    core::log::warning("{}: {}{}", what, core::to_string(error), core::omitted_text(*omitted));
 }
 
 core::Task<void> Writer::commit(InodeRef inode) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/event.hpp"
+#include "core/seldom.hpp"
 #include "fs/credential_ledger.hpp"
 #include "fs/inode.hpp"
 #include "fs/inode_table.hpp"
@@ -113,6 +114,7 @@ private:
     boost::asio::steady_timer timer_;
     enum class Tick : std::uint8_t { stopped, armed } tick_ = Tick::stopped;
     std::uint64_t errors_ = 0;
+    core::Seldom complaints_;  ///< about WRITE and COMMIT
     std::shared_ptr<Writer*> self_;  // a timer that is due checks that we still live
 };
 

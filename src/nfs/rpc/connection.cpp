@@ -323,23 +323,29 @@ Connection::Then Connection::receive_some(core::SteadyTime now) {
 Connection::Then Connection::take_records() {
     while (auto record = reader_.next()) {
         const auto xid = reply_xid(record->bytes());
-        if (!xid) {
-            ++shared_->traffic.broken_streams;
-            core::log::warning(
-                "{} sent what is not an RPC reply; connecting again", to_string(options_.server)
-            );
-            lose(protocol_error());
-            return Then::lost;
-        }
+        if (!xid) return refuse_stream("what is not an RPC reply");
         take_reply(std::move(*record), *xid);
     }
-    if (reader_.fault() == RecordReader::Fault::none) return Then::go_on;
+    switch (reader_.fault()) {
+        case RecordReader::Fault::none: return Then::go_on;
+        case RecordReader::Fault::record_too_long:
+            return refuse_stream("a record that is no record of RPC (too long)");
+        case RecordReader::Fault::empty_fragment:
+            return refuse_stream("a record that is no record of RPC (empty fragment)");
+    }
+    return Then::go_on;
+}
+
+Connection::Then Connection::refuse_stream(const char* what) {
     ++shared_->traffic.broken_streams;
-    core::log::warning(
-        "{} sent a record that is no record of RPC ({}); connecting again",
-        to_string(options_.server),
-        reader_.fault() == RecordReader::Fault::record_too_long ? "too long" : "empty fragment"
-    );
+    if (const auto omitted = shared_->complaints.may(clock_now())) {
+        core::log::warning(
+            "{} sent {}; connecting again{}",
+            to_string(options_.server),
+            what,
+            core::omitted_text(*omitted)
+        );
+    }
     lose(protocol_error());
     return Then::lost;
 }

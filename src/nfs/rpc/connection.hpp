@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/reactor.hpp"
+#include "core/seldom.hpp"
 #include "nfs/rpc/call_queue.hpp"
 #include "nfs/rpc/connector.hpp"
 #include "nfs/rpc/endpoint.hpp"
@@ -46,6 +47,7 @@ struct Shared {
     ReceiveBlocks blocks;
     CallPool calls;
     Traffic traffic;
+    core::Seldom complaints;  ///< about what is no RPC
     ServerHealth health;
     std::uint32_t next_xid = 0;
     PortNotice port_notice;
@@ -104,6 +106,7 @@ private:
     void on_readable();
     Then receive_some(core::SteadyTime now);
     Then take_records();
+    Then refuse_stream(const char* what);
     void take_reply(core::Slice record, std::uint32_t xid);
 
     void finish(Call& call, core::Result<Reply> result);

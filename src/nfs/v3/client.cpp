@@ -98,11 +98,13 @@ void Client3::account(
     statistics.max_us = std::max(statistics.max_us, us);
     const auto end = std::lower_bound(kLatencyBoundsUs.begin(), kLatencyBoundsUs.end(), us);
     ++statistics.latency[static_cast<std::size_t>(end - kLatencyBoundsUs.begin())];
-    if (error.source() == core::ErrorSource::protocol) {
+    if (error.source() != core::ErrorSource::protocol) return;
+    if (const auto omitted = complaints_.may(std::chrono::steady_clock::now())) {
         core::log::warning(
-            "{} answered {} with what NFSv3 does not allow",
+            "{} answered {} with what NFSv3 does not allow{}",
             rpc::to_string(transport_->server()),
-            to_string(procedure)
+            to_string(procedure),
+            core::omitted_text(*omitted)
         );
     }
 }

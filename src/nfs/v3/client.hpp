@@ -4,6 +4,7 @@
 // reactor's thread only.
 #pragma once
 
+#include "core/seldom.hpp"
 #include "nfs/client.hpp"
 #include "nfs/mount.hpp"
 #include "nfs/rpc/transport.hpp"
@@ -215,6 +216,7 @@ private:
     UnmountNotice notice_;
     FsInfo fs_info_;
     std::array<Statistics, kProcedures> statistics_{};
+    core::Seldom complaints_;  ///< about replies
 };
 
 }  // namespace uidnfs::nfs::v3

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/seccomp.hpp"
 
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <linux/sockios.h>
+#include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -38,13 +44,11 @@ constexpr const char* kAllowed[] = {
     "readlink",
     "readlinkat",
     "getdents64",
-    "fcntl",
     "flock",
     "dup",
     "dup2",
     "dup3",
     "pipe2",
-    "ioctl",
     "splice",
     "tee",
     "fsync",
@@ -104,8 +108,6 @@ constexpr const char* kAllowed[] = {
     "msync",
     "mincore",
     "membarrier",
-    "clone",
-    "clone3",
     "futex",
     "set_robust_list",
     "get_robust_list",
@@ -131,7 +133,6 @@ constexpr const char* kAllowed[] = {
     "getrandom",
     "getrusage",
     "getrlimit",
-    "prlimit64",
     "prctl",
     "capget",
     "sysinfo",
@@ -139,7 +140,7 @@ constexpr const char* kAllowed[] = {
     "times",
     "exit",
     "exit_group",
-    // Signals, its own (abort(3), a core library's threads) among them.
+    // Signals that it gets.
     "rt_sigaction",
     "rt_sigprocmask",
     "rt_sigreturn",
@@ -148,8 +149,6 @@ constexpr const char* kAllowed[] = {
     "rt_sigtimedwait",
     "sigaltstack",
     "signalfd4",
-    "tgkill",
-    "kill",
 };
 
 /// Refused by name, so that whoever reads a trace sees that it is meant.
@@ -230,11 +229,79 @@ constexpr const char* kRefused[] = {
 
 constexpr std::array kFamilies{AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
 
+/// Not F_SETOWN, F_SETOWN_EX and F_SETSIG: they let the kernel send any signal to any process of
+/// the same user, which all workers are.
+constexpr std::array kFcntl{
+    F_DUPFD,
+    F_DUPFD_CLOEXEC,
+    F_GETFD,
+    F_SETFD,
+    F_GETFL,
+    F_SETFL,
+    F_GETLK,
+    F_SETLK,
+    F_SETLKW,
+    F_OFD_GETLK,
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
+    F_ADD_SEALS,
+    F_GET_SEALS,
+    F_GETPIPE_SZ,
+    F_SETPIPE_SZ};
+
+/// Not FIOSETOWN and SIOCSPGRP, which are F_SETOWN. The last one is for resolvers (link-local
+/// addresses).
+constexpr std::array<unsigned long, 6> kIoctl{
+    FIONBIO, FIONREAD, FIOCLEX, TCGETS, FUSE_DEV_IOC_CLONE, SIOCGIFINDEX};
+
+/// Threads and nothing else: no process, no namespace. glibc falls back from clone3(2), whose flags
+/// a filter cannot see, when it is not there.
+constexpr scmp_datum_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+                                     CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+
 int add(scmp_filter_ctx filter, std::uint32_t action, const char* name) {
     const int number = ::seccomp_syscall_resolve_name(name);
     if (number == __NR_SCMP_ERROR) return 0;
     const int result = ::seccomp_rule_add(filter, action, number, 0);
     return result == -EDOM ? 0 : result;  // not on this architecture
+}
+
+/// Adds rules until one cannot be added; the first error is kept.
+class Rules {
+public:
+    explicit Rules(scmp_filter_ctx filter) noexcept : filter_(filter) {}
+
+    void allow(int call, scmp_arg_cmp condition) {
+        if (error_ == 0) error_ = ::seccomp_rule_add(filter_, SCMP_ACT_ALLOW, call, 1, condition);
+    }
+    int error() const noexcept { return error_; }
+
+private:
+    scmp_filter_ctx filter_;
+    int error_ = 0;
+};
+
+/// Calls that could do something to another process of the same user are left for the own one.
+int allow_by_argument(scmp_filter_ctx filter) {
+    Rules rules(filter);
+    for (const int family : kFamilies) {
+        rules.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
+    }
+    const auto self = static_cast<scmp_datum_t>(::getpid());
+    rules.allow(SCMP_SYS(kill), SCMP_A0(SCMP_CMP_EQ, self));
+    rules.allow(SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, self));
+    rules.allow(SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0));
+    rules.allow(SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, self));
+    for (const int command : kFcntl) {
+        rules.allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, static_cast<scmp_datum_t>(command)));
+    }
+    for (const auto request : kIoctl) {
+        rules.allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, request));
+    }
+    rules.allow(
+        SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, kNamespaces | CLONE_THREAD, CLONE_THREAD)
+    );
+    return rules.error();
 }
 
 }  // namespace
@@ -254,16 +321,7 @@ core::Result<void> restrict_system_calls() {
             return core::Error(-result);
         }
     }
-    for (const int family : kFamilies) {
-        const int result = ::seccomp_rule_add(
-            filter.get(),
-            SCMP_ACT_ALLOW,
-            SCMP_SYS(socket),
-            1,
-            SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family))
-        );
-        if (result < 0) return core::Error(-result);
-    }
+    if (const int result = allow_by_argument(filter.get()); result < 0) return core::Error(-result);
     if (const int result = ::seccomp_load(filter.get()); result < 0) return core::Error(-result);
     return {};
 }

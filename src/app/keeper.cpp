@@ -149,7 +149,10 @@ void Keeper::on_starter() {
 }
 
 void Keeper::on_worker_messages() {
-    while (phase_ != Phase::over && worker_channel_.is_open()) {
+    // A worker that never stops talking must not keep its mount's callers from being heard.
+    constexpr int kAtOnce = 64;
+    for (int count = 0; count < kAtOnce; ++count) {
+        if (phase_ == Phase::over || !worker_channel_.is_open()) return;
         const auto received = worker_channel_.receive();
         if (received) {
             on_worker_message(received->message);
@@ -179,7 +182,7 @@ void Keeper::on_worker_message(const Message& message) {
         deadline_ = now() + flush_deadline() + kGrace;
     } else if (verb == "drained" && message.number("id") == 0 && phase_ == Phase::draining) {
         unmount_after_drain(message.all("lost"));
-    } else if (verb == "ended") {
+    } else if (verb == "ended" && ended_ == Ended::no) {
         ended_ = Ended::yes;
         note_lost(message.all("lost"));
         if (phase_ != Phase::starting) phase_ = Phase::ending;

@@ -4,14 +4,12 @@
 #pragma once
 
 #include "core/clock.hpp"
-
-#include <fmt/format.h>
+#include "core/log.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
-#include <string>
 
 namespace uidnfs::core {
 
@@ -45,9 +43,9 @@ private:
     std::uint64_t omitted_ = 0;
 };
 
-/// For the end of the line.
-inline std::string omitted_text(std::uint64_t omitted) {
-    return omitted == 0 ? std::string() : fmt::format(" ({} such lines were left out)", omitted);
+/// Before the line that comes next.
+inline void tell_omitted(std::uint64_t omitted) {
+    if (omitted > 0) log::warning("{} lines like the next one were left out", omitted);
 }
 
 }  // namespace uidnfs::core

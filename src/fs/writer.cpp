@@ -216,15 +216,21 @@ void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentM
     // The application is told of each; a full disk, or a server that means it so, fills no log.
     const auto omitted = complaints_.may(deps_.clock.now());
     if (!omitted) return;
-    const auto what = batch ? fmt::format(
-                                  "write to {} (file id {}) failed, {} bytes at {} are lost",
-                                  name,
-                                  fileid,
-                                  batch->length,
-                                  batch->offset
-                              )
-                            : fmt::format("commit of {} (file id {}) failed", name, fileid);
-    core::log::warning("{}: {}{}", what, core::to_string(error), core::omitted_text(*omitted));
+    core::tell_omitted(*omitted);
+    if (batch) {
+        core::log::warning(
+            "write to {} (file id {}) failed, {} bytes at {} are lost: {}",
+            name,
+            fileid,
+            batch->length,
+            batch->offset,
+            core::to_string(error)
+        );
+    } else {
+        core::log::warning(
+            "commit of {} (file id {}) failed: {}", name, fileid, core::to_string(error)
+        );
+    }
 }
 
 core::Task<void> Writer::commit(InodeRef inode) {

@@ -69,6 +69,13 @@ class ReplaceReply:
 
 
 @dataclasses.dataclass(frozen=True)
+class AnswerCall:
+    """The server never sees it; `make(call record)` is the reply, without markers on either side."""
+
+    make: object
+
+
+@dataclasses.dataclass(frozen=True)
 class CutCall:
     """`after` bytes of the call (marker included) reach the server, then both sides are reset."""
 
@@ -343,6 +350,10 @@ class ProxyHost:
         rule = next((rule for rule in rules if rule.take(call)), None)
         action = rule.action if rule else None
         if isinstance(action, DropCall):
+            return
+        if isinstance(action, AnswerCall):
+            connection.client.write(rpc_wire.mark(action.make(record)))
+            await connection.client.drain()
             return
         if isinstance(action, CutCall):
             await _send_and_settle(connection.server, raw[:action.after])

@@ -28,10 +28,5 @@ TEST(Seldom, a_long_peace_gives_a_burst_and_no_more) {
     EXPECT_EQ(written, Seldom::kBurst);
 }
 
-TEST(Seldom, the_end_of_the_line_says_what_is_missing) {
-    EXPECT_EQ(omitted_text(0), "");
-    EXPECT_EQ(omitted_text(12), " (12 such lines were left out)");
-}
-
 }  // namespace
 }  // namespace uidnfs::core

@@ -323,29 +323,35 @@ Connection::Then Connection::receive_some(core::SteadyTime now) {
 Connection::Then Connection::take_records() {
     while (auto record = reader_.next()) {
         const auto xid = reply_xid(record->bytes());
-        if (!xid) return refuse_stream("what is not an RPC reply");
+        if (!xid) {
+            if (may_complain()) {
+                core::log::warning(
+                    "{} sent what is not an RPC reply; connecting again", to_string(options_.server)
+                );
+            }
+            return refuse_stream();
+        }
         take_reply(std::move(*record), *xid);
     }
-    switch (reader_.fault()) {
-        case RecordReader::Fault::none: return Then::go_on;
-        case RecordReader::Fault::record_too_long:
-            return refuse_stream("a record that is no record of RPC (too long)");
-        case RecordReader::Fault::empty_fragment:
-            return refuse_stream("a record that is no record of RPC (empty fragment)");
-    }
-    return Then::go_on;
-}
-
-Connection::Then Connection::refuse_stream(const char* what) {
-    ++shared_->traffic.broken_streams;
-    if (const auto omitted = shared_->complaints.may(clock_now())) {
+    if (reader_.fault() == RecordReader::Fault::none) return Then::go_on;
+    if (may_complain()) {
         core::log::warning(
-            "{} sent {}; connecting again{}",
+            "{} sent a record that is no record of RPC ({}); connecting again",
             to_string(options_.server),
-            what,
-            core::omitted_text(*omitted)
+            reader_.fault() == RecordReader::Fault::record_too_long ? "too long" : "empty fragment"
         );
     }
+    return refuse_stream();
+}
+
+bool Connection::may_complain() {
+    const auto omitted = shared_->complaints.may(clock_now());
+    if (omitted) core::tell_omitted(*omitted);
+    return omitted.has_value();
+}
+
+Connection::Then Connection::refuse_stream() {
+    ++shared_->traffic.broken_streams;
     lose(protocol_error());
     return Then::lost;
 }

@@ -106,7 +106,8 @@ private:
     void on_readable();
     Then receive_some(core::SteadyTime now);
     Then take_records();
-    Then refuse_stream(const char* what);
+    bool may_complain();
+    Then refuse_stream();
     void take_reply(core::Slice record, std::uint32_t xid);
 
     void finish(Call& call, core::Result<Reply> result);

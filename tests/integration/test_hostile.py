@@ -570,7 +570,9 @@ class Records(HostileTest):
         chance = random.Random(seed)
         self.liar.bend = lambda data: _mutate(chance, data)
         deadline = time.monotonic() + CHANCE_SECONDS
-        work = ("os.listdir(d)", "os.stat(d + '/honest')", "read_file(d + '/honest')",
+        # Bounded: a program that takes the size of a file for its word asks for all memory there is.
+        read = "f = os.open(d + '/honest', os.O_RDONLY); r = os.read(f, 100_000); os.close(f)"
+        work = ("os.listdir(d)", "os.stat(d + '/honest')", read,
                 "write_file(d + '/new-chance', bytes(5000))", "os.mkdir(d + '/new-dir')",
                 "os.unlink(d + '/new-chance')", "os.readlink(d + '/other')", "os.statvfs(d)",
                 "os.rename(d + '/new-chance', d + '/new-other')", "os.link(d + '/honest', d + '/new-link')",

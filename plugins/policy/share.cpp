@@ -10,7 +10,8 @@
 namespace uidnfs::plugins::policy {
 namespace {
 
-constexpr std::size_t kMaxHost = 255;   // RFC 1035 section 2.3.4
+constexpr std::size_t kMaxHost = 255;  // RFC 1035 section 2.3.4
+constexpr std::size_t kMaxZone = 15;   // IFNAMSIZ; with it every address in its one spelling is one
 constexpr std::size_t kMaxPath = 1024;  // MNTPATHLEN, RFC 1813 appendix I
 
 core::Failure refuse(std::string_view why, std::string_view remedy) {
@@ -143,7 +144,7 @@ core::Outcome<Share> make_share(std::string_view host, std::string_view path) {
         share.address = address;
         if (const auto zone = host.find('%'); zone != std::string_view::npos) {
             share.zone = host.substr(zone + 1);
-            if (share.zone.empty() ||
+            if (share.zone.empty() || share.zone.size() > kMaxZone ||
                 !std::all_of(share.zone.begin(), share.zone.end(), is_name_character)) {
                 return refuse("the zone of the address is none", "write [fe80::1%eth0]:/export");
             }

@@ -345,6 +345,10 @@ core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
         ended.reason = "its keeper process was killed";
     } else if ((*received)->message.verb() == "lost") {
         ended.reason = "its worker ended and lost data";
+        // First, for the list may be cut.
+        if (const auto kept = (*received)->message.text("kept"); !kept.empty()) {
+            ended.lost.push_back(fmt::format("kept in {}", kept));
+        }
         for (const auto& range : (*received)->message.all("lost")) ended.lost.push_back(range);
     }
     watched->end = std::move(ended);

@@ -21,6 +21,7 @@ usage:
   uidnfs umount MOUNTPOINT [--lazy|--force] [--flush-deadline SECONDS]
   uidnfs status [MOUNTPOINT] [--json]
   uidnfs check SOURCE [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...] [--write] [--json]
+  uidnfs recover FILE [--list] [--to SOURCE|DIRECTORY] [--force]
   uidnfs COMMAND --help
   uidnfs --help | --version
 
@@ -29,6 +30,7 @@ commands:
   umount   brings everything written to the server, then unmounts
   status   says how mounts are: identity, server, caches, operations, bytes not yet committed
   check    says step by step what a mount would meet; mounts nothing
+  recover  writes back what a mount could not write when it ended
 
 example:
   uidnfs mount nas1:/exports/a /mnt -o uid=1001,gid=1001
@@ -42,7 +44,7 @@ constexpr std::uint64_t kLeastWorkerMemory = 64ull << 20;
 constexpr std::string_view kMountUsage =
     R"(usage: uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
                     [--foreground] [--ready-fd N] [--worker-user NAME]
-                    [--worker-memory BYTES] [--end-with PID]
+                    [--worker-memory BYTES] [--recovery-directory DIR] [--end-with PID]
 
 Mounts an NFS share; each call carries the identity uid=, gid=, and every file is shown as the
 application user's (app_uid=, app_gid=). Returns when the mount can be used, or prints one error and
@@ -55,6 +57,8 @@ MOUNTPOINT is a directory, or /dev/fd/N: an open /dev/fuse that somebody else ha
   --ready-fd N                write "READY=1" and a line feed to descriptor N once mounted
   --worker-user NAME          user that the worker becomes when root mounts (uidnfs, else nobody)
   --worker-memory BYTES       what the worker may take for itself, its file data apart
+  --recovery-directory DIR    where what cannot be written is kept when the mount ends (default:
+                              /var/lib/uidnfs/recovery; not root: below $XDG_STATE_HOME)
   --end-with PID              when PID, its parent, ends before the mount is there, so does this
   -o OPTION[,OPTION...]       options as below; each can also be written as --OPTION[=VALUE]
 
@@ -92,7 +96,21 @@ the export. Mounts nothing and needs no right. Exit status 1 if a step failed.
   -o OPTION[,OPTION...]       as of uidnfs mount, see uidnfs mount --help
 )";
 
-constexpr std::string_view kCommands = "mount, umount, status, check";
+constexpr std::string_view kRecoverUsage =
+    R"(usage: uidnfs recover FILE [--list] [--to SOURCE|DIRECTORY] [--force]
+
+Writes back what a mount could not write when it ended, to the server and in the name of who wrote
+it. FILE is the recovery file that umount and the log named; it is left as it is. A file that was
+changed on the server since is not touched. Exit status 1 if anything was not written.
+
+  --list                      say what FILE holds, write nothing
+  --to SOURCE                 the same export under another name: server:/export or a URL
+  --to DIRECTORY              write below a directory (begins with / or .), by path, as who runs this
+  --force                     also to files that were changed since; where a file is gone, to what
+                              has its path now, or to a new one
+)";
+
+constexpr std::string_view kCommands = "mount, umount, status, check, recover";
 
 UsageError misuse(std::string why, std::string_view command) {
     return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
@@ -168,8 +186,9 @@ private:
     static bool is_own(std::string_view argument) {
         const auto name = argument.substr(0, argument.find('='));
         return name == "--foreground" || name == "--ready-fd" || name == "--worker-user" ||
-               name == "--worker-memory" || name == "--end-with" || name == "--help" ||
-               name == "--write" || name == "--json";
+               name == "--worker-memory" || name == "--end-with" ||
+               name == "--recovery-directory" || name == "--help" || name == "--write" ||
+               name == "--json";
     }
 
     static bool takes_value(std::string_view name) {
@@ -204,6 +223,7 @@ Command parse_mount(const std::vector<std::string>& arguments) {
     app.add_option("--worker-memory", result.worker_memory)
         ->check(CLI::Range(kLeastWorkerMemory, std::uint64_t{1} << 40));
     app.add_option("--end-with", result.end_with)->check(CLI::PositiveNumber);
+    app.add_option("--recovery-directory", result.recovery_directory);
     if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "mount");
     result.options = line.take_options();
@@ -260,6 +280,23 @@ Command parse_check(const std::vector<std::string>& arguments) {
     return result;
 }
 
+Command parse_recover(const std::vector<std::string>& arguments) {
+    RecoverArguments result;
+    bool list = false;
+    bool force = false;
+    CLI::App app;
+    app.add_option("FILE", result.file)->required();
+    auto* list_flag = app.add_flag("--list", list);
+    app.add_option("--to", result.to)->excludes(list_flag);
+    app.add_flag("--force", force)->excludes(list_flag);
+    if (auto other = parse_flags(app, arguments, "recover", kRecoverUsage)) return *other;
+    using Action = RecoverArguments::Action;
+    using Conflicts = RecoverArguments::Conflicts;
+    result.action = list ? Action::list : Action::write;
+    result.conflicts = force ? Conflicts::overwritten : Conflicts::refused;
+    return result;
+}
+
 }  // namespace
 
 Command parse_command_line(const std::vector<std::string>& arguments) {
@@ -273,8 +310,10 @@ Command parse_command_line(const std::vector<std::string>& arguments) {
     if (name == "umount" || name == "unmount") return parse_umount(rest);
     if (name == "status") return parse_status(rest);
     if (name == "check") return parse_check(rest);
+    if (name == "recover") return parse_recover(rest);
     if (name == "keeper") return KeeperRole{};
     if (name == "worker") return WorkerRole{};
+    if (name == "salvage") return SalvageRole{};
     if (name == "--help" || name == "-h" || name == "help") {
         return ShowText{std::string(kOverview)};
     }

@@ -28,6 +28,7 @@ struct MountArguments {
     std::uint64_t worker_memory = 0;  ///< bytes; 0: no limit
     int end_with = 0;                 ///< pid of the parent that it ends with; 0: with none
     std::string worker_user;          ///< empty: "uidnfs", or "nobody" where that does not exist
+    std::string recovery_directory;   ///< empty: default_recovery_directory()
 };
 
 struct UmountArguments {
@@ -52,6 +53,15 @@ struct CheckArguments {
     Format format = Format::human;
 };
 
+struct RecoverArguments {
+    enum class Action : std::uint8_t { write, list };
+    enum class Conflicts : std::uint8_t { refused, overwritten };
+    std::string file;
+    Action action = Action::write;
+    std::string to;  ///< a source or a directory; empty: where the mount had it from
+    Conflicts conflicts = Conflicts::refused;
+};
+
 /// --help and --version: what was asked for, for standard output.
 struct ShowText {
     std::string text;
@@ -65,16 +75,19 @@ struct UsageError {
 /// Roles that only this program itself starts (spawn.hpp).
 struct KeeperRole {};
 struct WorkerRole {};
+struct SalvageRole {};
 
 using Command = std::variant<
     MountArguments,
     UmountArguments,
     StatusArguments,
     CheckArguments,
+    RecoverArguments,
     ShowText,
     UsageError,
     KeeperRole,
-    WorkerRole>;
+    WorkerRole,
+    SalvageRole>;
 
 /// `arguments` without the program's name.
 Command parse_command_line(const std::vector<std::string>& arguments);

@@ -95,6 +95,11 @@ private:
     void release_device();
     void note_lost(const std::vector<std::string>& lost);
 
+    // What was not written (keeper_recovery.cpp)
+    void save_unwritten();
+    /// The answer of the process that took it out of the arena.
+    core::Outcome<Message> salvage(int file);
+
     void accept_client();
     void on_client(Client& client);
     void answer_status(Client& client);
@@ -128,8 +133,13 @@ private:
     std::uint64_t next_id_ = 1;
     enum class Ended : std::uint8_t { no, yes } ended_ = Ended::no;  ///< the worker said so
     std::vector<std::string> lost_;
+    std::string given_up_;  ///< why, where the worker did not say what is lost
+    std::string kept_;      ///< recovery file
     int exit_status_ = 0;
 };
+
+/// The hidden command "salvage": takes out of a mount's memory what was not written.
+int run_salvage();
 
 /// The hidden command "keeper": reads its spec from the channel that spawn_self() left.
 int run_keeper();

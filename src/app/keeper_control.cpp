@@ -220,6 +220,7 @@ void Keeper::answer_end(Client& client) {
     }
     Message reply(lost_.empty() ? "ok" : "lost");
     for (const auto& range : lost_) reply.add("lost", range);
+    if (!kept_.empty()) reply.add("kept", kept_);
     answer(client, reply);
 }
 

@@ -50,7 +50,7 @@ void Keeper::begin_ending(core::SteadyDuration limit) {
 
 void Keeper::give_up(const std::string& why) {
     log::error("{}; the mount is detached", why);
-    if (ended_ == Ended::no) note_lost({"bytes not yet committed, if there were any: " + why});
+    given_up_ = why;
     if (worker_) worker_->kill();
     // First the device: without a server for it, unmounting cannot wait for one.
     release_device();
@@ -59,6 +59,7 @@ void Keeper::give_up(const std::string& why) {
 }
 
 void Keeper::finish() {
+    save_unwritten();
     phase_ = Phase::over;
     exit_status_ = lost_.empty() ? 0 : 1;
     control_.reset();

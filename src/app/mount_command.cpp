@@ -9,6 +9,7 @@
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
+#include "app/recovery_file.hpp"
 #include "app/remount.hpp"
 #include "app/spec.hpp"
 #include "app/starter.hpp"
@@ -161,6 +162,9 @@ core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRe
     spec.mountpoint = arguments.mountpoint;
     spec.stay = arguments.stay;
     spec.worker_memory = arguments.worker_memory;
+    spec.recovery = arguments.recovery_directory.empty()
+                        ? default_recovery_directory()
+                        : absolute_path(arguments.recovery_directory);
     spec.since = utc_time(std::chrono::system_clock::now());
     if (const auto fd = inherited_device(arguments.mountpoint)) {
         auto device = take_inherited_device(

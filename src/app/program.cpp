@@ -39,6 +39,8 @@ int run_program(const std::vector<std::string>& arguments, Console& console) {
                 return run_status(command, console);
             } else if constexpr (std::is_same_v<T, CheckArguments>) {
                 return run_check(command, console);
+            } else if constexpr (std::is_same_v<T, RecoverArguments>) {
+                return run_recover(command, console);
             } else if constexpr (std::is_same_v<T, ShowText>) {
                 console.print(command.text);
                 return kExitDone;
@@ -47,6 +49,8 @@ int run_program(const std::vector<std::string>& arguments, Console& console) {
                 return kExitUsage;
             } else if constexpr (std::is_same_v<T, KeeperRole>) {
                 return run_role(run_keeper, console);
+            } else if constexpr (std::is_same_v<T, SalvageRole>) {
+                return run_role(run_salvage, console);
             } else {
                 return run_role(run_worker, console);
             }

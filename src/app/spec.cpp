@@ -50,6 +50,7 @@ Message MountSpec::encode() const {
     message.add("way", std::string(to_string(way)));
     message.add("since", since).add("keeper_pid", keeper_pid);
     message.add("worker_memory", worker_memory);
+    if (!recovery.empty()) message.add("recovery", recovery);
     if (worker_user) {
         message.add("worker_uid", worker_user->uid).add("worker_gid", worker_user->gid);
     }
@@ -68,6 +69,7 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     if (spec.source.empty() || spec.mountpoint.empty()) return core::Error(EPROTO);
     spec.keeper_pid = small_number(message, "keeper_pid").value_or(0);
     spec.worker_memory = message.number("worker_memory").value_or(0);
+    spec.recovery = message.text("recovery");
     const auto stay = message.text("stay");
     if (stay != "foreground" && stay != "background") return core::Error(EPROTO);
     spec.stay = stay == "foreground" ? Stay::foreground : Stay::background;

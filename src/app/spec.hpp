@@ -46,6 +46,7 @@ struct MountSpec {
     std::string since;                       ///< RFC 3339
     std::uint32_t keeper_pid = 0;            ///< 0: not yet known
     std::uint64_t worker_memory = 0;         ///< bytes, RLIMIT_DATA; 0: no limit
+    std::string recovery;                    ///< directory for what cannot be written when it ends
 
     Message encode() const;
     /// EPROTO when it is not a spec of a version that is known.

@@ -236,6 +236,11 @@ private:
         for (const auto& range : reply.all("lost")) {
             console_.complain(fmt::format("{}: {}", what, printable(range)));
         }
+        if (const auto kept = reply.text("kept"); !kept.empty()) {
+            console_.complain(fmt::format(
+                "it is kept; once the server is back: uidnfs recover {}", printable(kept)
+            ));
+        }
     }
 
     const UmountArguments& arguments_;

@@ -295,8 +295,10 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     auto draining = mount_->filesystem.drain(deadline);
     const auto lost = co_await draining;
     for (const auto& range : lost) log::error("not written: {}", describe_lost(range));
-    auto leaving = mount_->client->shutdown(mount_->context);
-    co_await leaving;
+    if (lost.empty()) {
+        auto leaving = mount_->client->shutdown(mount_->context);
+        co_await leaving;
+    }  // else its calls would end with an error, and their bytes would not be in the arena any more
     Message message("ended");
     add_lost(message, lost);
     tell_keeper(message);

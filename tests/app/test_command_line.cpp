@@ -125,6 +125,22 @@ TEST(UmountLine, TakesADeadlineInSeconds) {
     EXPECT_THAT(misuse({"umount"}), HasSubstr("MOUNTPOINT"));
 }
 
+TEST(CommandLine, Recover) {
+    const auto plain = parsed<RecoverArguments>({"recover", "file"});
+    EXPECT_EQ(plain.file, "file");
+    EXPECT_EQ(plain.to, "");
+    EXPECT_EQ(plain.action, RecoverArguments::Action::write);
+    EXPECT_EQ(plain.conflicts, RecoverArguments::Conflicts::refused);
+    const auto forced = parsed<RecoverArguments>({"recover", "--force", "file", "--to", "/mnt"});
+    EXPECT_EQ(forced.to, "/mnt");
+    EXPECT_EQ(forced.conflicts, RecoverArguments::Conflicts::overwritten);
+    const auto listed = parsed<RecoverArguments>({"recover", "file", "--list"});
+    EXPECT_EQ(listed.action, RecoverArguments::Action::list);
+    EXPECT_THAT(misuse({"recover"}), HasSubstr("FILE"));
+    EXPECT_THAT(misuse({"recover", "file", "--list", "--force"}), HasSubstr("excludes"));
+    EXPECT_THAT(misuse({"recover", "file", "--list", "--to", "/mnt"}), HasSubstr("excludes"));
+}
+
 TEST(StatusLine, IsForOneMountOrAll) {
     EXPECT_EQ(parsed<StatusArguments>({"status"}).mountpoint, std::nullopt);
     const auto status = parsed<StatusArguments>({"status", "--json", "/mnt"});

@@ -21,6 +21,7 @@ MountSpec full_spec() {
     spec.worker_user = ServiceUser{65534, 65533};
     spec.since = "2026-01-31T12:00:00Z";
     spec.keeper_pid = 4711;
+    spec.recovery = "/var/lib/uidnfs/recovery";
     return spec;
 }
 
@@ -34,6 +35,7 @@ TEST(MountSpec, ComesBackAsItWasSent) {
     EXPECT_EQ(again->worker_user, spec.worker_user);
     EXPECT_EQ(again->since, spec.since);
     EXPECT_EQ(again->keeper_pid, spec.keeper_pid);
+    EXPECT_EQ(again->recovery, spec.recovery);
     ASSERT_EQ(again->options.size(), spec.options.size());
     for (std::size_t i = 0; i < spec.options.size(); ++i) {
         EXPECT_EQ(again->options[i].name, spec.options[i].name);

@@ -4,6 +4,7 @@
 #include "fs/arena_check.hpp"
 #include "fs/extent_map.hpp"
 #include "fs/fixture.hpp"
+#include "fs/salvage.hpp"
 #include "fs/store_trace.hpp"
 #include "fs/write_log.hpp"
 
@@ -141,6 +142,8 @@ protected:
             ADD_FAILURE() << *damage;
             return {};
         }
+        // Whoever saves the bytes finds the same as whoever sends them.
+        const auto saved = saved_from(next);
         Extents found(next);
         std::vector<std::vector<std::byte>> stops;
         if (again == Again::yes) {
@@ -149,6 +152,7 @@ protected:
             found.restore(next);
         }
         const auto held = found.held();
+        EXPECT_EQ(saved, held);
         for (const auto& stop : stops) {
             std::memcpy(memory.data(), stop.data(), stop.size());
             EXPECT_EQ(find_damage(next, mapper::RootIdentity::refused), std::nullopt);
@@ -158,6 +162,17 @@ protected:
             forget(last);
         }
         return held;
+    }
+    static Bytes saved_from(const core::Arena& of) {
+        Bytes bytes(kFileBytes);
+        for (const auto& file : unwritten_files(of)) {
+            for (const auto& range : file.ranges) {
+                for (std::size_t i = 0; i < range.bytes.size(); ++i) {
+                    bytes[range.offset + i] = static_cast<char>(range.bytes[i]);
+                }
+            }
+        }
+        return bytes;
     }
     /// Its destructor would take records away that another one has by now.
     static void forget(Extents& extents) { extents.map().truncate(0); }

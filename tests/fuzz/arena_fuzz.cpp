@@ -4,6 +4,7 @@
 // region or the header, record, offset in it, how many bytes) and the bytes.
 #include "fs/arena_check.hpp"
 #include "fs/extent_map.hpp"
+#include "fs/salvage.hpp"
 #include "fuzz/fuzz.hpp"
 
 #include <fcntl.h>
@@ -92,6 +93,9 @@ void change(const core::Arena& arena, const std::uint8_t* data, std::size_t size
     }
 }
 
+/// Or the compiler would leave the reading out.
+void require_read(unsigned sum) { fuzz::require(sum != ~0u, "there are not that many bytes"); }
+
 /// As Filesystem::restore_extents() does; the bytes of all of them are read.
 void restore(const core::Arena& arena) {
     core::SlotPool slots(arena, arena.region(kSlotRegion));
@@ -130,8 +134,7 @@ void restore(const core::Arena& arena) {
             );
         }
     }
-    // Or the compiler would not read them.
-    fuzz::require(sum != ~0u, "there are not that many bytes");
+    require_read(sum);
 }
 
 }  // namespace
@@ -153,6 +156,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         fuzz::require(fuzz::is_one_printable_line(*damage), "text");
         return 0;
     }
+    unsigned sum = 0;
+    for (const auto& file : unwritten_files(*next)) {
+        for (const auto& range : file.ranges) {
+            for (const auto byte : range.bytes) sum += std::to_integer<unsigned>(byte);
+        }
+    }
+    require_read(sum);
     restore(*next);
     return 0;
 }

@@ -87,6 +87,7 @@ def prepare(server_network):
     """
     _private_tmpfs("/run")
     _private_tmpfs("/var/lib/nfs")
+    _private_tmpfs("/var/lib/uidnfs")
     for directory in (MOUNTS, ROOT / "etc", "/run/ganesha", "/run/rpcbind", "/run/lock",
                       "/var/lib/nfs/ganesha"):
         pathlib.Path(directory).mkdir(parents=True, exist_ok=True)

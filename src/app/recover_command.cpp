@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// `uidnfs recover`: writes back what a mount could not write when it ended.
+#include "app/commands.hpp"
+#include "app/convert.hpp"
+#include "app/names.hpp"
+#include "app/recover_write.hpp"
+#include "app/recovery_file.hpp"
+#include "config/mount_options.hpp"
+#include "core/log.hpp"
+#include "core/reactor.hpp"
+#include "nfs/mount.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace uidnfs::app {
+namespace {
+
+/// Whoever recovers sits there: a server that does not answer is told.
+constexpr std::uint32_t kLongestTimeo = 100;
+
+std::string describe(const RecoveryIdentity& identity) {
+    auto out = fmt::format("{}:{}", identity.uid, identity.gid);
+    std::string_view separator = " groups ";
+    for (const auto group : identity.groups) {
+        out += fmt::format("{}{}", separator, group);
+        separator = ",";
+    }
+    return out;
+}
+
+void list(const Recovery& recovery, Console& console) {
+    console.print(fmt::format(
+        "{} on {}, ended {}: {} in {} file{}\n",
+        printable(recovery.source),
+        printable(recovery.mountpoint),
+        recovery.when,
+        human_bytes(recovery.bytes()),
+        recovery.entries.size(),
+        recovery.entries.size() == 1 ? "" : "s"
+    ));
+    for (const auto& entry : recovery.entries) {
+        for (const auto& range : entry.ranges) {
+            console.print(fmt::format(
+                "{}: {} at offset {} as {}\n",
+                entry.describe(),
+                human_bytes(range.length),
+                range.offset,
+                describe(range.identity)
+            ));
+        }
+    }
+}
+
+struct Job {
+    config::MountRequest request;
+    fs::Options options;
+    nfs::MountParameters parameters;
+    const Recovery& recovery;
+    RecoverArguments::Conflicts conflicts;
+};
+
+core::Task<void> run(
+    core::Reactor& reactor,
+    const Job& job,
+    RecoverTold& told,
+    std::optional<core::Outcome<void>>& done
+) {
+    auto mounting = nfs::mount_export(
+        reactor, target_of(job.request.source), job.parameters, job.options.credential
+    );
+    auto exported = co_await mounting;
+    if (!exported) {
+        done = core::Outcome<void>(exported.error());
+        co_return;
+    }
+    auto& client = *exported->client;
+    auto writing = recover_to_server(client, job.options, job.recovery, job.conflicts, told);
+    co_await writing;
+    const nfs::CallContext context{job.options.credential};
+    auto leaving = client.shutdown(context);
+    co_await leaving;
+    done = core::Outcome<void>();
+}
+
+core::Outcome<void> to_server(
+    const RecoverArguments& arguments, const Recovery& recovery, RecoverTold& told
+) {
+    std::vector<config::RawOption> options;
+    for (const auto& option : recovery.options) options.push_back(read_option(option));
+    const auto& source = arguments.to.empty() ? recovery.source : arguments.to;
+    auto request = config::parse_mount_request(source, options);
+    if (!request) return request.error();
+    auto converted = filesystem_options_of(request->options, machine_name());
+    if (!converted) return converted.error();
+    auto parameters = parameters_of(request->options);
+    parameters.recovery = nfs::Recovery::soft;
+    parameters.timeo = std::min(parameters.timeo, kLongestTimeo);
+    parameters.root_access = nfs::MountParameters::RootAccess::unneeded;
+    const Job job{
+        std::move(*request),
+        std::move(*converted),
+        std::move(parameters),
+        recovery,
+        arguments.conflicts};
+    core::log::set_level(core::log::Level::off);  // what is said is said here
+    core::Reactor reactor;
+    std::optional<core::Outcome<void>> done;
+    core::spawn(run(reactor, job, told, done));
+    reactor.run_until([&] { return done.has_value(); });
+    return *done;
+}
+
+/// A source has a ':' before any '/' (nfs(5)); a directory begins with '/' or '.'.
+bool is_directory(const std::string& to) { return to.starts_with('/') || to.starts_with('.'); }
+
+}  // namespace
+
+int run_recover(const RecoverArguments& arguments, Console& console) {
+    const auto file = RecoveryFile::open(arguments.file);
+    if (!file) {
+        console.complain(file.error().user_text);
+        return kExitFailed;
+    }
+    const auto& recovery = file->contents();
+    if (arguments.action == RecoverArguments::Action::list) {
+        list(recovery, console);
+        return kExitDone;
+    }
+    RecoverTold told(console);
+    if (is_directory(arguments.to)) {
+        recover_to_directory(arguments.to, recovery, arguments.conflicts, told);
+    } else if (const auto done = to_server(arguments, recovery, told); !done) {
+        console.complain(
+            fmt::format("cannot recover {}: {}", printable(arguments.file), done.error().user_text)
+        );
+        return kExitFailed;
+    }
+    if (told.failures() > 0) return kExitFailed;
+    console.print(fmt::format("all of it is on the server; {} can be removed\n", arguments.file));
+    return kExitDone;
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a mount could not write when it ended is kept, and `uidnfs recover` writes it back."""
+
+import os
+import pathlib
+import re
+import signal
+import stat
+import subprocess
+
+import sandbox
+import suite
+import uidnfs_command
+
+RECOVERY = pathlib.Path("/var/lib/uidnfs/recovery")
+BYTES = b"unsent" * 1000
+OFFSET = 4096
+OLD = """
+fd = state[path] = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o644)
+os.pwrite(fd, b'old' * 100, 0)
+os.fsync(fd)
+"""
+
+
+class RecoverTest(suite.IntegrationTest):
+    def setUp(self):
+        super().setUp()
+        self.down = False
+        self.addCleanup(self.bring_back)
+
+    def bring_back(self):
+        if self.down:
+            self.server.launch()
+            self.down = False
+
+    def mount_directly(self, options="uid=1001,gid=1001"):
+        """Without a proxy, which would keep a WRITE until the server is back."""
+        export = suite.lab().export("a")
+        mount = uidnfs_command.Mount(
+            self.uidnfs, f"{self.server.address}:{export.share}", suite.lab().new_mountpoint(),
+            options, export.path)
+        self.addCleanup(suite.clear_away, self.uidnfs)
+        return mount.mount()
+
+    def write_to_dead_server(self, *names):
+        """A mount with files of 'old' bytes, and then bytes that no server has."""
+        mount = self.mount_directly()
+        writer = self.actor(suite.APP_UID)
+        for name in names:
+            writer.run(OLD, path=mount / name)
+        self.server.kill()
+        self.down = True
+        for name in names:
+            writer.run("os.pwrite(state[path], data, offset)", path=mount / name, data=BYTES,
+                       offset=OFFSET)
+        writer.kill()
+        return mount
+
+    def kept_by(self, words):
+        """The recovery file that an error named."""
+        found = re.search(r"uidnfs recover (\S+\.recovery)", words)
+        self.assertIsNotNone(found, words)
+        return pathlib.Path(found.group(1))
+
+    def lose(self, *names):
+        """(mount, its recovery file): unmounted by force while the server is dead."""
+        mount = self.write_to_dead_server(*names)
+        done = mount.umount("--force")
+        self.assertEqual(1, done.returncode)
+        for name in names:
+            self.assertRegex(done.stderr, rf"lost: {name} \(fileid \d+\): .* at offset {OFFSET}")
+        self.uidnfs.check_nothing_left(5)
+        return mount, self.kept_by(done.stderr)
+
+    def assert_right(self, mount, name):
+        expected = (b"old" * 100).ljust(OFFSET, b"\0") + BYTES
+        self.assertEqual(expected, pathlib.Path(mount.on_server(name)).read_bytes())
+
+
+class AfterUmount(RecoverTest):
+    def test_what_a_dead_server_did_not_take_is_written_back(self):
+        mount, kept = self.lose("f", "g")
+        self.assertEqual(RECOVERY, kept.parent)
+        self.assertEqual(0o600, stat.S_IMODE(kept.stat().st_mode))
+        self.assertEqual(0o700, stat.S_IMODE(RECOVERY.stat().st_mode))
+        self.assertEqual([], [name for name in os.listdir(RECOVERY) if name.startswith(".")])
+        listed = self.uidnfs.run("recover", kept, "--list")
+        self.assertEqual(0, listed.returncode)
+        for name in ("f", "g"):
+            self.assertRegex(listed.stdout,
+                             rf"(?m)^{name} \(fileid \d+\): .* at offset {OFFSET} as 1001:1001$")
+        self.bring_back()
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("can be removed", done.stdout)
+        for name in ("f", "g"):
+            self.assert_right(mount, name)
+            self.assertEqual(1001, os.stat(mount.on_server(name)).st_uid)
+        again = self.uidnfs.run("recover", kept)
+        self.assertEqual(0, again.returncode, again.stderr)
+        self.assertEqual(2, again.stdout.count("the server has it already"))
+
+    def test_while_the_server_is_dead_it_says_so(self):
+        _, kept = self.lose("f")
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual("", done.stdout)
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"^cannot recover .*: ")
+        self.assertTrue(kept.exists())
+
+    def test_a_file_that_somebody_changed_since_is_not_touched(self):
+        mount, kept = self.lose("f", "g")
+        self.bring_back()
+        on_server = pathlib.Path(mount.on_server("f"))
+        with open(on_server, "r+b") as file:
+            file.write(b"NEW")
+        before = on_server.read_bytes()
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"f \(fileid \d+\): not written: it was changed on the server")
+        self.assertEqual(before, on_server.read_bytes())
+        self.assert_right(mount, "g")
+        done = self.uidnfs.run("recover", kept, "--force")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(b"NEW" + before[3:].ljust(OFFSET - 3, b"\0") + BYTES,
+                         on_server.read_bytes())
+
+    def test_a_file_that_is_gone_is_made_again_only_by_force(self):
+        mount, kept = self.lose("f")
+        self.bring_back()
+        os.unlink(mount.on_server("f"))
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"f \(fileid \d+\): not written: it is not on the server")
+        self.assertFalse(os.path.exists(mount.on_server("f")))
+        done = self.uidnfs.run("recover", kept, "--force")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(bytes(OFFSET) + BYTES, pathlib.Path(mount.on_server("f")).read_bytes())
+
+    def test_below_a_directory(self):
+        mount, kept = self.lose("f")
+        self.bring_back()
+        elsewhere = sandbox.ROOT / "elsewhere"
+        elsewhere.mkdir()
+        done = self.uidnfs.run("recover", kept, "--to", elsewhere)
+        self.assertEqual(1, done.returncode)
+        self.assertFalse((elsewhere / "f").exists())
+        done = self.uidnfs.run("recover", kept, "--to", elsewhere, "--force")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(bytes(OFFSET) + BYTES, (elsewhere / "f").read_bytes())
+        (elsewhere / "f").unlink()
+        (elsewhere / "f").symlink_to(mount.on_server("f"))
+        done = self.uidnfs.run("recover", kept, "--to", elsewhere, "--force")
+        self.assertEqual(1, done.returncode)
+        self.assertEqual(b"old" * 100, pathlib.Path(mount.on_server("f")).read_bytes())
+
+    def test_a_damaged_file_writes_nothing(self):
+        mount, kept = self.lose("f")
+        self.bring_back()
+        whole = kept.read_bytes()
+        for content, words in ((whole[:-1], "checksum"), (whole[:100] + b"x" + whole[101:], "checksum"),
+                               (b"uidnfsR9" + whole[8:], "another version"),
+                               (b"#!/bin/sh\n" * 10, "no recovery file"), (b"", "no recovery file")):
+            kept.write_bytes(content)
+            done = self.uidnfs.run("recover", kept, "--force")
+            self.assertEqual(1, done.returncode)
+            self.assertIn(words, done.stderr)
+        self.assertEqual(b"old" * 100, pathlib.Path(mount.on_server("f")).read_bytes())
+
+
+class Ways(RecoverTest):
+    """Of ending with a dead server, and of not being able to keep anything."""
+
+    def start(self, *flags, deadline=1):
+        path = suite.lab().new_mountpoint()
+        export = suite.lab().export("a")
+        process = self.uidnfs.start(
+            "mount", f"{self.server.address}:{export.share}", path, "--foreground", *flags, "-o",
+            f"uid=1001,gid=1001,flush_deadline={deadline}", stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        self.addCleanup(self.end, process)
+        uidnfs_command.wait_until(
+            lambda: any(entry.mountpoint == str(path) for entry in self.uidnfs.mounts()), 20,
+            "the mount")
+        mount = uidnfs_command.Mount(self.uidnfs, "", path, "", export.path)
+        writer = self.actor(suite.APP_UID)
+        writer.run(OLD, path=mount / "f")
+        self.server.kill()
+        self.down = True
+        writer.run("os.pwrite(state[path], data, offset)", path=mount / "f", data=BYTES,
+                   offset=OFFSET)
+        writer.kill()
+        return process, mount
+
+    def end(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.stderr.close()
+        process.wait(10)
+        suite.clear_away(self.uidnfs)
+
+    def recovered(self, mount, words):
+        kept = re.search(r"is kept: .* in (\S+\.recovery);", words)
+        self.assertIsNotNone(kept, words)
+        self.bring_back()
+        done = self.uidnfs.run("recover", kept.group(1))
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assert_right(mount, "f")
+
+    def test_sigterm(self):
+        process, mount = self.start()
+        process.send_signal(signal.SIGTERM)
+        words = process.communicate(timeout=60)[1]
+        self.assertEqual(1, process.returncode)
+        self.recovered(mount, words)
+
+    def test_a_worker_that_hangs(self):
+        process, mount = self.start(deadline=600)
+        worker = next(entry["worker_pid"] for entry in self.uidnfs.status()[1]
+                      if entry["mountpoint"] == str(mount.path))
+        os.kill(worker, signal.SIGSTOP)
+        # Two that wait at the same time are one.
+        uidnfs_command.wait_until(lambda: self.signalled_until_it_ends(process), 30, "its end")
+        words = process.communicate(timeout=60)[1]
+        self.assertEqual(1, process.returncode)
+        self.assertRegex(words, rf"lost: f \(fileid \d+\): .* at offset {OFFSET}")
+        self.recovered(mount, words)
+
+    def signalled_until_it_ends(self, process):
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(0.5) is not None
+        except subprocess.TimeoutExpired:
+            return False
+
+    def test_a_full_disk_is_told(self):
+        directory = sandbox.ROOT / "full"
+        directory.mkdir(exist_ok=True)
+        sandbox.run("mount", "-t", "tmpfs", "-o", "size=8k,mode=700", "tmpfs", str(directory))
+        self.addCleanup(sandbox.run, "umount", str(directory))
+        (directory / "fill").write_bytes(bytes(4096))
+        process, _ = self.start(f"--recovery-directory={directory}")
+        process.send_signal(signal.SIGTERM)
+        words = process.communicate(timeout=60)[1]
+        self.assertEqual(1, process.returncode)
+        self.assertRegex(words, rf"lost: f \(fileid \d+\): .* at offset {OFFSET}")
+        self.assertRegex(words, r"what was not written cannot be kept: .*No space left on device")
+        self.assertEqual(["fill"], os.listdir(directory))
+
+    def test_a_directory_of_somebody_else_is_refused(self):
+        directory = sandbox.ROOT / "theirs"
+        directory.mkdir(exist_ok=True)
+        os.chown(directory, suite.APP_UID, suite.APP_UID)
+        process, _ = self.start(f"--recovery-directory={directory}")
+        process.send_signal(signal.SIGTERM)
+        words = process.communicate(timeout=60)[1]
+        self.assertEqual(1, process.returncode)
+        self.assertRegex(words, r"what was not written cannot be kept in .*theirs: Operation not permitted")
+        self.assertEqual([], os.listdir(directory))
+
+
+class Callers(RecoverTest):
+    def test_each_byte_is_written_in_the_name_of_who_wrote_it(self):
+        """identity=caller: the other user's file cannot be written by the first."""
+        mount = self.mount_directly("identity=caller")
+        files = {}
+        for uid in (1001, 1002):
+            writer = self.actor(uid)
+            name = f"of-{uid}"
+            path = pathlib.Path(mount.on_server(name))
+            path.write_bytes(b"")
+            os.chown(path, uid, uid)
+            path.chmod(0o600)
+            writer.run("state['fd'] = os.open(path, os.O_RDWR)", path=mount / name)
+            files[uid] = (writer, name)
+        self.server.kill()
+        self.down = True
+        for writer, _ in files.values():
+            writer.run("os.pwrite(state['fd'], data, 0)", data=BYTES)
+            writer.kill()
+        done = mount.umount("--force")
+        kept = self.kept_by(done.stderr)
+        listed = self.uidnfs.run("recover", kept, "--list").stdout
+        self.bring_back()
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual(0, done.returncode, done.stderr)
+        for uid, (_, name) in files.items():
+            self.assertRegex(listed, rf"(?m)^{name} .* as {uid}:{uid}")
+            self.assertEqual(BYTES, pathlib.Path(mount.on_server(name)).read_bytes())
+
+
+if __name__ == "__main__":
+    suite.main()

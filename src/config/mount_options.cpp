@@ -16,6 +16,8 @@ namespace uidnfs::config {
 namespace {
 
 constexpr std::size_t kToldProblems = 20;
+/// Far more than there are. A nearest name is looked for in vain for each, and a daemon reads on.
+constexpr std::size_t kMaxOptions = 2000;
 
 /// The option as its author wrote it: "-o uid=0", "--uid=0", "uid=0 in the URL".
 std::string spelled(const RawOption& raw, std::string_view name_and_value) {
@@ -150,10 +152,10 @@ void list_effective(MountRequest& request) {
 /// The value of `text` up to the next comma, or up to the quote that ends it: mount(8) needs quotes
 /// for SELinux labels. `text` loses it and the comma.
 std::string take_item(std::string_view& text) {
-    const auto quote = text.find("=\"");
     auto comma = text.find(',');
+    const auto quote = text.substr(0, comma).find("=\"");
     std::string item;
-    if (quote < comma) {
+    if (quote != std::string_view::npos) {
         const auto end = text.find('"', quote + 2);
         const bool is_closed =
             end != std::string_view::npos && (end + 1 == text.size() || text[end + 1] == ',');
@@ -211,6 +213,11 @@ core::Outcome<MountRequest> parse_mount_request(
         problems.push_back(parsed.error().user_text);
     }
     for (const auto& option : options) in_order.push_back(&option);
+    if (in_order.size() > kMaxOptions) {
+        const auto why =
+            fmt::format("{} options are too many; give at most {}", in_order.size(), kMaxOptions);
+        return fail(parsed ? shown(parsed->source.display()) : show_source(source), {why});
+    }
 
     Parser parser(in_order);
     const bool may_hold_options = !parsed && source.find('?') != std::string_view::npos;

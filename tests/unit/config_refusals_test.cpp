@@ -25,6 +25,12 @@ TEST(RefusalsTest, UnknownOptionLikeNothingPointsToTheList) {
     EXPECT_THAT(refusal(with(std::string(5000, 'a'))), HasSubstr("aaa...; see uidnfs mount"));
 }
 
+TEST(RefusalsTest, MoreOptionsThanThereAreCouldBe) {
+    std::string many = "ro";
+    for (int i = 0; i < 2100; ++i) many += ",xyzzy";
+    EXPECT_THAT(refusal(with(many)), HasSubstr("options are too many; give at most 2000"));
+}
+
 TEST(RefusalsTest, OptionWithoutItsName) {
     EXPECT_EQ("an '=' without an option before it; write OPTION=VALUE", refusal(with("=5")));
 }

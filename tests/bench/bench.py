@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 sys.dont_write_bytecode = True
 
+
 import footprint  # noqa: E402
 import ganesha  # noqa: E402
 import latency  # noqa: E402
@@ -30,6 +31,7 @@ import streaming  # noqa: E402
 import subjects  # noqa: E402
 import transport  # noqa: E402
 import uidnfs_command  # noqa: E402
+import volumes  # noqa: E402
 
 EXPORT = ganesha.Export("bench", owner=(1001, 1001))
 
@@ -38,6 +40,7 @@ SECTIONS = (
     ("streaming", streaming.run, "loopback"),
     ("latency", latency.run, "loopback"),
     ("footprint", footprint.run, "loopback"),
+    ("volumes", volumes.run, "loopback"),
     ("transport", transport.run, "loopback"),
     ("lookups", lookups.run, "own"),
 )

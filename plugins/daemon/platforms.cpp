@@ -2,6 +2,7 @@
 #include "plugins/daemon/platforms.hpp"
 
 #include "core/log.hpp"
+#include "core/service_manager.hpp"
 #include "plugins/daemon/rules.hpp"
 
 #include <fmt/format.h>
@@ -9,22 +10,36 @@
 namespace uidnfs::plugins {
 namespace {
 
-/// What the service manager opened, or what `open` makes.
+void drop(http::Listener& kept) {
+    core::drop_from_service_manager(kept.name);
+    kept.socket.reset();
+}
+
+/// What the service manager opened, what it kept of a daemon before this one, or what `open` makes
+/// of `where`. What is ours is kept for the next start: who calls meanwhile waits in the queue.
 template <class Open>
 core::Outcome<void> fill(
     std::optional<http::Listener>& door,
     std::vector<http::Listener>& inherited,
     std::string_view name,
+    const std::string& where,
     Open open
 ) {
     for (auto& listener : inherited) {
-        if (listener.name != name || !listener.socket) continue;
+        const bool fits = listener.name == name || http::is_kept_for(listener, name, where);
+        if (!fits || !listener.socket) continue;
         door.emplace(std::move(listener));
         return {};
     }
-    auto opened = open();
+    // The configuration has another place by now, or the file is gone.
+    for (auto& listener : inherited) {
+        if (listener.socket && http::is_kept(listener, name)) drop(listener);
+    }
+    auto opened = open(where);
     if (!opened) return opened.error();
     door.emplace(std::move(*opened));
+    const auto kept = http::name_to_keep(name, where, *door);
+    if (!kept.empty()) core::keep_in_service_manager(kept, door->socket.get());
     return {};
 }
 
@@ -43,9 +58,7 @@ core::Outcome<void> prepare_cloudfoundry(
         if (!tls) return tls.error();
         doors.tls = *tls;
     }
-    return fill(doors.cloudfoundry, inherited, "cloudfoundry", [&] {
-        return http::listen_tcp(endpoint.listen);
-    });
+    return fill(doors.cloudfoundry, inherited, "cloudfoundry", endpoint.listen, http::listen_tcp);
 }
 
 }  // namespace
@@ -55,27 +68,27 @@ core::Outcome<Doors> open_doors(const Settings& settings, const ServiceUser& use
     auto inherited = http::take_inherited_listeners();
     if (!inherited) return inherited.error();
     if (settings.docker) {
-        auto opened = fill(doors.docker, *inherited, "docker", [&] {
-            return http::listen_unix(settings.docker->socket);
-        });
+        auto opened =
+            fill(doors.docker, *inherited, "docker", settings.docker->socket, http::listen_unix);
         if (!opened) return opened.error();
     }
     if (settings.cloudfoundry) {
         auto opened = prepare_cloudfoundry(doors, *inherited, *settings.cloudfoundry, user);
         if (!opened) return opened.error();
     }
-    auto admin = fill(doors.admin, *inherited, "admin", [&] {
-        return http::listen_unix(settings.admin.socket);
-    });
+    auto admin = fill(doors.admin, *inherited, "admin", settings.admin.socket, http::listen_unix);
     if (!admin) return admin.error();
     if (!settings.admin.metrics_listen.empty()) {
-        auto metrics = fill(doors.metrics, *inherited, "metrics", [&] {
-            return http::listen_tcp(settings.admin.metrics_listen);
-        });
+        const auto& listen = settings.admin.metrics_listen;
+        auto metrics = fill(doors.metrics, *inherited, "metrics", listen, http::listen_tcp);
         if (!metrics) return metrics.error();
     }
-    for (const auto& listener : *inherited) {
+    for (auto& listener : *inherited) {
         if (!listener.socket) continue;
+        if (http::is_kept(listener)) {
+            drop(listener);
+            continue;
+        }
         core::log::warning(
             "the service manager passed the socket {}, which nothing here serves; name it docker, "
             "cloudfoundry, admin or metrics",

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -22,7 +23,8 @@ namespace uidnfs::plugins::http {
 namespace {
 
 constexpr int kBacklog = SOMAXCONN;  // a client in a flood waits a moment, and is not refused
-constexpr int kFirstInherited = 3;  // SD_LISTEN_FDS_START
+constexpr int kFirstInherited = 3;   // SD_LISTEN_FDS_START
+constexpr std::string_view kKept = "kept=";
 
 core::Failure fail(std::string_view where, int code, std::string_view remedy) {
     return {code, fmt::format("cannot listen on {}: {}; {}", where, strerrordesc_np(code), remedy)};
@@ -96,6 +98,19 @@ std::optional<TcpAddress> parse_tcp(std::string_view text) {
         if (::inet_pton(AF_INET, host.c_str(), &in.sin_addr) != 1) return std::nullopt;
     }
     return address;
+}
+
+/// 0: no socket is there.
+std::uint64_t inode_at(std::string_view path) {
+    struct stat st {};
+    if (::lstat(std::string(path).c_str(), &st) != 0 || !S_ISSOCK(st.st_mode)) return 0;
+    return st.st_ino;
+}
+
+/// They stand between the names of LISTEN_FDNAMES.
+std::string without_colons(std::string text) {
+    std::replace(text.begin(), text.end(), ':', '+');
+    return text;
 }
 
 std::string take_variable(const char* name) {
@@ -177,6 +192,26 @@ std::string bound_address(const Listener& listener) {
     auto* address = reinterpret_cast<sockaddr*>(&storage);
     if (::getsockname(listener.socket.get(), address, &size) != 0) return listener.name;
     return address_text(storage).value_or(listener.name);
+}
+
+std::string name_to_keep(std::string_view door, std::string_view where, const Listener& listener) {
+    constexpr std::size_t kLongest = 255;
+    const auto name = fmt::format(
+        "{}{}={}={}", kKept, door, listener.family == AF_UNIX ? inode_at(where) : 0, where
+    );
+    const bool is_plain =
+        std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~'; });
+    return is_plain && name.size() <= kLongest ? without_colons(name) : "";
+}
+
+bool is_kept(const Listener& inherited, std::string_view door) {
+    return inherited.name.starts_with(
+        door.empty() ? std::string(kKept) : fmt::format("{}{}=", kKept, door)
+    );
+}
+
+bool is_kept_for(const Listener& inherited, std::string_view door, std::string_view where) {
+    return !inherited.name.empty() && inherited.name == name_to_keep(door, where, inherited);
 }
 
 core::Outcome<std::vector<Listener>> take_inherited_listeners() {

@@ -17,6 +17,15 @@ bool Semaphore::try_acquire(std::int64_t units) noexcept {
 void Semaphore::release(std::int64_t units) {
     free_ += units;
     taken_ -= units;
+    wake();
+}
+
+void Semaphore::grow(std::int64_t units) {
+    free_ += units;
+    wake();
+}
+
+void Semaphore::wake() {
     while (!waiters_.empty() && fits(waiters_.front().units)) {
         force_acquire(waiters_.front().units);
         reactor_->schedule(waiters_.front().coroutine);

@@ -66,6 +66,9 @@ public:
         free_ -= units;
     }
     void release(std::int64_t units);
+    /// The whole budget becomes that much larger, or smaller: then what is taken beyond it is given
+    /// back before anybody gets more.
+    void grow(std::int64_t units);
 
     bool has_waiters() const noexcept { return !waiters_.empty(); }
     std::int64_t available() const noexcept { return free_; }
@@ -77,6 +80,7 @@ private:
         std::int64_t units;
     };
     bool fits(std::int64_t units) const noexcept { return units <= free_ || taken_ == 0; }
+    void wake();
 
     Reactor* reactor_;
     std::int64_t free_;

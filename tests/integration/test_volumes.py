@@ -2,10 +2,12 @@
 """uidnfsd with real mounts: what the platform asks for is there, as the identity it should be, and
 nothing is left when it is given back. Docker's dialect, since both share all that is behind it."""
 
+import fcntl
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -227,6 +229,80 @@ class LifeTest(VolumeTest):
         self.taken_back(inside)
         self.assertEqual("", self.daemon.unmount("v"))
         self.assert_nothing_left()
+
+
+class KeptSocketTest(VolumeTest):
+    """The service manager keeps the listening sockets while the daemon is replaced."""
+
+    def setUp(self):
+        super().setUp()
+        self.daemon.stop()
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.manager.close)
+        self.manager.bind(str(self.daemon.root / "notify"))
+        self.manager.settimeout(20)
+        self.kept = {}
+        self.addCleanup(lambda: [os.close(fd) for fd in self.kept.values()])
+
+    def launch(self):
+        """The daemon with what is kept, as systemd starts it."""
+        environment = {**os.environ, "NOTIFY_SOCKET": str(self.daemon.root / "notify"),
+                       "LISTEN_FDS": str(len(self.kept)), "LISTEN_FDNAMES": ":".join(self.kept)}
+        numbers = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in self.kept.values()]
+        moves = " ".join(f"{3 + i}<&{number}" for i, number in enumerate(numbers))
+        with open(self.daemon.log_path, "ab") as log:
+            self.daemon.process = subprocess.Popen(
+                ["/bin/sh", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "sh",
+                 self.daemon.binary, "--config", self.daemon.config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                pass_fds=numbers)
+        for number in numbers:
+            os.close(number)
+
+    def hear_until_ready(self):
+        """The names that were kept and dropped until the daemon is ready."""
+        news = {"FDSTORE=1": [], "FDSTOREREMOVE=1": []}
+        while True:
+            text, fds, _, _ = socket.recv_fds(self.manager, 4096, 4)
+            lines = text.decode().splitlines()
+            if lines[0] in news:
+                name = lines[1].removeprefix("FDNAME=")
+                news[lines[0]].append(name)
+                if fds:
+                    self.kept[name] = fds[0]
+                else:
+                    os.close(self.kept.pop(name))
+            if "READY=1" in lines:
+                return news["FDSTORE=1"], news["FDSTOREREMOVE=1"]
+
+    def begin_activate(self):
+        """A call that waits for its answer."""
+        caller = volume_daemon.UnixConnection(self.daemon.socket)
+        self.addCleanup(caller.close)
+        caller.request("POST", "/Plugin.Activate")
+        return caller
+
+    def test_who_calls_while_it_is_away_waits(self):
+        self.launch()
+        stored, _ = self.hear_until_ready()
+        self.assertEqual(["admin", "docker"], sorted(name.split("=")[1] for name in stored))
+        self.daemon.kill()
+        caller = self.begin_activate()
+        self.launch()
+        self.assertEqual(([], []), self.hear_until_ready())
+        self.assertIn(b"VolumeDriver", caller.getresponse().read())
+        self.assertTrue(self.daemon.answers())
+
+    def test_a_socket_in_another_place_is_made_anew(self):
+        self.launch()
+        self.hear_until_ready()
+        self.daemon.stop()
+        self.daemon.socket.unlink()
+        self.launch()
+        stored, dropped = self.hear_until_ready()
+        self.assertEqual(["docker"], [name.split("=")[1] for name in stored])
+        self.assertEqual(["docker"], [name.split("=")[1] for name in dropped])
+        self.assertTrue(self.daemon.answers())
 
 
 class PrivilegeTest(VolumeTest):

@@ -236,6 +236,32 @@ TEST_F(SemaphoreTest, ForcedUnitsGoBelowZeroAndHoldOthersBack) {
     EXPECT_THAT(order, ElementsAre("two"));
 }
 
+TEST_F(SemaphoreTest, ASmallerBudgetIsSettledBeforeAnybodyGetsMore) {
+    spawn(taker(8, "eight"));
+    semaphore.grow(-6);
+    EXPECT_EQ(-4, semaphore.available());
+    EXPECT_EQ(8, semaphore.taken());
+    spawn(taker(2, "two"));
+    semaphore.release(5);
+    settle();
+    EXPECT_THAT(order, ElementsAre("eight"));
+    semaphore.release(1);
+    settle();
+    EXPECT_THAT(order, ElementsAre("eight", "two"));
+}
+
+TEST_F(SemaphoreTest, ALargerBudgetWakesWhoWaits) {
+    spawn(taker(10, "ten"));
+    spawn(taker(3, "three"));
+    semaphore.grow(2);
+    settle();
+    EXPECT_THAT(order, ElementsAre("ten"));
+    semaphore.grow(1);
+    settle();
+    EXPECT_THAT(order, ElementsAre("ten", "three"));
+    EXPECT_EQ(13, semaphore.taken());
+}
+
 class MutexTest : public WaitingTest {
 protected:
     Mutex mutex{reactor};

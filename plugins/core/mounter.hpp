@@ -60,7 +60,17 @@ public:
 
 /// One line for log and audit. Never holds a secret.
 struct Decision {
-    enum class Event { mount, refused, unmount, create, remove, worker_died, data_lost, not_saved };
+    enum class Event {
+        mount,
+        refused,
+        unmount,
+        create,
+        remove,
+        worker_died,
+        data_lost,
+        not_saved,
+        abort,  ///< taken out of the mounts before all bytes were on the server
+    };
 
     Event event;
     VolumeKey volume;

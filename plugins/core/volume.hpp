@@ -113,7 +113,7 @@ struct Answer {
     core::Outcome<void> result;
 };
 struct Note {  ///< for log and audit
-    enum class Kind : std::uint8_t { worker_died, data_lost, not_saved } kind;
+    enum class Kind : std::uint8_t { worker_died, data_lost, not_saved, aborted } kind;
     std::string text;
 };
 using Action = std::variant<Do, Cancel, Answer, Note>;

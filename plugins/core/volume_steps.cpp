@@ -232,7 +232,14 @@ void Volume::stop_or_detach() {
 }
 
 void Volume::take(Stopped event) {
-    if (!event.ended) return enter(Phase::detaching, Step::detach, now_ + times_.flush);
+    if (!event.ended) {
+        actions_.push_back(Note{
+            Note::Kind::aborted,
+            fmt::format(
+                "taken away while its worker still flushes: {}", event.ended.error().user_text
+            )});
+        return enter(Phase::detaching, Step::detach, now_ + times_.flush);
+    }
     worker_ended_ = std::move(*event.ended);
     clear();
 }

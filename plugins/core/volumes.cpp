@@ -23,6 +23,7 @@ std::string_view to_string(Decision::Event event) noexcept {
         case Decision::Event::worker_died: return "worker died";
         case Decision::Event::data_lost: return "data lost";
         case Decision::Event::not_saved: return "not saved";
+        case Decision::Event::abort: return "abort";
     }
     return "unknown";
 }
@@ -189,6 +190,17 @@ std::vector<VolumeInfo> Volumes::list(Dialect dialect) const {
         if (auto info = find(key)) infos.push_back(std::move(*info));
     }
     return infos;
+}
+
+std::size_t Volumes::count_mounted() const {
+    return static_cast<std::size_t>(std::count_if(
+        entries_.begin(),
+        entries_.end(),
+        [](const auto& each) {
+            const auto& volume = each.second->volume;
+            return volume.state() != State::absent && volume.worker();
+        }
+    ));
 }
 
 void Volumes::worker_ended(const VolumeKey& key, WorkerId worker, Ended ended) {
@@ -364,6 +376,7 @@ void Volumes::apply(Entry& entry, Action action) {
         auto event = Decision::Event::not_saved;
         if (note->kind == Note::Kind::worker_died) event = Decision::Event::worker_died;
         if (note->kind == Note::Kind::data_lost) event = Decision::Event::data_lost;
+        if (note->kind == Note::Kind::aborted) event = Decision::Event::abort;
         const auto record = entry.volume.record();
         core::log::error("volume {}: {}", entry.volume.key().name, note->text);
         deps_.observer.decided(

@@ -89,6 +89,8 @@ public:
     // At once, whatever hangs.
     std::optional<VolumeInfo> find(const VolumeKey& key) const;
     std::vector<VolumeInfo> list(Dialect dialect) const;
+    /// Of both dialects.
+    std::size_t count_mounted() const;
 
     /// From the mounter; ignored when that volume has another worker by now.
     void worker_ended(const VolumeKey& key, WorkerId worker, Ended ended);

@@ -59,13 +59,35 @@ void AuditLog::decided(const Decision& decision) {
     add(to_string(decision.event), fields);
 }
 
+void AuditLog::note_version(const MountedVolume& volume, const json::object& status) {
+    const auto* told = status.if_contains("version");
+    if (!told || !told->is_string() || told->get_string().empty()) return;
+    const std::string version(told->get_string());
+    auto& known = versions_[volume.key];
+    const auto before = known.worker == volume.worker.id ? known.version : options_.version;
+    known = {volume.worker.id, version};
+    if (before == version) return;
+    json::object fields;
+    add_volume(fields, volume.key);
+    add_text(fields, "source", volume.source);
+    add_identity(fields, volume.identity);
+    fields["worker_version"] = version;
+    fields["daemon_version"] = options_.version;
+    add("upgrade", fields);
+}
+
 void AuditLog::status_told(const MountedVolume& volume, const json::object& status) {
+    note_version(volume, status);
     auto endpoints = read_endpoints(status);
     if (!endpoints) return;
     connected(volume.key, volume.worker, volume.source, volume.identity, std::move(*endpoints));
 }
 
 void AuditLog::worker_gone(const MountedVolume& volume) {
+    const auto version = versions_.find(volume.key);
+    if (version != versions_.end() && version->second.worker == volume.worker.id) {
+        versions_.erase(version);
+    }
     const auto known = connections_.find(volume.key);
     if (known == connections_.end() || known->second.worker != volume.worker.id) return;
     connections_.erase(known);

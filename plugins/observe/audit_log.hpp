@@ -40,6 +40,7 @@ public:
         WhenUnwritable when_unwritable = WhenUnwritable::go_on;
         std::size_t waiting = 1000;  ///< lines that wait; what does not fit is lost
         std::function<WallTime()> now = std::chrono::system_clock::now;
+        std::string version = UIDNFS_VERSION;  ///< of this daemon
     };
 
     AuditLog(std::unique_ptr<AuditSink> sink, Options options);
@@ -49,7 +50,8 @@ public:
 
     void decided(const Decision& decision) override;
 
-    /// Takes the endpoints from it.
+    /// Takes the endpoints from it, and "upgrade" is written where the mount's worker is of another
+    /// version than this daemon, which found it, or than it was.
     void status_told(const MountedVolume& volume, const boost::json::object& status) override;
     void worker_gone(const MountedVolume& volume) override;
 
@@ -78,6 +80,7 @@ public:
 
 private:
     void add(std::string_view event, const boost::json::object& fields);
+    void note_version(const MountedVolume& volume, const boost::json::object& status);
     void write_waiting();
 
     std::unique_ptr<AuditSink> sink_;
@@ -87,6 +90,11 @@ private:
         MountEndpoints endpoints = {};
     };
     std::map<VolumeKey, Connection> connections_;
+    struct Version {
+        WorkerId worker = {};
+        std::string version = {};
+    };
+    std::map<VolumeKey, Version> versions_;
     std::deque<std::string> waiting_;
     std::uint64_t lost_ = 0;
     std::uint64_t untold_ = 0;  // lost, and the audit does not say so yet

@@ -61,6 +61,7 @@ protected:
         options.when_unwritable = when;
         options.waiting = waiting;
         options.now = [] { return kTime; };
+        options.version = version;
         return std::make_unique<AuditLog>(std::make_unique<ListSink>(sink), options);
     }
 
@@ -86,12 +87,8 @@ protected:
     }
 
     ListSink::Shared sink;
+    std::string version = UIDNFS_VERSION;
 };
-
-TEST(AuditTime, is_utc_with_milliseconds) {
-    EXPECT_EQ(to_rfc3339(kTime), "2024-05-01T02:14:05.123Z");
-    EXPECT_EQ(to_rfc3339(WallTime(1ms)), "1970-01-01T00:00:00.001Z");
-}
 
 TEST(AuditNames, instance_and_container_of_cloud_foundry_are_apart) {
     const std::string guid = "8fbd28b8-0ae5-4e82-a5e2-7f1f4f0b5a11";
@@ -261,6 +258,43 @@ TEST_F(AuditLogTest, an_end_writes_what_waits) {
     sink.code = 0;
     audit.reset();
     EXPECT_THAT(events(), ElementsAre("one"));
+}
+
+TEST_F(AuditLogTest, a_worker_of_another_version_is_told_once) {
+    version = "2.0.0";
+    const auto audit = make();
+    const MountedVolume volume{kKey, kWorker, "nas1:/a", {1001, 1001, {}, "declared", ""}};
+    const auto tell = [&](const char* version) {
+        audit->status_told(volume, {{"version", version}});
+    };
+    tell("1.0.0");
+    EXPECT_THAT(events(), ElementsAre("upgrade"));
+    EXPECT_EQ(last().at("worker_version"), "1.0.0");
+    EXPECT_EQ(last().at("daemon_version"), "2.0.0");
+    EXPECT_EQ(last().at("volume"), "web");
+    EXPECT_EQ(last().at("uid"), 1001);
+    tell("1.0.0");
+    EXPECT_EQ(sink.lines.size(), 1u);
+    // The mount goes on with a newer one.
+    tell("2.0.0");
+    EXPECT_EQ(last().at("worker_version"), "2.0.0");
+    tell("2.0.0");
+    EXPECT_EQ(sink.lines.size(), 2u);
+}
+
+TEST_F(AuditLogTest, workers_of_our_own_version_are_not_told) {
+    const auto audit = make();
+    MountedVolume volume{kKey, kWorker, "nas1:/a", {}};
+    audit->status_told(volume, {{"version", UIDNFS_VERSION}});
+    audit->status_told(volume, {{"version", nullptr}});
+    audit->status_told(volume, json::object());
+    EXPECT_THAT(sink.lines, IsEmpty());
+    // Another worker, also after one of another version.
+    audit->status_told(volume, {{"version", "0.0.1"}});
+    audit->worker_gone(volume);
+    volume.worker.id.pid += 1;
+    audit->status_told(volume, {{"version", UIDNFS_VERSION}});
+    EXPECT_EQ(sink.lines.size(), 1u);
 }
 
 }  // namespace

@@ -228,7 +228,11 @@ TEST_F(VolumeFaults, silent_server_detaches_the_volume_and_unmount_succeeds) {
     EXPECT_EQ(std::get<Do>(actions.at(0)), (Do{Step::stop, now + 4s}));
     now += 4s;
     actions = volume.handle(Stopped{core::Failure{ETIMEDOUT, "silent"}}, now);
-    EXPECT_EQ(std::get<Do>(actions.at(0)), (Do{Step::detach, now + 30s}));
+    EXPECT_EQ(std::get<Note>(actions.at(0)).kind, Note::Kind::aborted);
+    EXPECT_EQ(
+        std::get<Note>(actions.at(0)).text, "taken away while its worker still flushes: silent"
+    );
+    EXPECT_EQ(std::get<Do>(actions.at(1)), (Do{Step::detach, now + 30s}));
     EXPECT_EQ(done(), Texts{"save_live"});
     EXPECT_EQ(volume.record().phase, LiveRecord::Phase::detached);
     EXPECT_EQ(done(), Texts{"3 ok"});
@@ -369,7 +373,11 @@ TEST_F(VolumeFaults, worker_that_dies_while_it_is_stopped) {
     unmount();
     done();
     ended({"killed"});
-    EXPECT_EQ(busy(), Texts{"detach"});
+    EXPECT_EQ(
+        busy(),
+        (Texts{
+            "note taken away while its worker still flushes: the server does not answer", "detach"})
+    );
     EXPECT_EQ(done(), Texts{"erase_live"});
     EXPECT_EQ(done(), Texts{"3 ok"});
 }

@@ -72,6 +72,7 @@ mounter::Allowed allowed_of(const Settings& settings) {
     append(allowed.imposed, settings.mounts.forced);
     allowed.callers = settings.mounts.allowed_options;
     allowed.max_mounts = settings.workers.max_mounts;
+    allowed.write_behind_total = settings.workers.write_behind_total;
     return allowed;
 }
 

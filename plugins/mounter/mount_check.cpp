@@ -158,6 +158,7 @@ core::Outcome<Checked> check_request(const Request& request, const Allowed& allo
     mount.gid = *options.gid;
     mount.gids = options.gids;
     mount.port = options.port;
+    mount.write_behind = options.write_behind;
     return mount;
 }
 

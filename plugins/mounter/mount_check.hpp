@@ -25,6 +25,7 @@ struct Allowed {
     /// Of column P, what callers may set here; empty: all of it.
     std::vector<std::string> callers = {};
     std::size_t max_mounts = 1000;
+    std::uint64_t write_behind_total = 1ull << 30;  ///< bytes, of all workers
 };
 
 /// A mount that may be made once the addresses of its host are known to be allowed.
@@ -37,6 +38,7 @@ struct Checked {
     std::uint32_t gid = 0;
     std::vector<std::uint32_t> gids = {};
     std::uint16_t port = 2049;
+    std::uint64_t write_behind = 0;  ///< bytes that it wants
 };
 
 /// EPERM, EINVAL: no such request comes from a front that is in order.

@@ -3,9 +3,9 @@
 
 #include "control/socket.hpp"
 #include "core/log.hpp"
+#include "core/text.hpp"
 #include "plugins/policy/policy.hpp"
 
-#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -24,18 +24,9 @@ constexpr std::chrono::seconds kShort{5};  // adopt, reload, detach
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
-std::vector<std::string> lines_of(std::string_view text) {
-    std::vector<std::string> lines;
-    while (!text.empty()) {
-        const auto line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(line.size() + 1, text.size()));
-        if (!line.empty()) lines.emplace_back(line);
-    }
-    return lines;
-}
-
 Ended ended_of(const Reply& reply) {
-    return {std::string(reply.text.view()), lines_of(reply.lost.view())};
+    const auto lost = core::lines_of(reply.lost.view());
+    return {std::string(reply.text.view()), {lost.begin(), lost.end()}};
 }
 
 core::Failure failure_of(const Reply& reply) {
@@ -183,7 +174,7 @@ core::Outcome<Worker> MounterClient::worker_of(const VolumeKey& volume, const Re
     known.workers.push_back(keeper);
     return Worker{
         keeper,
-        fmt::format("{}/{}", root_, directory),
+        mount_path(root_, directory),
         control::control_path(control::control_directories(0).front(), reply.minor),
         std::string(reply.rule.view())};
 }

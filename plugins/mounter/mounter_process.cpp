@@ -8,6 +8,7 @@
 #include "core/log.hpp"
 #include "core/text.hpp"
 #include "plugins/mounter/wait.hpp"
+#include "plugins/mounter/write_behind_share.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -24,6 +25,7 @@
 #include <filesystem>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 namespace uidnfs::plugins::mounter {
 namespace {
@@ -36,6 +38,8 @@ constexpr milliseconds kMargin{200};
 constexpr milliseconds kPoll{2};
 /// More requests at one time are not read: a front that floods waits for itself.
 constexpr std::size_t kMostCalls = 512;
+constexpr milliseconds kSharePause{100};
+constexpr milliseconds kShareTime{500};  // for one keeper
 /// How long starts that nobody waits for any more may take to be undone.
 constexpr milliseconds kLongestEnd{3000};
 /// A mounter whose front ended still undoes what it had begun; the next one waits for it.
@@ -132,6 +136,8 @@ core::Outcome<void> MounterProcess::prepare() {
     }
     if (auto locked = lock_root(root_.get(), root); !locked) return locked;
     remove_left_over();
+    groups_ = WorkerGroups::find();
+    groups_.prepare();
     return {};
 }
 
@@ -217,6 +223,7 @@ core::Task<> MounterProcess::answer(Request request) {
         auto task = start(request, stop.get_token());
         reply = co_await task;
         starts_.erase(directory);
+        share_out_soon();
     } else if (request.verb == Verb::stop) {
         auto task = stop(request);
         reply = co_await task;
@@ -293,6 +300,7 @@ core::Task<Reply> MounterProcess::adopt(const Request& request) {
     if (!watched) co_return failed(ESRCH, "no keeper answers for it");
     if (!is_wanted(**watched)) co_return failed(ESRCH, "another keeper answers for it");
     begin_watch(*watched);
+    share_out_soon();
     co_return describe(**watched);
 }
 
@@ -312,7 +320,37 @@ Reply MounterProcess::reload() {
     auto loaded = options_.load();
     if (!loaded) return failed(loaded.error().code, loaded.error().user_text);
     allowed_ = std::move(*loaded);
+    share_out_soon();
     return {};
+}
+
+/// Those of detached mounts and those that are being made count as well.
+std::uint64_t MounterProcess::write_behind_share() const noexcept {
+    return share_of(allowed_.write_behind_total, keepers_ + starts_.size()).value_or(kLeastShare);
+}
+
+/// Mounts come and go in numbers: once for all of them.
+void MounterProcess::share_out_soon() {
+    if (std::exchange(sharing_, Sharing::planned) == Sharing::idle) core::spawn(share_out());
+}
+
+core::Task<> MounterProcess::share_out() {
+    co_await reactor_.sleep_for(kSharePause);
+    sharing_ = Sharing::idle;
+    const auto share = write_behind_share();
+    std::vector<std::shared_ptr<Watched>> others;
+    for (const auto& [directory, watched] : watched_) {
+        if (watched->write_behind_limit != share) others.push_back(watched);
+    }
+    for (const auto& watched : others) {
+        if (watched->end) continue;
+        control::Message word("write_behind");
+        word.add("bytes", share);
+        auto asking = ask_keeper(watched->minor, std::move(word), now() + kShareTime);
+        const auto answer = co_await asking;
+        // One that does not listen, or is of another version, is told again at the next change.
+        if (answer && answer->verb() == "ok") watched->write_behind_limit = share;
+    }
 }
 
 core::Task<std::optional<control::Message>> MounterProcess::ask_keeper(
@@ -353,6 +391,8 @@ core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
     }
     watched->end = std::move(ended);
     --keepers_;
+    groups_.remove(watched->directory);
+    share_out_soon();
     const auto found = watched_.find(watched->directory);
     const bool is_current = found != watched_.end() && found->second == watched;
     if (is_current) watched_.erase(found);
@@ -378,7 +418,7 @@ std::shared_ptr<Watched> MounterProcess::find(const Request& request) const {
 }
 
 std::string MounterProcess::path_of(std::string_view directory) const {
-    return fmt::format("{}/{}", options_.root, directory);
+    return mount_path(options_.root, directory);
 }
 
 void MounterProcess::remove_directory(std::string_view directory) const {

@@ -12,6 +12,7 @@
 #include "plugins/mounter/mount_check.hpp"
 #include "plugins/mounter/protocol.hpp"
 #include "plugins/mounter/watched.hpp"
+#include "plugins/mounter/worker_groups.hpp"
 
 #include <functional>
 #include <map>
@@ -60,9 +61,10 @@ private:
 
     core::Task<Reply> start(const Request& request, std::stop_token unwanted);
     std::optional<Reply> find_obstacle(const std::string& directory) const;
+    std::string make_group(const std::string& directory, const Checked& checked) const;
     core::Task<Reply> mount(
         Checked checked,
-        std::string path,
+        std::string directory,
         Addresses addresses,
         core::SteadyTime deadline,
         std::stop_token unwanted
@@ -84,6 +86,11 @@ private:
     );
     core::Task<> undo(std::string directory);
     core::Task<> reap(control::Child child);
+
+    // workers.write_behind_total is shared out
+    std::uint64_t write_behind_share() const noexcept;
+    void share_out_soon();
+    core::Task<> share_out();
 
     void begin_watch(const std::shared_ptr<Watched>& watched);
     core::Task<> watch_until_end(std::shared_ptr<Watched> watched);
@@ -111,8 +118,10 @@ private:
     std::map<std::string, Name> names_;    // asked a moment ago: many volumes are on one server
     std::set<std::string> asking_;         // names that a child is asking for
     std::map<std::string, Start> starts_;  // by directory: what is under way there
-    std::size_t calls_ = 0;                // requests that are not answered yet
-    std::size_t keepers_ = 0;              // that live, also those of detached mounts
+    WorkerGroups groups_;
+    enum class Sharing { idle, planned } sharing_ = Sharing::idle;
+    std::size_t calls_ = 0;    // requests that are not answered yet
+    std::size_t keepers_ = 0;  // that live, also those of detached mounts
 };
 
 }  // namespace uidnfs::plugins::mounter

@@ -7,6 +7,7 @@
 #include "core/text.hpp"
 #include "plugins/mounter/mounter_process.hpp"
 #include "plugins/mounter/wait.hpp"
+#include "plugins/mounter/write_behind_share.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -53,10 +54,7 @@ std::string user_text(std::string output, const std::string& path) {
 std::vector<policy::Address> read_addresses(const std::string& output) {
     constexpr std::size_t kMost = 16;
     std::vector<policy::Address> addresses;
-    std::string_view rest(output);
-    while (!rest.empty() && addresses.size() < kMost) {
-        const auto line = rest.substr(0, rest.find('\n'));
-        rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    for (const auto line : core::lines_of(output, kMost)) {
         if (const auto address = policy::parse_address(line)) addresses.push_back(*address);
     }
     return addresses;
@@ -104,7 +102,9 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
     );
     if (!place) co_return failed(errno, fmt::format("{}: {}", path, core::describe_errno(errno)));
     place.reset();
-    auto mounting = mount(std::move(*checked), path, *addresses, deadline, unwanted);
+    // Of those that live; who is next shares with this one.
+    const auto share = write_behind_share();
+    auto mounting = mount(std::move(*checked), directory, *addresses, deadline, unwanted);
     auto reply = co_await mounting;
     if (reply.error != 0) {
         auto undoing = undo(directory);
@@ -119,6 +119,7 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
         co_await undoing;
         co_return failed(watched.error().code(), "the mount is gone already; see the log");
     }
+    (*watched)->write_behind_limit = share;
     begin_watch(*watched);
     reply = make_answer(directory, (*watched)->keeper, (*watched)->minor);
     reply.rule.cut(rule);
@@ -130,9 +131,20 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
 std::optional<Reply> MounterProcess::find_obstacle(const std::string& directory) const {
     const auto most = allowed_.max_mounts;
     const bool is_again = watched_.contains(directory);
-    if (watched_.size() + starts_.size() <= most + (is_again ? 1 : 0) &&
-        keepers_ + starts_.size() <= 2 * most) {
-        return std::nullopt;
+    const bool has_room = watched_.size() + starts_.size() <= most + (is_again ? 1 : 0) &&
+                          keepers_ + starts_.size() <= 2 * most;
+    const auto total = allowed_.write_behind_total;
+    if (has_room && share_of(total, keepers_ + starts_.size())) return std::nullopt;
+    if (has_room) {
+        return failed(
+            EUSERS,
+            fmt::format(
+                "this machine has {} volumes mounted, and workers.write_behind_total ({}) is not "
+                "enough for one more; stop applications, or ask the operator to raise it",
+                keepers_,
+                core::human_bytes(total)
+            )
+        );
     }
     return failed(
         EUSERS,
@@ -145,13 +157,19 @@ std::optional<Reply> MounterProcess::find_obstacle(const std::string& directory)
     );
 }
 
+std::string MounterProcess::make_group(const std::string& directory, const Checked& checked) const {
+    const auto limit = group_limit(options_.worker_memory, checked.write_behind);
+    return groups_.make(directory, limit).value_or("");
+}
+
 core::Task<Reply> MounterProcess::mount(
     Checked checked,
-    std::string path,
+    std::string directory,
     Addresses addresses,
     core::SteadyTime deadline,
     std::stop_token unwanted
 ) {
+    const auto path = path_of(directory);
     control::Program program{options_.uidnfs, {"uidnfs", "mount", checked.source.display(), path}};
     for (const auto& option : checked.options) program.arguments.push_back(as_flag(option));
     std::string pinned;
@@ -168,6 +186,10 @@ core::Task<Reply> MounterProcess::mount(
     program.arguments.push_back(fmt::format("--end-with={}", ::getpid()));
     program.arguments.push_back("--worker-user=" + options_.worker_user);
     program.arguments.push_back(fmt::format("--worker-memory={}", options_.worker_memory));
+    program.arguments.push_back(fmt::format("--write-behind-limit={}", write_behind_share()));
+    if (const auto group = make_group(directory, checked); !group.empty()) {
+        program.arguments.push_back("--worker-group=" + group);
+    }
     auto running = run_program(std::move(program), deadline, unwanted);
     const auto ran = co_await running;
     if (ran.succeeded) {
@@ -195,6 +217,7 @@ core::Task<> MounterProcess::undo(std::string directory) {
         detach_all(path_of(directory));
     }
     remove_directory(directory);
+    groups_.remove(directory);
 }
 
 core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(

@@ -40,11 +40,13 @@ exit status: 0 done, 1 refused or failed, 2 wrong usage
 
 /// Below it a worker may not even start: its threads' stacks count.
 constexpr std::uint64_t kLeastWorkerMemory = 64ull << 20;
+constexpr std::uint64_t kLeastWriteBehind = 1ull << 20;  // of the option
 
 constexpr std::string_view kMountUsage =
     R"(usage: uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
                     [--foreground] [--ready-fd N] [--worker-user NAME]
-                    [--worker-memory BYTES] [--recovery-directory DIR] [--end-with PID]
+                    [--worker-memory BYTES] [--worker-group DIRECTORY]
+                    [--write-behind-limit BYTES] [--recovery-directory DIR] [--end-with PID]
 
 Mounts an NFS share; each call carries the identity uid=, gid=, and every file is shown as the
 application user's (app_uid=, app_gid=). Returns when the mount can be used, or prints one error and
@@ -57,6 +59,8 @@ MOUNTPOINT is a directory, or /dev/fd/N: an open /dev/fuse that somebody else ha
   --ready-fd N                write "READY=1" and a line feed to descriptor N once mounted
   --worker-user NAME          user that the worker becomes when root mounts (uidnfs, else nobody)
   --worker-memory BYTES       what the worker may take for itself, its file data apart
+  --worker-group DIRECTORY    control group (version 2) that the worker joins before it begins
+  --write-behind-limit BYTES  write_behind= counts up to this, which can be changed later
   --recovery-directory DIR    where what cannot be written is kept when the mount ends (default:
                               /var/lib/uidnfs/recovery; not root: below $XDG_STATE_HOME)
   --end-with PID              when PID, its parent, ends before the mount is there, so does this
@@ -186,7 +190,8 @@ private:
     static bool is_own(std::string_view argument) {
         const auto name = argument.substr(0, argument.find('='));
         return name == "--foreground" || name == "--ready-fd" || name == "--worker-user" ||
-               name == "--worker-memory" || name == "--end-with" ||
+               name == "--worker-memory" || name == "--worker-group" ||
+               name == "--write-behind-limit" || name == "--end-with" ||
                name == "--recovery-directory" || name == "--help" || name == "--write" ||
                name == "--json";
     }
@@ -222,6 +227,9 @@ Command parse_mount(const std::vector<std::string>& arguments) {
     app.add_option("--worker-user", result.worker_user);
     app.add_option("--worker-memory", result.worker_memory)
         ->check(CLI::Range(kLeastWorkerMemory, std::uint64_t{1} << 40));
+    app.add_option("--worker-group", result.worker_group);
+    app.add_option("--write-behind-limit", result.write_behind_limit)
+        ->check(CLI::Range(kLeastWriteBehind, std::uint64_t{1} << 40));
     app.add_option("--end-with", result.end_with)->check(CLI::PositiveNumber);
     app.add_option("--recovery-directory", result.recovery_directory);
     if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;

@@ -25,10 +25,12 @@ struct MountArguments {
     std::vector<config::RawOption> options;  ///< of -o and --OPTION, in the order of the line
     Stay stay = Stay::background;
     std::optional<int> ready_fd;
-    std::uint64_t worker_memory = 0;  ///< bytes; 0: no limit
-    int end_with = 0;                 ///< pid of the parent that it ends with; 0: with none
-    std::string worker_user;          ///< empty: "uidnfs", or "nobody" where that does not exist
-    std::string recovery_directory;   ///< empty: default_recovery_directory()
+    std::uint64_t worker_memory = 0;       ///< bytes; 0: no limit
+    int end_with = 0;                      ///< pid of the parent that it ends with; 0: with none
+    std::string worker_group;              ///< control group that the worker joins; empty: none
+    std::uint64_t write_behind_limit = 0;  ///< bytes; 0: none
+    std::string worker_user;         ///< empty: "uidnfs", or "nobody" where that does not exist
+    std::string recovery_directory;  ///< empty: default_recovery_directory()
 };
 
 struct UmountArguments {

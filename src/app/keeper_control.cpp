@@ -90,6 +90,11 @@ void Keeper::on_client(Client& client) {
         client.deadline = core::SteadyTime::max();
     } else if (verb == "remount") {
         remount(client, request);
+    } else if (verb == "write_behind") {
+        // The next worker hears of it from the spec.
+        spec_.write_behind_limit = request.number("bytes").value_or(0);
+        tell_worker(Message("write_behind").add("bytes", spec_.write_behind_limit));
+        answer(client, Message("ok"));
     } else if (verb == "log_level") {
         core::log::Level level{};
         if (core::log::parse_level(request.text("level"), level)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/spec.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace uidnfs::app {
@@ -43,13 +44,19 @@ config::RawOption read_option(std::string_view text) {
     return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)), "the mount"};
 }
 
+std::uint64_t MountSpec::write_behind(const config::MountOptions& of_mount) const noexcept {
+    const auto wanted = of_mount.write_behind;
+    return write_behind_limit == 0 ? wanted : std::min(wanted, write_behind_limit);
+}
+
 Message MountSpec::encode() const {
     Message message{std::string(kVerb)};
     message.add("version", kVersion).add("source", source).add("mountpoint", mountpoint);
     message.add("stay", stay == Stay::foreground ? "foreground" : "background");
     message.add("way", std::string(to_string(way)));
     message.add("since", since).add("keeper_pid", keeper_pid);
-    message.add("worker_memory", worker_memory);
+    message.add("worker_memory", worker_memory).add("worker_group", worker_group);
+    message.add("write_behind_limit", write_behind_limit);
     if (!recovery.empty()) message.add("recovery", recovery);
     if (worker_user) {
         message.add("worker_uid", worker_user->uid).add("worker_gid", worker_user->gid);
@@ -70,6 +77,8 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.keeper_pid = small_number(message, "keeper_pid").value_or(0);
     spec.worker_memory = message.number("worker_memory").value_or(0);
     spec.recovery = message.text("recovery");
+    spec.worker_group = message.text("worker_group");
+    spec.write_behind_limit = message.number("write_behind_limit").value_or(0);
     const auto stay = message.text("stay");
     if (stay != "foreground" && stay != "background") return core::Error(EPROTO);
     spec.stay = stay == "foreground" ? Stay::foreground : Stay::background;

@@ -47,6 +47,12 @@ struct MountSpec {
     std::uint32_t keeper_pid = 0;            ///< 0: not yet known
     std::uint64_t worker_memory = 0;         ///< bytes, RLIMIT_DATA; 0: no limit
     std::string recovery;                    ///< directory for what cannot be written when it ends
+    std::string worker_group;                ///< control group that workers join; empty: none
+    /// Whoever shares out what a machine may hold: write_behind= counts up to this; 0: all of it.
+    std::uint64_t write_behind_limit = 0;
+
+    /// Bytes acknowledged and not yet committed that the mount may have now.
+    std::uint64_t write_behind(const config::MountOptions& of_mount) const noexcept;
 
     Message encode() const;
     /// EPROTO when it is not a spec of a version that is known.

@@ -121,6 +121,7 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
                                : fuse::PagesEnd::when_told;
     const auto identity = options.identity;
     options.mount_name = spec_.mountpoint;
+    options.write_behind = spec_.write_behind(request_.options);
     mount_ = std::make_unique<Mount>(
         std::move(exported),
         std::move(options),
@@ -210,6 +211,9 @@ void Worker::on_message(const Message& message, std::vector<core::Fd>& descripto
         core::spawn(finish(deadline));
     } else if (message.verb() == "remount" && mount_) {
         remount(message);
+    } else if (message.verb() == "write_behind") {
+        spec_.write_behind_limit = message.number("bytes").value_or(0);
+        if (mount_) mount_->filesystem.set_write_behind(spec_.write_behind(request_.options));
     } else if (message.verb() == "log_level") {
         log::Level level{};
         if (log::parse_level(message.text("level"), level)) log::set_level(level);

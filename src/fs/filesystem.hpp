@@ -115,6 +115,8 @@ public:
 
     /// Takes over what can change while files are open: timers, cto, lookupcache, sync, commit, ro.
     void change(const Options& wanted);
+    /// Of now on.
+    void set_write_behind(std::uint64_t bytes) { writer_.set_budget(bytes); }
     /// Before the mount is used: what `df` answers should the server fall silent. Takes kPatience
     /// at most.
     core::Task<void> warm();

@@ -42,6 +42,11 @@ Writer::Writer(Deps deps, std::uint64_t budget)
       timer_(deps_.reactor.io()),
       self_(std::make_shared<Writer*>(this)) {}
 
+void Writer::set_budget(std::uint64_t bytes) {
+    const auto before = std::exchange(budget_bytes_, bounded(bytes, deps_.slots));
+    budget_.grow(static_cast<std::int64_t>(budget_bytes_) - static_cast<std::int64_t>(before));
+}
+
 FileState& Writer::state_of(Inode& inode) {
     if (!inode.file) {
         inode.file = std::make_unique<FileState>(deps_.reactor, deps_.journal, inode.id);

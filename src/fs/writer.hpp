@@ -81,6 +81,8 @@ public:
     void note_attributes(const Inode& inode);
 
     std::uint64_t budget() const noexcept { return budget_bytes_; }
+    /// What is acknowledged beyond a smaller one stays so; more waits until there is room.
+    void set_budget(std::uint64_t bytes);
     std::uint64_t bytes_held() const noexcept;
     std::uint64_t errors() const noexcept { return errors_; }
     void trim() noexcept;

@@ -22,6 +22,9 @@ MountSpec full_spec() {
     spec.since = "2026-01-31T12:00:00Z";
     spec.keeper_pid = 4711;
     spec.recovery = "/var/lib/uidnfs/recovery";
+    spec.worker_memory = 1 << 28;
+    spec.worker_group = "/sys/fs/cgroup/system.slice/uidnfsd.service/worker-1";
+    spec.write_behind_limit = 1 << 21;
     return spec;
 }
 
@@ -36,11 +39,25 @@ TEST(MountSpec, ComesBackAsItWasSent) {
     EXPECT_EQ(again->since, spec.since);
     EXPECT_EQ(again->keeper_pid, spec.keeper_pid);
     EXPECT_EQ(again->recovery, spec.recovery);
+    EXPECT_EQ(again->worker_memory, spec.worker_memory);
+    EXPECT_EQ(again->worker_group, spec.worker_group);
+    EXPECT_EQ(again->write_behind_limit, spec.write_behind_limit);
     ASSERT_EQ(again->options.size(), spec.options.size());
     for (std::size_t i = 0; i < spec.options.size(); ++i) {
         EXPECT_EQ(again->options[i].name, spec.options[i].name);
         EXPECT_EQ(again->options[i].value, spec.options[i].value);
     }
+}
+
+TEST(MountSpec, LimitsWhatTheMountAsksFor) {
+    MountSpec spec;
+    config::MountOptions options;
+    options.write_behind = 64 << 20;
+    EXPECT_EQ(spec.write_behind(options), 64u << 20);
+    spec.write_behind_limit = 8 << 20;
+    EXPECT_EQ(spec.write_behind(options), 8u << 20);
+    options.write_behind = 2 << 20;
+    EXPECT_EQ(spec.write_behind(options), 2u << 20);
 }
 
 TEST(MountSpec, NamesNoUserWhenThereIsNoneToBecome) {

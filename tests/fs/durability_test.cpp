@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was acknowledged as durable survives the server's crash; what cannot be written is told, once to
-// each open file, and never lost in silence.
+// What was acknowledged as durable survives the server's crash; what cannot be written is told,
+// once to each open file, and never lost in silence.
 #include "fs/fixture.hpp"
 
 namespace uidnfs::test {
@@ -263,6 +263,25 @@ TEST_F(Durability, more_bytes_than_the_budget_go_through) {
     for (std::size_t i = 0; i < 20; ++i) {
         m.write_at(file, i * kMegabyte, std::string(kMegabyte, static_cast<char>('a' + i)));
         EXPECT_LE(m.fs().status().bytes_not_committed, 6 * kMegabyte);
+    }
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.disk_content("/a"), letters(20));
+}
+
+TEST_F(Durability, a_budget_that_changes_holds_from_then_on) {
+    options.write_behind = 8 * kMegabyte;
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    for (std::size_t i = 0; i < 20; ++i) {
+        if (i == 6) m.fs().set_write_behind(kMegabyte);
+        if (i == 13) m.fs().set_write_behind(4 * kMegabyte);
+        m.write_at(file, i * kMegabyte, std::string(kMegabyte, static_cast<char>('a' + i)));
+        const auto status = m.fs().status();
+        if (i < 6) EXPECT_EQ(status.write_behind_budget, 8 * kMegabyte);
+        if (i >= 6 && i < 13) EXPECT_EQ(status.write_behind_budget, kMegabyte);
+        // One write that is larger than the budget waits until nothing else is there.
+        if (i >= 6 && i < 13) EXPECT_LE(status.bytes_not_committed, kMegabyte + 4096) << i;
+        if (i >= 13) EXPECT_LE(status.bytes_not_committed, 6 * kMegabyte);
     }
     EXPECT_EQ(m.close_file(file), 0);
     EXPECT_EQ(server.disk_content("/a"), letters(20));

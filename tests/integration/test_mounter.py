@@ -2,7 +2,9 @@
 """A front that was taken over: it says to root what it likes, and gets what the policy allows."""
 
 import errno
+import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -317,6 +319,77 @@ class FloodTest(MounterTest):
         for _ in range(200):
             self.assertEqual(0, self.front.ask("adopt", **self.named(reply))["error"])
         wait_until(lambda: descriptors() <= before, 2, "the end of what the answers took")
+
+
+class ShareTest(MounterTest):
+    """workers.write_behind_total: what workers may hold together, shared out among those that live."""
+
+    def setUp(self):
+        super().setUp()
+        self.set_total("8M")
+
+    def set_total(self, size):
+        text = self.daemon.config.read_text(encoding="utf-8")
+        text = re.sub("(write_behind_total = .*\n)?max_mounts", f'write_behind_total = "{size}"\nmax_mounts', text)
+        self.daemon.config.write_text(text, encoding="utf-8")
+        self.assertEqual(0, self.front.ask("reload")["error"])
+
+    def begin(self, number, *more):
+        directory = f"docker-{number}"
+        reply = self.start(*more, directory=directory)
+        self.assertEqual(0, reply["error"], reply["text"])
+        return {"directory": directory, "pid": reply["pid"], "start_time": reply["start_time"]}
+
+    def budgets(self, volumes):
+        """MiB that each may have acknowledged and not yet committed, as their workers say."""
+        texts = [self.front.ask("status", **volume)["text"] for volume in volumes]
+        return [json.loads(text)["cache"]["write_behind_budget"] / (1 << 20) for text in texts]
+
+    def assert_budgets(self, expected, volumes):
+        wait_until(lambda: self.budgets(volumes) == expected, 10, f"budgets of {expected}")
+
+    def test_shares_follow_the_number_of_mounts(self):
+        volumes = [self.begin(0)]
+        self.assertEqual([8], self.budgets(volumes))
+        volumes.append(self.begin(1))
+        self.assert_budgets([4, 4], volumes)
+        # What a volume asks for stays the most that it gets.
+        volumes.append(self.begin(2, f"write_behind={3 << 19}"))
+        self.assert_budgets([2, 2, 1.5], volumes)
+        self.assertEqual(0, self.front.ask("stop", **volumes.pop(0))["error"])
+        self.assert_budgets([4, 1.5], volumes)
+        self.assertEqual(0, self.front.ask("stop", **volumes.pop(0))["error"])
+        self.assert_budgets([1.5], volumes)
+
+    def test_a_mount_without_a_share_is_refused(self):
+        volumes = [self.begin(number) for number in range(8)]
+        self.assert_budgets([1] * 8, volumes)
+        refused = self.start(directory="docker-8")
+        self.assert_refused(refused, errno.EUSERS)
+        self.assertIn("write_behind_total", refused["text"])
+        self.set_total("16M")
+        self.assert_budgets([2] * 8, volumes)
+        self.begin(8)
+        self.assert_budgets([1] * 8, volumes)
+
+    def test_found_again_they_count(self):
+        volumes = [self.begin(0), self.begin(1)]
+        self.front.close()
+        self.front = self.new_front()
+        self.set_total("4M")
+        for volume in volumes:
+            self.assertEqual(0, self.front.ask("adopt", **volume)["error"])
+        self.assert_budgets([2, 2], volumes)
+        volumes.append(self.begin(2))
+        self.assert_budgets([1, 1, 1], volumes)
+
+    def test_one_that_still_flushes_counts(self):
+        volumes = [self.begin(0), self.begin(1)]
+        held = os.open(f"{self.daemon.volumes}/docker-0", os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, held)
+        self.assertEqual(0, self.front.ask("detach", **volumes[0])["error"])
+        volumes[0] = self.begin(0)
+        self.assert_budgets([2, 2], volumes)
 
 
 class EndTest(MounterTest):

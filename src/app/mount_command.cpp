@@ -19,7 +19,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -53,16 +52,6 @@ bool is_mapped(const char* map, std::uint32_t id) {
         if (id >= inside && id - inside < count) return true;
     }
     return false;
-}
-
-std::optional<ServiceUser> find_user(const char* name) {
-    std::array<char, 4096> space;
-    passwd entry{};
-    passwd* found = nullptr;
-    if (::getpwnam_r(name, &entry, space.data(), space.size(), &found) != 0 || !found) {
-        return std::nullopt;
-    }
-    return ServiceUser{found->pw_uid, found->pw_gid};
 }
 
 /// "uidnfs", or "nobody" where that user does not exist. None in a user namespace that has neither:
@@ -165,6 +154,8 @@ core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRe
     spec.recovery = arguments.recovery_directory.empty()
                         ? default_recovery_directory()
                         : absolute_path(arguments.recovery_directory);
+    spec.worker_group = arguments.worker_group;
+    spec.write_behind_limit = arguments.write_behind_limit;
     spec.since = utc_time(std::chrono::system_clock::now());
     if (const auto fd = inherited_device(arguments.mountpoint)) {
         auto device = take_inherited_device(

@@ -2,12 +2,16 @@
 #include "app/process.hpp"
 
 #include "app/names.hpp"
+#include "core/fd.hpp"
 #include "core/log.hpp"
+#include "core/text.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -66,6 +70,15 @@ core::Result<void> become(const ServiceUser& user, std::uint32_t capabilities) {
     return set_capabilities(capabilities);
 }
 
+void join_group(const std::string& directory) {
+    const core::Fd processes(::open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    // "0" is whoever writes it.
+    if (processes && ::write(processes.get(), "0", 1) == 1) return;
+    core::log::warning(
+        "the worker's memory is bounded without {}: {}", directory, core::describe_errno(errno)
+    );
+}
+
 }  // namespace
 
 core::Result<void> begin_role(const char* role) {
@@ -99,7 +112,18 @@ core::Outcome<void> configure_log(const MountSpec& spec, const config::MountRequ
     return core::log::configure(options);
 }
 
+std::optional<ServiceUser> find_user(const char* name) {
+    std::array<char, 4096> space;
+    passwd entry{};
+    passwd* found = nullptr;
+    if (::getpwnam_r(name, &entry, space.data(), space.size(), &found) != 0 || !found) {
+        return std::nullopt;
+    }
+    return ServiceUser{found->pw_uid, found->pw_gid};
+}
+
 core::Result<void> give_up_privileges(const MountSpec& spec, ReservedPort port) {
+    if (!spec.worker_group.empty()) join_group(spec.worker_group);
     if (auto done = check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)); !done) return done;
     const rlimit no_core{0, 0};
     if (auto done = check(::setrlimit(RLIMIT_CORE, &no_core)); !done) return done;

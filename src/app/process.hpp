@@ -8,6 +8,7 @@
 #include "core/error.hpp"
 
 #include <cstdint>
+#include <optional>
 
 namespace uidnfs::app {
 
@@ -21,6 +22,9 @@ core::Result<void> begin_role(const char* role);
 
 /// As the mount's options say: its file, else standard error or the journal.
 core::Outcome<void> configure_log(const MountSpec& spec, const config::MountRequest& request);
+
+/// From the system's users; nothing when there is none of that name.
+std::optional<ServiceUser> find_user(const char* name);
 
 enum class ReservedPort : std::uint8_t { wanted, unneeded };
 

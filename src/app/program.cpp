@@ -3,6 +3,7 @@
 #include "app/commands.hpp"
 #include "app/helper_line.hpp"
 #include "app/keeper.hpp"
+#include "app/name_resolver.hpp"
 #include "app/process.hpp"
 #include "app/worker.hpp"
 
@@ -28,6 +29,7 @@ int run_program(const std::vector<std::string>& arguments, Console& console) {
     if (const auto helper = arguments.empty() ? std::nullopt : helper_role(arguments.front())) {
         return run_helper(*helper, rest, console);
     }
+    if (rest.size() == 3 && rest[0] == "name-resolver") return run_name_resolver(rest[1], rest[2]);
     return std::visit(
         [&](const auto& command) {
             using T = std::decay_t<decltype(command)>;

@@ -77,9 +77,7 @@ core::Outcome<void> read_all(FileSystem& files, const std::string& directory, Ta
 }  // namespace
 
 Store::Store(FileSystem& files, Directories directories)
-    : files_(files),
-      definitions_(directories.state + "/definitions"),
-      live_(directories.run + "/live") {}
+    : files_(files), definitions_(directories.definitions()), live_(directories.live()) {}
 
 core::Outcome<std::vector<StoredVolume>> Store::load() {
     std::map<VolumeKey, StoredVolume> volumes;

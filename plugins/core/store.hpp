@@ -24,8 +24,11 @@ struct StoredVolume {
 class Store {
 public:
     struct Directories {
-        std::string state;  ///< definitions are in its "definitions"
-        std::string run;    ///< live records are in its "live"
+        std::string state;  ///< mounts.state_dir
+        std::string run;    ///< mounts.run_dir
+
+        std::string definitions() const { return state + "/definitions"; }
+        std::string live() const { return run + "/live"; }
     };
 
     /// `files` must outlive it.

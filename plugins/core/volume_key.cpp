@@ -86,4 +86,8 @@ std::string directory_name(const VolumeKey& key) {
     return out.substr(0, kKept) + '~' + sha256(key.name);
 }
 
+std::string mount_path(std::string_view root, std::string_view directory) {
+    return fmt::format("{}/{}", root, directory);
+}
+
 }  // namespace uidnfs::plugins

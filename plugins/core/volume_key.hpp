@@ -40,4 +40,7 @@ std::size_t utf8_sequence(std::string_view text) noexcept;
 /// SHA-256. Different keys give different names.
 std::string directory_name(const VolumeKey& key);
 
+/// Where the volume with that directory_name() is mounted below mounts.root.
+std::string mount_path(std::string_view root, std::string_view directory);
+
 }  // namespace uidnfs::plugins

@@ -18,9 +18,9 @@
 namespace uidnfs::plugins {
 namespace {
 
-/// What the store has of its own in state_dir and run_dir.
-constexpr const char* kDefinitions = "/definitions";
-constexpr const char* kLive = "/live";
+Store::Directories directories_of(const Settings& settings) {
+    return {settings.mounts.state_dir, settings.mounts.run_dir};
+}
 
 /// credentials=NAME is a file beside the configuration.
 std::string credentials_of(const std::string& config) {
@@ -58,8 +58,8 @@ core::Outcome<std::unique_ptr<House>> House::make(
     const auto& settings = *live.settings();
     auto mounter = start_mounter(live.path(), environment);
     if (!mounter) return mounter.error();
-    for (const auto& directory :
-         {settings.mounts.state_dir + kDefinitions, settings.mounts.run_dir + kLive}) {
+    const auto directories = directories_of(settings);
+    for (const auto& directory : {directories.definitions(), directories.live()}) {
         if (auto given = give_directory(directory, user); !given) return given.error();
     }
     if (settings.ldap && !settings.ldap->cache_file.empty()) {
@@ -83,15 +83,14 @@ House::House(
 )
     : reactor_(reactor),
       live_(live),
-      store_(files_, {live.settings()->mounts.state_dir, live.settings()->mounts.run_dir}),
+      store_(files_, directories_of(*live.settings())),
       mounter_(reactor, std::move(mounter), live.settings()->mounts.root),
       identities_(reactor, [this] { return live_.directory(); }),
       preparer_({[this] { return rules_; }, identities_, credentials_of(live.path())}),
       gate_(*this),
       audit_(std::move(sink), audit_options(live.settings()->audit)),
       daemon_health_(
-          {live.settings()->mounts.state_dir + kDefinitions,
-           live.settings()->mounts.run_dir + kLive}
+          {directories_of(*live.settings()).definitions(), directories_of(*live.settings()).live()}
       ),
       metrics_(
           {[this] { return read_gauges(volumes_, health_, audit_, live_.directory().get()); },
@@ -158,7 +157,7 @@ void House::look_around() const {
     std::set<std::string> known;
     for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
         for (const auto& volume : volumes_.list(dialect)) {
-            known.insert(root + "/" + directory_name({dialect, volume.name}));
+            known.insert(mount_path(root, directory_name({dialect, volume.name})));
         }
     }
     for (const auto& mount : *mounts) {
@@ -210,7 +209,7 @@ core::Task<core::Outcome<MountSpec>> House::Gate::prepare(
     VolumeKey volume, DefinitionPtr definition, core::SteadyTime deadline, std::stop_token unwanted
 ) {
     const auto most = house_.live_.settings()->workers.max_mounts;
-    if (mounted_volumes(house_.volumes_).size() >= most) {
+    if (house_.volumes_.count_mounted() >= most) {
         co_return core::Failure{
             EUSERS,
             fmt::format(

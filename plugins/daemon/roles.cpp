@@ -10,7 +10,6 @@
 #include "plugins/settings/load.hpp"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -31,7 +30,6 @@ using mounter::MounterProcess;
 using mounter::Reply;
 
 constexpr const char* kMounter = "mounter";
-constexpr const char* kResolver = "name-resolver";
 constexpr const char* kSelf = "/proc/self/exe";
 constexpr std::chrono::seconds kLongestStart{10};
 constexpr int kMisused = 2;
@@ -95,7 +93,7 @@ int run_mounter(const std::string& config, const Environment& environment) {
          settings->workers.user,
          settings->workers.memory_limit,
          *uidnfs,
-         {kSelf, "uidnfsd", kResolver, settings->workers.user},
+         {*uidnfs, "uidnfs", "name-resolver", settings->workers.user},
          [&]() -> core::Outcome<mounter::Allowed> {
              const auto fresh = load(config, environment);
              if (!fresh) return fresh.error();
@@ -109,39 +107,6 @@ int run_mounter(const std::string& config, const Environment& environment) {
     return 0;
 }
 
-/// Writes every address of `host`, one a line, or why there is none.
-int run_resolver(const std::string& user, const std::string& host) {
-    const auto service = find_service_user(user);
-    if (!service || (::geteuid() == 0 && !become(*service))) return kMisused;
-    addrinfo hints{};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    const int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
-    std::string text;
-    for (const auto* each = found; error == 0 && each; each = each->ai_next) {
-        std::array<char, NI_MAXHOST> name;
-        if (::getnameinfo(
-                each->ai_addr,
-                each->ai_addrlen,
-                name.data(),
-                name.size(),
-                nullptr,
-                0,
-                NI_NUMERICHOST
-            ) == 0) {
-            text += fmt::format("{}\n", name.data());
-        }
-    }
-    if (error != 0) {
-        text = fmt::format(
-            "the server {} is not known ({}); check its name\n", host, ::gai_strerror(error)
-        );
-    }
-    static_cast<void>(!::write(STDOUT_FILENO, text.data(), text.size()));
-    return error == 0 ? 0 : 1;
-}
-
 }  // namespace
 
 std::optional<int> run_role(
@@ -149,9 +114,6 @@ std::optional<int> run_role(
 ) {
     if (arguments.size() == 2 && arguments[0] == kMounter) {
         return run_mounter(arguments[1], environment);
-    }
-    if (arguments.size() == 3 && arguments[0] == kResolver) {
-        return run_resolver(arguments[1], arguments[2]);
     }
     return std::nullopt;
 }

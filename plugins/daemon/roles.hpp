@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The roles in which uidnfsd starts itself: the mounter, which stays root, and the resolver of
-// names, which is nobody's friend. Neither is for people: without the channel or the descriptor
-// that their starter gives they end at once.
+// The role in which uidnfsd starts itself: the mounter, which stays root. It is not for people:
+// without the channel that its starter gives it ends at once.
 #pragma once
 
 #include "core/error.hpp"
@@ -14,7 +13,7 @@
 
 namespace uidnfs::plugins {
 
-/// The exit status when `arguments` name a role; nothing when they do not.
+/// The exit status when `arguments` name the role; nothing when they do not.
 std::optional<int> run_role(
     const std::vector<std::string>& arguments, const Environment& environment
 );

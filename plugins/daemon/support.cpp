@@ -80,9 +80,7 @@ std::string mounts_of_ours() {
     const auto text = core::read_whole("/proc/self/mountinfo");
     if (!text) return core::describe_errno(text.error().code());
     std::string out;
-    for (std::string_view rest = *text; !rest.empty();) {
-        const auto line = rest.substr(0, rest.find('\n'));
-        rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    for (const auto line : core::lines_of(*text)) {
         if (line.find("fuse.uidnfs") != std::string_view::npos) out += fmt::format("{}\n", line);
     }
     return out;

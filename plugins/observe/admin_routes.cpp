@@ -3,6 +3,7 @@
 
 #include "config/text.hpp"
 #include "core/log.hpp"
+#include "core/text.hpp"
 
 #include <boost/json.hpp>
 #include <fmt/format.h>
@@ -109,7 +110,7 @@ json::object describe(const VolumeKey& key, const VolumeInfo& info, const MountH
     add_text(entry, "rule", info.worker->rule);
     entry["keeper_pid"] = info.worker->id.pid;
     if (!health) return entry;
-    entry["health_since"] = to_rfc3339(health->since());
+    entry["health_since"] = core::utc_time(health->since(), core::Precision::milliseconds);
     add_status(entry, health->status());
     return entry;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/observe/audit_line.hpp"
 
+#include "core/text.hpp"
+
 #include <boost/json.hpp>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -58,16 +59,6 @@ json::value cleaned(const json::value& value) {
 
 }  // namespace
 
-std::string to_rfc3339(WallTime time) {
-    const auto since = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch());
-    const auto whole = std::chrono::floor<std::chrono::seconds>(since);
-    return fmt::format(
-        "{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-        fmt::gmtime(static_cast<std::time_t>(whole.count())),
-        (since - whole).count()
-    );
-}
-
 NameParts split_name(const VolumeKey& volume) {
     NameParts parts;
     if (volume.dialect != Dialect::cloudfoundry) return parts;
@@ -82,7 +73,10 @@ NameParts split_name(const VolumeKey& volume) {
 }
 
 std::string audit_line(std::string_view event, WallTime time, const json::object& fields) {
-    json::object line{{"version", kVersion}, {"time", to_rfc3339(time)}, {"event", event}};
+    json::object line{
+        {"version", kVersion},
+        {"time", core::utc_time(time, core::Precision::milliseconds)},
+        {"event", event}};
     for (const auto& [name, value] : fields) line[name] = cleaned(value);
     return json::serialize(line);
 }

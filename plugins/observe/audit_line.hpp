@@ -15,9 +15,6 @@ namespace uidnfs::plugins {
 
 using WallTime = std::chrono::system_clock::time_point;
 
-/// RFC 3339 in UTC with milliseconds: "2024-05-01T02:14:05.123Z".
-std::string to_rfc3339(WallTime time);
-
 /// What a volume's name tells of its platform; empty what it does not.
 struct NameParts {
     std::string instance = {};   ///< Cloud Foundry: GUID of the service instance

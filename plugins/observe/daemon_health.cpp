@@ -30,7 +30,7 @@ int try_to_write(const std::string& directory) {
 
 }  // namespace
 
-core::Outcome<void> check_writable(const std::string& directory) {
+core::Outcome<void> check_can_keep(const std::string& directory) {
     const int code = try_to_write(directory);
     if (code == 0) return {};
     return core::Failure{
@@ -49,7 +49,7 @@ core::Outcome<void> DaemonHealth::check() const {
             ESRCH, "the mounter process is gone: nothing can be mounted; restart uidnfsd"};
     }
     for (const auto& directory : directories_) {
-        if (auto writable = check_writable(directory); !writable) return writable;
+        if (auto writable = check_can_keep(directory); !writable) return writable;
     }
     return {};
 }

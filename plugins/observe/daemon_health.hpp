@@ -12,7 +12,7 @@ namespace uidnfs::plugins {
 
 /// Whether something new can be kept in `directory`: writes a block to a file without name, which
 /// nobody sees. Does not wait for the disk.
-core::Outcome<void> check_writable(const std::string& directory);
+core::Outcome<void> check_can_keep(const std::string& directory);
 
 class DaemonHealth {
 public:

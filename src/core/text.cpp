@@ -8,9 +8,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <system_error>
 
 namespace uidnfs::core {
@@ -33,9 +35,23 @@ Result<std::string> read_whole(const std::string& path) {
 
 std::string describe_errno(int code) { return std::generic_category().message(code); }
 
-std::string utc_time(std::chrono::system_clock::time_point when) {
-    const auto seconds = std::chrono::system_clock::to_time_t(when);
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
+std::vector<std::string_view> lines_of(std::string_view text, std::size_t most) {
+    std::vector<std::string_view> lines;
+    while (!text.empty() && lines.size() < most) {
+        const auto line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        if (!line.empty()) lines.push_back(line);
+    }
+    return lines;
+}
+
+std::string utc_time(std::chrono::system_clock::time_point when, Precision precision) {
+    const auto since = std::chrono::floor<std::chrono::milliseconds>(when.time_since_epoch());
+    const auto whole = std::chrono::floor<std::chrono::seconds>(since);
+    const auto text =
+        fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(static_cast<std::time_t>(whole.count())));
+    if (precision == Precision::seconds) return text + "Z";
+    return fmt::format("{}.{:03}Z", text, (since - whole).count());
 }
 
 std::string human_bytes(std::uint64_t bytes) {

@@ -6,9 +6,11 @@
 #include "core/log.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace uidnfs::core {
 
@@ -21,8 +23,15 @@ using log::printable;
 /// strerror(3), thread-safe.
 std::string describe_errno(int code);
 
-/// "2026-01-31T12:00:00Z" (RFC 3339).
-std::string utc_time(std::chrono::system_clock::time_point when);
+/// The lines of `text` that are not empty, at most `most`; views into it.
+std::vector<std::string_view> lines_of(std::string_view text, std::size_t most = ~std::size_t{0});
+
+/// Of times that are written down.
+enum class Precision : std::uint8_t { seconds, milliseconds };
+/// "2026-01-31T12:00:00Z", "2026-01-31T12:00:00.123Z" (RFC 3339).
+std::string utc_time(
+    std::chrono::system_clock::time_point when, Precision precision = Precision::seconds
+);
 
 /// "17 bytes", "1.5 MiB".
 std::string human_bytes(std::uint64_t bytes);

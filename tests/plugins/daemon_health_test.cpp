@@ -47,17 +47,17 @@ TEST_F(DaemonHealthTest, a_full_disk_is_told) {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit full{100, before.rlim_max};
     ::setrlimit(RLIMIT_FSIZE, &full);
-    const auto checked = check_writable(root);
+    const auto checked = check_can_keep(root);
     ::setrlimit(RLIMIT_FSIZE, &before);
     ::signal(SIGXFSZ, SIG_DFL);
     ASSERT_FALSE(checked);
     EXPECT_EQ(checked.error().code, ENOSPC);
-    EXPECT_TRUE(check_writable(root));
+    EXPECT_TRUE(check_can_keep(root));
 }
 
 TEST_F(DaemonHealthTest, a_file_is_no_directory) {
     std::ofstream(root + "/file") << "x";
-    EXPECT_EQ(check_writable(root + "/file").error().code, ENOTDIR);
+    EXPECT_EQ(check_can_keep(root + "/file").error().code, ENOTDIR);
 }
 
 TEST_F(DaemonHealthTest, without_a_mounter_nothing_works) {

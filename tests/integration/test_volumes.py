@@ -240,6 +240,7 @@ class KeptSocketTest(VolumeTest):
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(self.manager.close)
         self.manager.bind(str(self.daemon.root / "notify"))
+        (self.daemon.root / "notify").chmod(0o777)
         self.manager.settimeout(20)
         self.kept = {}
         self.addCleanup(lambda: [os.close(fd) for fd in self.kept.values()])
@@ -252,7 +253,7 @@ class KeptSocketTest(VolumeTest):
         moves = " ".join(f"{3 + i}<&{number}" for i, number in enumerate(numbers))
         with open(self.daemon.log_path, "ab") as log:
             self.daemon.process = subprocess.Popen(
-                ["/bin/sh", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "sh",
+                ["/bin/bash", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "bash",
                  self.daemon.binary, "--config", self.daemon.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                 pass_fds=numbers)

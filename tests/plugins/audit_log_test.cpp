@@ -264,8 +264,8 @@ TEST_F(AuditLogTest, a_worker_of_another_version_is_told_once) {
     version = "2.0.0";
     const auto audit = make();
     const MountedVolume volume{kKey, kWorker, "nas1:/a", {1001, 1001, {}, "declared", ""}};
-    const auto tell = [&](const char* version) {
-        audit->status_told(volume, {{"version", version}});
+    const auto tell = [&](const char* said) {
+        audit->status_told(volume, {{"version", said}});
     };
     tell("1.0.0");
     EXPECT_THAT(events(), ElementsAre("upgrade"));

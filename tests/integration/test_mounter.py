@@ -392,6 +392,49 @@ class ShareTest(MounterTest):
         self.assert_budgets([2, 2], volumes)
 
 
+class GroupTest(suite.IntegrationTest):
+    """A worker in a control group. Its limits need the memory controller, which a test machine may not
+    have: worker_groups_test.cpp."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree = suite.lab().new_mountpoint()
+        self.tree.mkdir(parents=True, exist_ok=True)
+        if subprocess.run(["mount", "-t", "cgroup2", "none", self.tree], capture_output=True,
+                          check=False).returncode != 0:
+            self.skipTest("control groups of version 2 cannot be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.tree], check=True)
+        self.group = self.tree / f"uidnfs-test-{os.getpid()}"
+        self.group.mkdir()
+        self.addCleanup(lambda: wait_until(self.is_removed, 10, "the end of the group"))
+        self.addCleanup(suite.clear_away, self.uidnfs)
+
+    def is_removed(self):
+        try:
+            self.group.rmdir()
+        except OSError:
+            return False
+        return True
+
+    def mounted(self, group):
+        target = suite.lab().new_mountpoint()
+        target.mkdir(parents=True, exist_ok=True)
+        done = self.uidnfs.run(
+            "mount", f"nas1:{suite.lab().export('a').share}", target, "-o",
+            f"uid=1001,gid=1001,port={ganesha.NFS_PORT},mountport={ganesha.MOUNT_PORT}",
+            f"--worker-group={group}")
+        self.assertEqual(0, done.returncode, done.stderr)
+        return {volume_daemon.status_of(pid, "Name"): pid for pid in self.uidnfs.processes()}
+
+    def test_the_worker_is_in_it_and_the_keeper_is_not(self):
+        pids = self.mounted(self.group)
+        members = (self.group / "cgroup.procs").read_text(encoding="ascii").split()
+        self.assertEqual([str(pids["uidnfs-worker"])], members)
+
+    def test_without_it_the_mount_works(self):
+        self.assertIn("uidnfs-worker", self.mounted(self.group / "none"))
+
+
 class EndTest(MounterTest):
     def test_garbage_ends_it_and_the_mounts_stay(self):
         record = mounter_record.REQUEST.pack(verb=1)

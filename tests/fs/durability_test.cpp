@@ -268,25 +268,6 @@ TEST_F(Durability, more_bytes_than_the_budget_go_through) {
     EXPECT_EQ(server.disk_content("/a"), letters(20));
 }
 
-TEST_F(Durability, a_budget_that_changes_holds_from_then_on) {
-    options.write_behind = 8 * kMegabyte;
-    auto& m = mount();
-    const auto file = m.create_file("/a");
-    for (std::size_t i = 0; i < 20; ++i) {
-        if (i == 6) m.fs().set_write_behind(kMegabyte);
-        if (i == 13) m.fs().set_write_behind(4 * kMegabyte);
-        m.write_at(file, i * kMegabyte, std::string(kMegabyte, static_cast<char>('a' + i)));
-        const auto status = m.fs().status();
-        if (i < 6) EXPECT_EQ(status.write_behind_budget, 8 * kMegabyte);
-        if (i >= 6 && i < 13) EXPECT_EQ(status.write_behind_budget, kMegabyte);
-        // One write that is larger than the budget waits until nothing else is there.
-        if (i >= 6 && i < 13) EXPECT_LE(status.bytes_not_committed, kMegabyte + 4096) << i;
-        if (i >= 13) EXPECT_LE(status.bytes_not_committed, 6 * kMegabyte);
-    }
-    EXPECT_EQ(m.close_file(file), 0);
-    EXPECT_EQ(server.disk_content("/a"), letters(20));
-}
-
 TEST_F(Durability, many_small_writes_beyond_the_budget_go_through) {
     options.write_behind = 1 * kMegabyte;
     auto& m = mount();

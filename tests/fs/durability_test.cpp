@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was acknowledged as durable survives the server's crash; what cannot be written is told,
-// once to each open file, and never lost in silence.
+// What was acknowledged as durable survives the server's crash; what cannot be written is told, once to
+// each open file, and never lost in silence.
 #include "fs/fixture.hpp"
 
 namespace uidnfs::test {

@@ -8,6 +8,7 @@
 
 #include "core/buffer.hpp"
 #include "core/error.hpp"
+#include "core/progress.hpp"
 #include "core/task.hpp"
 #include "nfs/types.hpp"
 
@@ -22,6 +23,9 @@ namespace uidnfs::nfs {
 /// In whose name, and until when. Owned by the caller until the call ends.
 struct CallContext {
     mapper::CredentialRef credential;
+    /// Of the request that the call is made for: calls that count twice are noted in it, and are
+    /// repetitions where a worker before this one had noted one.
+    core::Progress progress = {};
 };
 
 /// An open file: trivially its handle in version 3; 4.1 adds a state id.
@@ -241,7 +245,8 @@ public:
     /// Gives idle memory back to the system.
     virtual void trim() = 0;
 
-    /// What the next worker needs to go on (source ports, next xids), in a form of its own.
+    /// What the next worker needs to go on (resume_export()), in a form of its own; a few hundred
+    /// bytes that change with the source ports only.
     virtual std::vector<std::byte> export_state() const = 0;
 
     /// Ends every waiting call with ECONNABORTED, then tells the server that the mount is gone

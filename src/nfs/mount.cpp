@@ -9,6 +9,7 @@
 #include "nfs/rpc/resolver.hpp"
 #include "nfs/rpc/transport.hpp"
 #include "nfs/v3/client.hpp"
+#include "nfs/v3/client_state.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -33,6 +34,14 @@ rpc::Patience patience_of(const MountParameters& parameters) {
         return rpc::GiveUp::never;
     }();
     return {give_up, std::max(parameters.timeo, 1u) * 100ms, parameters.retrans};
+}
+
+std::function<void(const MountParameters&)> terms_of(v3::Client3& client) {
+    return [&client](const MountParameters& parameters) {
+        client.transport().set_terms(
+            patience_of(parameters), rpc::ConnectionOptions::Persistence::forever
+        );
+    };
 }
 
 /// One mount_export(): what its steps have in common. Lives in that coroutine's frame.
@@ -173,11 +182,8 @@ core::Task<core::Outcome<MountedExport>> Mounting::use_nfs_service(
     auto checking = check(std::move(client), service);
     auto mounted = co_await checking;
     if (mounted) {
-        mounted->set_terms = [borrowed](const MountParameters& parameters) {
-            borrowed->transport().set_terms(
-                patience_of(parameters), rpc::ConnectionOptions::Persistence::forever
-            );
-        };
+        borrowed->set_root_attr(mounted->root_attr);
+        mounted->set_terms = terms_of(*borrowed);
         mounted->set_terms(parameters_);
     }
     co_return std::move(mounted);
@@ -329,6 +335,42 @@ core::Task<core::Outcome<MountedExport>> mount_export(
         core::log::debug("{}", mounted.error().user_text);
     }
     co_return std::move(*told);
+}
+
+core::Outcome<MountedExport> resume_export(
+    core::Reactor& reactor,
+    const Target& target,
+    const MountParameters& parameters,
+    std::span<const std::byte> state
+) {
+    const auto found = v3::decode_client_state(state);
+    if (!found) {
+        return core::Failure{
+            EPROTO,
+            "what the worker before knew of the server cannot be read; unmount and mount again"};
+    }
+    rpc::TransportOptions options;
+    options.server_name = target.host;
+    options.connection.server = found->server;
+    options.connection.source = parameters.source_port;
+    options.connection.patience = patience_of(parameters);
+    options.connections = static_cast<std::uint32_t>(found->ports.size());
+    options.source_ports = found->ports;
+    v3::Client3::Deps deps;
+    deps.transport = std::make_unique<rpc::Transport>(reactor, options);
+    deps.root = found->root;
+    deps.sizes = {parameters.rsize, parameters.wsize};
+    deps.notice = {target.host, found->mount_service, target.export_path, parameters.source_port};
+    auto client = std::make_unique<v3::Client3>(std::move(deps));
+    client->set_fs_info(found->fs_info);
+    client->set_root_attr(found->root_attr);
+    MountedExport mounted;
+    mounted.root_attr = found->root_attr;
+    mounted.server_address = rpc::to_string(found->server);
+    mounted.set_terms = terms_of(*client);
+    mounted.set_terms(parameters);
+    mounted.client = std::move(client);
+    return mounted;
 }
 
 }  // namespace uidnfs::nfs

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,15 @@ core::Task<core::Outcome<MountedExport>> mount_export(
     Target target,
     MountParameters parameters,
     mapper::CredentialRef credential
+);
+
+/// Goes on with a client of which `state` is the export_state(): asks the server nothing. EPROTO
+/// when it is not one of this version.
+core::Outcome<MountedExport> resume_export(
+    core::Reactor& reactor,
+    const Target& target,
+    const MountParameters& parameters,
+    std::span<const std::byte> state
 );
 
 }  // namespace uidnfs::nfs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The version 3 client on the wire: JUKEBOX, retransmitted calls, open, shutdown, status.
 #include "nfs/rpc/status.hpp"
+#include "nfs/v3/client_state.hpp"
 #include "nfs/v3/status.hpp"
 #include "wire_fixture.hpp"
 
@@ -314,27 +315,60 @@ TEST_F(ClientWireTest, StatusShowsHowLongACallWaits) {
     EXPECT_EQ(peer.finish(), "");
 }
 
-TEST_F(ClientWireTest, ExportedStateHoldsVersionXidAndPorts) {
+TEST_F(ClientWireTest, ExportedStateHoldsWhatTheNextClientNeeds) {
     Peer peer([](Peer& p) {
         auto c = p.accept();
         c.reply(c.read_call(), XdrWriter().u32(0).attr(kRegular, 4, 5).bytes());
         (void)c.is_closed_within(5s);
     });
     client_ = client_for(peer);
+    nfs::FsInfo info;
+    info.read_max = info.read_preferred = info.write_max = info.write_preferred = 65536;
+    info.directory_preferred = 4096;
+    client_->set_fs_info(info);
+    nfs::Attr root;
+    root.type = nfs::FileType::directory;
+    root.fileid = 77;
+    client_->set_root_attr(root);
     EXPECT_TRUE(run(client_->getattr(context_, dir_)));
-    const auto port = client_->status().local_ports.at(0);
-    EXPECT_EQ(
-        client_->export_state(),
-        XdrWriter()
-            .fixed("unf3")
-            .u32(1)
-            .u32(client_->transport().next_xid())
-            .u32(1)
-            .u32(port)
-            .bytes()
-    );
+    const auto found = nfs::v3::decode_client_state(client_->export_state());
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->server, client_->transport().server());
+    EXPECT_EQ(found->root, client_->root());
+    EXPECT_EQ(found->fs_info.read_max, 65536u);
+    EXPECT_EQ(found->root_attr, root);
+    EXPECT_EQ(found->ports, client_->status().local_ports);
     client_->transport().close(core::Error(ECONNABORTED));
     EXPECT_EQ(peer.finish(), "");
+}
+
+TEST(ClientState, WhatIsNotOneIsRefused) {
+    nfs::v3::ClientState state;
+    state.server = nfs::rpc::Endpoint(boost::asio::ip::make_address("2001:db8::1"), 2049);
+    const std::array<std::byte, 3> handle{std::byte{1}, std::byte{2}, std::byte{3}};
+    state.root = nfs::FileHandle(handle);
+    auto& info = state.fs_info;
+    info.read_max = info.read_preferred = info.write_max = info.write_preferred = 4096;
+    info.directory_preferred = 4096;
+    state.ports = {700, 0};
+    const auto good = nfs::v3::encode(state);
+    const auto found = nfs::v3::decode_client_state(good);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->server, state.server);
+    EXPECT_EQ(found->root, state.root);
+    EXPECT_EQ(found->ports, state.ports);
+    EXPECT_FALSE(nfs::v3::decode_client_state({}));
+    EXPECT_FALSE(nfs::v3::decode_client_state(std::span(good).first(good.size() - 1)));
+    for (const std::size_t word : {0u, 4u}) {  // magic, version
+        auto other = good;
+        other[word] ^= std::byte{0x40};
+        EXPECT_FALSE(nfs::v3::decode_client_state(other)) << word;
+    }
+    state.ports.clear();
+    EXPECT_FALSE(nfs::v3::decode_client_state(nfs::v3::encode(state))) << "no connection";
+    state.ports = {0};
+    info.write_max = (1u << 20) + 1;
+    EXPECT_FALSE(nfs::v3::decode_client_state(nfs::v3::encode(state))) << "too large a WRITE";
 }
 
 }  // namespace

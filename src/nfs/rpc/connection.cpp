@@ -38,6 +38,7 @@ Connection::Connection(std::shared_ptr<Shared> shared, const ConnectionOptions& 
       connector_(std::make_shared<Connector>(*shared_->reactor)),
       socket_(shared_->reactor->io()),
       reader_(shared_->blocks),
+      local_port_(options.source_port),
       deadline_timer_(shared_->reactor->io()),
       backoff_timer_(shared_->reactor->io()),
       heard_at_(clock_now()) {}

@@ -56,6 +56,7 @@ struct Shared {
 struct ConnectionOptions {
     Endpoint server;
     SourcePort source = SourcePort::reserved;
+    std::uint16_t source_port = 0;  ///< tried first; 0: none
     Patience patience;
     /// `once`: the first loss ends all calls; while mounting, and for MOUNT and portmap.
     enum class Persistence : std::uint8_t { once, forever } persistence = Persistence::forever;

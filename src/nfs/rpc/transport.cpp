@@ -27,7 +27,9 @@ Transport::Transport(core::Reactor& reactor, const TransportOptions& options)
       budget_(reactor, kUnitsPerConnection * options.connections) {
     shared_->next_xid = first_xid();
     for (std::uint32_t i = 0; i < options.connections; ++i) {
-        connections_.push_back(std::make_shared<Connection>(shared_, options.connection));
+        auto wanted = options.connection;
+        if (i < options.source_ports.size()) wanted.source_port = options.source_ports[i];
+        connections_.push_back(std::make_shared<Connection>(shared_, wanted));
     }
 }
 

@@ -20,6 +20,8 @@ struct TransportOptions {
     ConnectionOptions connection;
     std::uint32_t connections = 1;  ///< 1..16
     PortNotice port_notice = PortNotice::due;
+    /// Tried first, one for each connection: those of a client that is gone on with.
+    std::vector<std::uint16_t> source_ports = {};
 };
 
 /// Which connection carries a call.

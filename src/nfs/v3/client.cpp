@@ -5,6 +5,7 @@
 #include "core/log.hpp"
 #include "nfs/mount3.hpp"
 #include "nfs/v3/client_call.hpp"
+#include "nfs/v3/client_state.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -371,19 +372,12 @@ ClientStatus Client3::status() const {
 void Client3::trim() { transport_->trim(); }
 
 std::vector<std::byte> Client3::export_state() const {
-    // "unf3", version 1, next xid, number of ports, ports: 32-bit words, big endian.
-    std::vector<std::byte> out;
-    const auto put = [&out](std::uint32_t value) {
-        for (int shift = 24; shift >= 0; shift -= 8) {
-            out.push_back(static_cast<std::byte>(value >> shift & 0xff));
-        }
-    };
-    put(0x756e6633);
-    put(1);
-    put(transport_->next_xid());
-    put(static_cast<std::uint32_t>(transport_->connections().size()));
-    for (const auto& connection : transport_->connections()) put(connection->local_port());
-    return out;
+    ClientState state{
+        transport_->server(), notice_.mount_service, root_, fs_info_, root_attr_, {}};
+    for (const auto& connection : transport_->connections()) {
+        state.ports.push_back(connection->local_port());
+    }
+    return encode(state);
 }
 
 core::Task<void> Client3::shutdown(const CallContext& context) {

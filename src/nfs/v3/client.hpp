@@ -53,6 +53,8 @@ public:
 
     /// Of FSINFO, once, before anybody else uses the client.
     void set_fs_info(const FsInfo& info) noexcept { fs_info_ = info; }
+    /// For export_state().
+    void set_root_attr(const Attr& attr) noexcept { root_attr_ = attr; }
     rpc::Transport& transport() noexcept { return *transport_; }
     /// Is the server there and does it speak version 3?
     core::Task<core::Result<void>> null(const CallContext& context);
@@ -215,6 +217,7 @@ private:
     TransferSizes sizes_;
     UnmountNotice notice_;
     FsInfo fs_info_;
+    Attr root_attr_;
     std::array<Statistics, kProcedures> statistics_{};
     core::Seldom complaints_;  ///< about replies
 };

@@ -6,6 +6,16 @@
 #include "nfs/v3/client_call.hpp"
 
 namespace uidnfs::nfs::v3 {
+namespace {
+
+/// Of a call that counts twice and is about to go out: a worker that died may have sent it before.
+rpc::Transmission transmission_of(const CallContext& context) noexcept {
+    const bool again = context.progress.was_sent();
+    context.progress.note_sent();
+    return again ? rpc::Transmission::repeated : rpc::Transmission::once;
+}
+
+}  // namespace
 
 core::Task<core::Result<LookupReply>> Client3::lookup(
     const CallContext& context, const FileHandle& dir, std::string_view name
@@ -41,7 +51,7 @@ core::Task<core::Result<CreateReply>> Client3::make(
     std::string_view target,
     Encode encode
 ) {
-    auto transmission = rpc::Transmission::once;
+    auto transmission = transmission_of(context);
     shape.transmission = &transmission;
     shape.route = pinned_to(dir);
     auto making = call<CreateReply>(context, shape, encode, [](const core::Slice& results) {
@@ -149,7 +159,7 @@ core::Task<core::Result<CreateReply>> Client3::mknod(
 core::Task<core::Result<Wcc>> Client3::unlink(
     const CallContext& context, Procedure procedure, const FileHandle& dir, std::string_view name
 ) {
-    auto transmission = rpc::Transmission::once;
+    auto transmission = transmission_of(context);
     Shape shape{procedure, refuse(dir, name), pinned_to(dir)};
     shape.transmission = &transmission;
     auto removing = call<Wcc>(
@@ -185,7 +195,7 @@ core::Task<core::Result<RenameReply>> Client3::rename(
     std::string_view to_name,
     std::optional<std::uint64_t> fileid
 ) {
-    auto transmission = rpc::Transmission::once;
+    auto transmission = transmission_of(context);
     Shape shape{Procedure::rename, refuse(from_dir, from_name), pinned_to(from_dir)};
     if (!shape.refused) shape.refused = refuse(to_dir, to_name);
     shape.transmission = &transmission;
@@ -212,7 +222,7 @@ core::Task<core::Result<RenameReply>> Client3::rename(
 core::Task<core::Result<LinkReply>> Client3::link(
     const CallContext& context, const FileHandle& file, const FileHandle& dir, std::string_view name
 ) {
-    auto transmission = rpc::Transmission::once;
+    auto transmission = transmission_of(context);
     Shape shape{Procedure::link, refuse(dir, name), pinned_to(dir)};
     if (!shape.refused) shape.refused = refuse(file);
     shape.transmission = &transmission;

@@ -94,14 +94,16 @@ Filesystem::~Filesystem() = default;
 core::SlotPool& Filesystem::slots() noexcept { return slots_; }
 
 core::Result<nfs::CallContext> Filesystem::context(const Caller& caller) {
-    if (options_.identity == IdentityMode::fixed) return nfs::CallContext{options_.credential};
+    if (options_.identity == IdentityMode::fixed) {
+        return nfs::CallContext{options_.credential, caller.progress};
+    }
     if (caller.groups.size() > mapper::Credential::kMaxGroups) note_groups(caller);
     auto credential = credentials_.get(caller.uid, caller.gid, caller.groups);
     if (!credential) {
         refuse_root();
         return credential.error();
     }
-    return nfs::CallContext{std::move(*credential)};
+    return nfs::CallContext{std::move(*credential), caller.progress};
 }
 
 nfs::CallContext Filesystem::context_for_mount(const Caller& caller) {

@@ -93,7 +93,11 @@ public:
     core::Task<core::Result<ReadData>> read(OpenId open, std::uint64_t offset, std::size_t size)
         override;
     core::Task<core::Result<std::size_t>> write(
-        OpenId open, std::uint64_t offset, core::Slice data, WriteOrigin origin
+        OpenId open,
+        std::uint64_t offset,
+        core::Slice data,
+        WriteOrigin origin,
+        core::Progress progress = {}
     ) override;
     /// A descriptor was closed: everything written so far is on the server, or its error is told.
     core::Task<core::Result<void>> flush(OpenId open) override;
@@ -120,6 +124,8 @@ public:
     /// Before the mount is used: what `df` answers should the server fall silent. Takes kPatience
     /// at most.
     core::Task<void> warm();
+    /// After a worker that died, before its requests come again.
+    void go_on();
 
     FsStatus status() const;
     /// Brings everything written to the server's disk; what is not there at `deadline` is returned.
@@ -234,6 +240,15 @@ private:
         InodeRef to_parent,
         std::string to_name
     );
+    /// A worker that died had the server do this RENAME: what stands under the new name is what was
+    /// moved, and not what must be hidden from it.
+    core::Task<bool> was_moved(
+        nfs::CallContext context,
+        InodeRef from_parent,
+        std::string from_name,
+        InodeRef to_parent,
+        std::string to_name
+    );
     bool must_stay(const InodeRef& child) const noexcept;
     /// The child of this name, which a file opened under a worker before this one may have.
     core::Task<InodeRef> named(nfs::CallContext context, InodeRef parent, std::string name);
@@ -255,7 +270,7 @@ private:
         const nfs::CallContext& context, const InodeRef& inode, OpenKind kind, int flags
     );
     core::Task<core::Result<std::size_t>> append(
-        OpenFileRef file, core::Slice data, nfs::Stability stability
+        OpenFileRef file, core::Slice data, nfs::Stability stability, core::Progress progress
     );
     core::Task<core::Result<void>> sync_file(OpenFileRef file, Writer::Reach reach);
     /// Bytes; of FSINFO and of what off_t can name.

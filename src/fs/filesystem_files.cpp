@@ -52,7 +52,7 @@ core::Result<OpenReply> Filesystem::add_open(
     const auto file = credential ? opens_.add(inode, kind, flags, *credential) : nullptr;
     if (!file) return core::Error(ENFILE);
     file->ref.handle = inode->handle;
-    file->context = context;
+    file->context.credential = context.credential;
     OpenReply reply{file->id, Pages::drop, Caching::pages};
     if (kind == OpenKind::directory) {
         file->directory = std::make_unique<DirStream>(
@@ -71,7 +71,7 @@ core::Result<OpenReply> Filesystem::add_open(
         settle_pages(*inode);
     }
     if (reply.pages == Pages::keep) {
-        page_watch_.note(inode, context);
+        page_watch_.note(inode, file->context);
     } else if (inode->opens == 1) {
         inode->in_kernel = InKernel::no;
     }
@@ -132,11 +132,23 @@ core::Task<core::Result<nfs::CreateReply>> Filesystem::create_call(
         );
     }
     // The verifier tells a repetition of this call from somebody else's file.
-    const auto unique = boot_nonce_ + ++counter_;
+    const auto unique = context.progress.planned().value_or(boot_nonce_ + ++counter_);
     const auto verifier = std::bit_cast<nfs::Verifier>(unique);
-    auto reply = co_await deps_.client.create(
-        context, parent->handle, name, nfs::CreateHow::exclusive, attributes, verifier
-    );
+    context.progress.plan(unique);
+    core::Result<nfs::CreateReply> reply = core::Error(EEXIST);
+    if (const auto made = context.progress.made()) {
+        // A worker before this one had the answer, and may have overwritten the verifier.
+        const auto looked = co_await deps_.client.lookup(context, parent->handle, name);
+        const bool is_ours =
+            looked && (*made == 0 || (looked->attr && looked->attr->fileid == *made));
+        if (is_ours) reply = nfs::CreateReply{looked->handle, looked->attr, {}};
+        if (!looked) reply = looked.error();
+    } else {
+        reply = co_await deps_.client.create(
+            context, parent->handle, name, nfs::CreateHow::exclusive, attributes, verifier
+        );
+        if (reply) context.progress.note_made(reply->attr ? reply->attr->fileid : 0);
+    }
     if (!reply) {
         if (reply.error().code() != ENOTSUP) co_return reply.error();
         exclusive_create_ = Support::missing;
@@ -257,7 +269,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
 }
 
 core::Task<core::Result<std::size_t>> Filesystem::append(
-    OpenFileRef file, core::Slice data, nfs::Stability stability
+    OpenFileRef file, core::Slice data, nfs::Stability stability, core::Progress progress
 ) {
     const auto inode = file->inode;
     const auto size = data.size();
@@ -271,11 +283,16 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
         fetched = co_await fetch(file->context, inode);
     }
     if (!fetched) co_return fetched.error();
-    const auto end = inode->attrs.attr().size;
+    // A worker before this one may have put the bytes there already; where it only meant to,
+    // somebody else may have been there since.
+    const auto before = progress.was_sent() ? progress.planned() : std::nullopt;
+    const auto end = before.value_or(inode->attrs.attr().size);
+    progress.plan(end);
     const WriteContext as{file->ref, file->context};
     const auto put =
         co_await writer_.put(inode, as, end, std::move(data), WriteOrigin::application);
     if (!put) co_return put.error();
+    progress.note_sent();
     co_await writer_.flush(inode, reach_of(stability), stability);
     if (const int code = take_error(*file)) co_return core::Error(code);
     // A page of another open file that reached beyond the old end holds zeros there.
@@ -286,7 +303,11 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
 }
 
 core::Task<core::Result<std::size_t>> Filesystem::write(
-    OpenId open, std::uint64_t offset, core::Slice data, WriteOrigin origin
+    OpenId open,
+    std::uint64_t offset,
+    core::Slice data,
+    WriteOrigin origin,
+    core::Progress progress
 ) {
     const auto file = opens_.find(open);
     if (!file) co_return core::Error(EBADF);
@@ -306,7 +327,7 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
         if (const int code = take_error(*file)) co_return core::Error(code);
     }
     if (is_append(file->flags) && origin == WriteOrigin::application) {
-        co_return co_await append(file, std::move(data), stability);
+        co_return co_await append(file, std::move(data), stability, progress);
     }
     const WriteContext as{file->ref, file->context};
     const auto put = co_await writer_.put(inode, as, offset, std::move(data), origin);

@@ -228,13 +228,16 @@ core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
     to_parent->attrs.begin_change();
     // A repeated RENAME whose first answer was lost is told from a failed one by what was moved.
     const auto source = inodes_.child(*from_parent, from_name);
-    std::optional<std::uint64_t> fileid;
-    if (source && source->attrs.has_attr()) {
+    auto fileid = context.progress.planned();
+    if (fileid) {
+        // Nor does it stand under its old name any more when a worker before this one moved it.
+    } else if (source && source->attrs.has_attr()) {
         fileid = source->attrs.attr().fileid;
     } else {
         const auto found = co_await deps_.client.lookup(context, from_parent->handle, from_name);
         if (found && found->attr) fileid = found->attr->fileid;
     }
+    if (fileid) context.progress.plan(*fileid);
     auto reply = co_await deps_.client.rename(
         context, from_parent->handle, from_name, to_parent->handle, to_name, fileid
     );
@@ -256,6 +259,30 @@ core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
     co_return reply;
 }
 
+core::Task<bool> Filesystem::was_moved(
+    nfs::CallContext context,
+    InodeRef from_parent,
+    std::string from_name,
+    InodeRef to_parent,
+    std::string to_name
+) {
+    const auto fileid = context.progress.planned();
+    if (!fileid) co_return false;
+    const auto left = co_await deps_.client.lookup(context, from_parent->handle, from_name);
+    if (left || left.error().code() != ENOENT) co_return false;
+    const auto found = co_await deps_.client.lookup(context, to_parent->handle, to_name);
+    if (!found || !found->attr || found->attr->fileid != *fileid) co_return false;
+    from_parent->attrs.expire();
+    to_parent->attrs.expire();
+    inodes_.remove_name(from_parent, from_name);
+    inodes_.remove_name(to_parent, to_name);
+    if (const auto moved = inodes_.find(found->handle)) {
+        moved->attrs.expire();
+        inodes_.add_name(to_parent, to_name, moved);
+    }
+    co_return true;
+}
+
 core::Task<core::Result<void>> Filesystem::make_silly(
     nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
 ) {
@@ -272,7 +299,10 @@ core::Task<core::Result<void>> Filesystem::make_silly(
         std::copy(silly.begin(), silly.end(), record.name.begin());
         const auto index = silly_records_.insert(record);
         if (index == SillyRecords::kNone) co_return core::Error(ENFILE);
-        const auto renamed = co_await rename_call(context, parent, name, parent, silly);
+        // The name may be gone when this request comes again; what it is about is not this move.
+        context.progress.note_sent();
+        const nfs::CallContext silently{context.credential};
+        const auto renamed = co_await rename_call(silently, parent, name, parent, silly);
         if (!renamed) {
             silly_records_.erase(index);
             co_return renamed.error();
@@ -291,7 +321,8 @@ core::Task<void> Filesystem::undo_silly(
     nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
 ) {
     const std::string silly = silly_records_[*child->silly].name.data();
-    const auto back = co_await rename_call(context, parent, silly, parent, name);
+    const nfs::CallContext silently{context.credential};
+    const auto back = co_await rename_call(silently, parent, silly, parent, name);
     if (!back) co_return;  // it stays a silly name and goes with the last close
     forget_silly(child);
 }
@@ -416,6 +447,10 @@ core::Task<core::Result<void>> Filesystem::rename(
     const auto from = admitted->inode;
     const auto to = *found_to;
     const auto ctx = admitted->context;
+    if (ctx.progress.was_sent()) {
+        auto asking = was_moved(ctx, from, from_name, to, to_name);
+        if (co_await asking) co_return core::Result<void>();
+    }
     const auto moved = co_await named(ctx, from, from_name);
     const auto target = co_await named(ctx, to, to_name);
     if (is_silly_name(target, *to, to_name)) co_return core::Error(EBUSY);

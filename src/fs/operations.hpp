@@ -56,7 +56,7 @@ public:
         OpenId, std::uint64_t offset, std::size_t size
     ) = 0;
     virtual core::Task<core::Result<std::size_t>> write(
-        OpenId, std::uint64_t offset, core::Slice data, WriteOrigin
+        OpenId, std::uint64_t offset, core::Slice data, WriteOrigin, core::Progress = {}
     ) = 0;
     virtual core::Task<core::Result<void>> flush(OpenId) = 0;
     virtual core::Task<core::Result<void>> fsync(OpenId) = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/buffer.hpp"
+#include "core/progress.hpp"
 #include "mapper/ids.hpp"
 
 #include <sys/stat.h>
@@ -32,6 +33,7 @@ struct Caller {
     std::uint32_t tid = 0;  ///< 0: the kernel itself, or not visible in our pid namespace
     std::uint32_t umask = 0;
     std::vector<std::uint32_t> groups = {};  ///< supplementary; only filled for identity=caller
+    core::Progress progress = {};            ///< of this request, over all workers
 };
 
 using Validity = std::chrono::milliseconds;

@@ -94,6 +94,7 @@ void Device::pump() {
         }
         const auto error = got == 0 ? ENODEV : errno;
         if (error == EAGAIN) {
+            handler_.on_drained();
             wait_readable();
             return;
         }

@@ -23,6 +23,8 @@ public:
         virtual void on_request(core::Slot& slot, std::span<std::byte> request) = 0;
         /// Nothing comes any more: ENODEV after umount(2), or whatever read(2) failed with.
         virtual void on_gone(int error) = 0;
+        /// All that the kernel had to ask was read.
+        virtual void on_drained() = 0;
 
     protected:
         ~Handler() = default;

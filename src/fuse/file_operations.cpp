@@ -56,7 +56,7 @@ void write(
     serve<std::size_t>(request, [&](auto& filesystem) {
         core::Slice slice(*glue.slot, payload, size);
         return filesystem.write(
-            file->fh, static_cast<std::uint64_t>(offset), std::move(slice), origin
+            file->fh, static_cast<std::uint64_t>(offset), std::move(slice), origin, glue.progress
         );
     });
 }

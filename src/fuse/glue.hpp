@@ -8,6 +8,7 @@
 #include <span>
 
 #include "core/buffer.hpp"
+#include "core/progress.hpp"
 #include "core/reactor.hpp"
 #include "core/slots.hpp"
 #include "fs/options.hpp"
@@ -34,6 +35,7 @@ struct Glue {
     RequestInfo info = {};
     core::Slot* slot = nullptr;
     std::span<const std::byte> bytes = {};
+    core::Progress progress = {};
 };
 
 }  // namespace uidnfs::fuse

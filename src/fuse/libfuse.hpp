@@ -16,6 +16,11 @@ inline constexpr std::uint64_t kDirectIoAllowMmap = 1ull << 36;
 /// FUSE_NOTIFY_INC_EPOCH of linux/fuse.h 7.44 (Linux 6.16).
 inline constexpr std::int32_t kNotifyIncEpoch = 8;
 
+/// FUSE_NOTIFY_RESEND, FUSE_HAS_RESEND and FUSE_UNIQUE_RESEND of linux/fuse.h 7.40 (Linux 6.9).
+inline constexpr std::int32_t kNotifyResend = 7;
+inline constexpr std::uint64_t kHasResend = 1ull << 39;
+inline constexpr std::uint64_t kResent = 1ull << 63;
+
 /// Largest payload of a READ or WRITE: 256 pages, what libfuse 3.14 sizes its buffers for.
 inline constexpr std::uint32_t kMaxIo = 1u << 20;
 /// What libfuse leaves for the headers in front of it.

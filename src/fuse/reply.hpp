@@ -61,6 +61,13 @@ public:
             if (auto* handle = finish(0)) deliver(handle, info());
         } else {
             auto* handle = finish(0);
+            if constexpr (std::is_same_v<R, fs::Entry>) {
+                note_reply(0, result->id);
+            } else if constexpr (std::is_same_v<R, fs::OpenReply>) {
+                note_reply(result->open, 0);
+            } else if constexpr (std::is_same_v<R, fs::CreateReply>) {
+                note_reply(result->open.open, result->entry.id);
+            }
             const auto delivered = handle ? deliver(handle, info(), *result) : Delivered::no;
             if (delivered == Delivered::no) undo(filesystem(), info(), *result);
         }

@@ -52,6 +52,13 @@ Request::~Request() {
         );
         fuse_reply_err(handle, EIO);
     }
+    if (requests_ && requests_->in_flight_) requests_->in_flight_->end(info_.record);
+}
+
+void Request::note_reply(std::uint64_t open, std::uint64_t entry) noexcept {
+    if (requests_ && requests_->in_flight_) {
+        requests_->in_flight_->note_reply(info_.record, open, entry);
+    }
 }
 
 fuse_req* Request::finish(int error) noexcept {
@@ -104,6 +111,7 @@ void Requests::release(Request& request) noexcept {
     ++background_count_;
     ++released_;
     ++counter(request.info_.opcode).errors;
+    if (in_flight_) in_flight_->set_stand(request.info_.record, InFlightRecord::released);
     fuse_reply_err(std::exchange(request.handle_, nullptr), EINTR);
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/clock.hpp"
 #include "fs/operations.hpp"
+#include "fuse/in_flight.hpp"
 #include "fuse/status.hpp"
 
 struct fuse_req;
@@ -24,6 +25,7 @@ struct RequestInfo {
     std::uint32_t tid = 0;  ///< of the caller; 0: the kernel itself, or not visible to us
     int open_flags = 0;     ///< OPEN, CREATE
     core::SteadyTime arrived;
+    InFlight::Index record = InFlight::kNone;  ///< in the arena; lives as long as the operation
 };
 
 struct Link {
@@ -55,6 +57,8 @@ protected:
     /// or nullptr when the caller was released before or the session is gone: then nobody listens.
     fuse_req* finish(int error) noexcept;
     fs::Operations& filesystem() const noexcept { return *filesystem_; }
+    /// What the answer will hand over, for the worker that must take it back. Before it is sent.
+    void note_reply(std::uint64_t open, std::uint64_t entry) noexcept;
 
 private:
     friend class Requests;
@@ -69,8 +73,11 @@ private:
 
 class Requests {
 public:
-    Requests(fs::Operations& filesystem, const core::Clock& clock) noexcept
-        : filesystem_(&filesystem), clock_(&clock) {}
+    /// `in_flight`: where they are recorded; nullptr: nowhere.
+    Requests(
+        fs::Operations& filesystem, const core::Clock& clock, InFlight* in_flight = nullptr
+    ) noexcept
+        : filesystem_(&filesystem), clock_(&clock), in_flight_(in_flight) {}
     Requests(const Requests&) = delete;
     Requests& operator=(const Requests&) = delete;
     ~Requests() { let_go(); }
@@ -127,6 +134,7 @@ private:
 
     fs::Operations* filesystem_;
     const core::Clock* clock_;
+    InFlight* in_flight_;
     Link waiting_;
     Link background_;
     std::uint64_t waiting_count_ = 0;

@@ -31,6 +31,7 @@ inline fs::Caller caller_of(fuse_req_t request) {
     if (glue.identity == fs::IdentityMode::caller) {
         caller.groups = glue.groups.groups_of(caller.tid, context.uid, context.gid);
     }
+    caller.progress = glue.progress;
     return caller;
 }
 

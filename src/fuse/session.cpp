@@ -16,6 +16,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -25,6 +26,13 @@ namespace {
 
 /// Listings come in pieces of 32 KiB mostly; only what is touched costs memory.
 constexpr std::size_t kListingBlocksKept = 4;
+
+constexpr auto kAloneStep = std::chrono::milliseconds(5);
+constexpr auto kAloneAtMost = std::chrono::seconds(2);
+
+bool has_answer(std::uint32_t opcode) noexcept {
+    return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INIT;
+}
 
 std::span<const std::byte> bytes_of(const iovec& vector) noexcept {
     return {static_cast<const std::byte*>(vector.iov_base), vector.iov_len};
@@ -67,7 +75,9 @@ public:
               deps.filesystem,
               options.identity,
               ProcFiles(options.proc),
-              {deps.filesystem, deps.clock},
+              {deps.filesystem,
+               deps.clock,
+               deps.memory ? &deps.memory->in_flight() : nullptr},
               {deps.reactor,
                requests,
                proc,
@@ -81,24 +91,45 @@ public:
           },
           reactor_(deps.reactor),
           clock_(deps.clock),
+          memory_(deps.memory),
+          begin_(options.begin),
           readdirplus_(options.readdirplus),
           pages_end_(options.pages_end),
-          events_(std::move(events)) {}
+          events_(std::move(events)),
+          self_(std::make_shared<Impl*>(this)) {}
 
     ~Impl() {
+        *self_ = nullptr;
         device_.reset();
         requests.let_go();
         if (session_) fuse_session_destroy(session_);  // closes the descriptor
     }
 
     std::optional<core::Failure> attach(core::Fd device);
-    void start() { device_->start(); }
+    core::Result<void> start();
+    bool can_be_taken_over() const noexcept {
+        return memory_ && (offered_flags(init_.request) & kHasResend) != 0;
+    }
     const InitExchange& init() const noexcept { return init_; }
     SessionStatus status() const;
 
 private:
     void on_request(core::Slot& slot, std::span<std::byte> request) override;
     void on_gone(int error) override;
+    void on_drained() override;
+    void dispatch(
+        core::Slot& request_slot,
+        std::span<std::byte> request,
+        const fuse_in_header& header,
+        InFlight::Index record
+    );
+    /// The record of a request that a worker before this one had; what its reply would have handed
+    /// over is taken back.
+    InFlight::Index take_up(const fuse_in_header& header);
+    void refuse(const fuse_in_header& header, InFlight::Index record);
+    void work_on_suspicious();
+    core::Task<void> watch_alone(InFlight::Index record, std::uint64_t unique);
+    core::Result<void> replay_init();
     ssize_t write(int fd, iovec* vectors, int count);
     /// Writes the answer to INIT with what libfuse leaves out.
     ssize_t write_init(int fd, iovec* vectors, int count);
@@ -112,6 +143,8 @@ private:
 
     core::Reactor& reactor_;
     const core::Clock& clock_;
+    SessionMemory* memory_;
+    Begin begin_;
     fs::Readdirplus readdirplus_;
     PagesEnd pages_end_;
     Events events_;
@@ -120,6 +153,17 @@ private:
     InitExchange init_;
     std::uint32_t protocol_minor_ = 0;
     SessionStatus::State state_ = SessionStatus::State::starting;
+    std::shared_ptr<Impl*> self_;
+
+    /// A request that was in flight when several workers died.
+    struct Suspicious {
+        core::Slice keep;  ///< of the slot that holds it
+        core::Slot* slot;
+        std::span<std::byte> bytes;
+        InFlight::Index record;
+    };
+    std::deque<Suspicious> suspicious_;
+    enum class Alone : std::uint8_t { nobody, somebody } alone_ = Alone::nobody;
 };
 
 std::optional<core::Failure> Session::Impl::attach(core::Fd device) {
@@ -188,7 +232,32 @@ void Session::Impl::on_request(core::Slot& request_slot, std::span<std::byte> re
     if (header.opcode == FUSE_INIT && init_.reply.empty()) {
         init_.request.assign(request.begin(), request.end());
     }
-    info = {header.unique, header.opcode, header.pid, 0, clock_.now()};
+    auto record = InFlight::kNone;
+    if (memory_ && has_answer(header.opcode)) {
+        auto& table = memory_->in_flight();
+        if (header.unique & kResent) record = take_up(header);
+        if (record == InFlight::kNone) {
+            record = table.begin(header.unique & ~kResent, header.opcode);
+        } else if (table[record].deaths >= InFlight::kSuspicious) {
+            if (table[record].stand == InFlightRecord::alone) return refuse(header, record);
+            core::Slice keep(request_slot, request.data(), request.size());
+            suspicious_.push_back({std::move(keep), &request_slot, request, record});
+            return work_on_suspicious();
+        } else {
+            table.set_stand(record, InFlightRecord::among_others);
+        }
+    }
+    dispatch(request_slot, request, header, record);
+}
+
+void Session::Impl::dispatch(
+    core::Slot& request_slot,
+    std::span<std::byte> request,
+    const fuse_in_header& header,
+    InFlight::Index record
+) {
+    info = {header.unique, header.opcode, header.pid, 0, clock_.now(), record};
+    progress = memory_ ? memory_->in_flight().progress(record) : core::Progress();
     slot = &request_slot;
     bytes = request;
     fuse_buf buffer{};
@@ -197,6 +266,7 @@ void Session::Impl::on_request(core::Slot& request_slot, std::span<std::byte> re
     fuse_session_process_buf(session_, &buffer);
     slot = nullptr;
     bytes = {};
+    progress = {};
     // At INIT only: the versions do not fit.
     if (fuse_session_exited(session_) && state_ != SessionStatus::State::gone) on_gone(EPROTO);
 }
@@ -241,15 +311,129 @@ ssize_t Session::Impl::write_init(int fd, iovec* vectors, int count) {
     std::memcpy(&reply, vectors[1].iov_base, sizeof reply);
     complete(reply, offered_flags(init_.request));
     vectors[1].iov_base = &reply;
-    const auto written = ::writev(fd, vectors, count);
-    if (written < 0) return written;
+    std::vector<std::byte> answer;
     for (int i = 0; i < count; ++i) {
         const auto part = bytes_of(vectors[i]);
-        init_.reply.insert(init_.reply.end(), part.begin(), part.end());
+        answer.insert(answer.end(), part.begin(), part.end());
+    }
+    auto written = static_cast<ssize_t>(answer.size());
+    if (begin_ == Begin::taken_over) {
+        // The kernel lives by the answer that it got. Other options since then, or another version
+        // of this program, would have asked for something else.
+        if (answer != init_.reply) core::log::info("the session goes on as it was agreed on first");
+    } else {
+        written = ::writev(fd, vectors, count);
+        if (written < 0) return written;
+        init_.reply = std::move(answer);
+        if (memory_) memory_->save(init_);
     }
     state_ = SessionStatus::State::serving;
     if (events_.ready) reactor_.post(std::exchange(events_.ready, {}));
     return written;
+}
+
+core::Result<void> Session::Impl::start() {
+    if (begin_ == Begin::taken_over) {
+        if (const auto replayed = replay_init(); !replayed) return replayed;
+        fuse_out_header resend{};
+        resend.len = sizeof resend;
+        resend.error = kNotifyResend;
+        // ENODEV: unmounted meanwhile; reading tells.
+        if (::write(fuse_session_fd(session_), &resend, sizeof resend) < 0 && errno != ENODEV) {
+            return core::Error(errno);
+        }
+    }
+    device_->start();
+    return {};
+}
+
+core::Result<void> Session::Impl::replay_init() {
+    auto found = memory_ ? memory_->init() : std::nullopt;
+    if (!found) return core::Error(EPROTO);
+    init_ = std::move(*found);
+    if (!can_be_taken_over()) return core::Error(ENOTSUP);
+    auto request = init_.request;
+    fuse_in_header header{};
+    std::memcpy(&header, request.data(), sizeof header);
+    info = {header.unique, header.opcode, header.pid, 0, clock_.now()};
+    fuse_buf buffer{};
+    buffer.mem = request.data();
+    buffer.size = request.size();
+    fuse_session_process_buf(session_, &buffer);
+    if (state_ != SessionStatus::State::serving || fuse_session_exited(session_)) {
+        return core::Error(EPROTO);
+    }
+    return {};
+}
+
+InFlight::Index Session::Impl::take_up(const fuse_in_header& header) {
+    auto& table = memory_->in_flight();
+    const auto record = table.resume(header.unique & ~kResent);
+    if (record == InFlight::kNone) return record;
+    const auto open = table[record].open;
+    const auto entry = table[record].entry;
+    table.note_reply(record, 0, 0);
+    if (open != 0 && header.opcode == FUSE_OPENDIR) {
+        filesystem.releasedir(open);
+    } else if (open != 0) {
+        core::spawn(filesystem.release(open));
+    }
+    if (entry != 0) filesystem.forget(entry, 1);
+    return record;
+}
+
+void Session::Impl::refuse(const fuse_in_header& header, InFlight::Index record) {
+    auto& table = memory_->in_flight();
+    core::log::error(
+        "{} workers died while they worked on a {} request (inode {}), the last of them on nothing "
+        "else that was suspicious: it is answered EIO",
+        table[record].deaths,
+        opcode_name(header.opcode),
+        header.nodeid
+    );
+    fuse_out_header answer{};
+    answer.len = sizeof answer;
+    answer.error = -EIO;
+    answer.unique = header.unique;
+    if (::write(fuse_session_fd(session_), &answer, sizeof answer) < 0) {
+        core::log::debug("nobody waits for it any more: {}", core::to_string(core::Error(errno)));
+    }
+    table.end(record);
+}
+
+void Session::Impl::work_on_suspicious() {
+    if (alone_ == Alone::somebody || suspicious_.empty()) return;
+    const auto next = std::move(suspicious_.front());
+    suspicious_.pop_front();
+    alone_ = Alone::somebody;
+    fuse_in_header header{};
+    std::memcpy(&header, next.bytes.data(), sizeof header);
+    memory_->in_flight().set_stand(next.record, InFlightRecord::alone);
+    dispatch(*next.slot, next.bytes, header, next.record);
+    core::spawn(watch_alone(next.record, header.unique & ~kResent));
+}
+
+core::Task<void> Session::Impl::watch_alone(InFlight::Index record, std::uint64_t unique) {
+    const auto self = self_;
+    // One that takes so long waits for the server, and so may others.
+    const auto until = clock_.now() + kAloneAtMost;
+    for (;;) {
+        auto pause = reactor_.sleep_for(kAloneStep);
+        co_await pause;
+        if (!*self) co_return;
+        const bool is_there = memory_->in_flight()[record].unique == unique;
+        if (is_there && clock_.now() < until) continue;
+        if (is_there) memory_->in_flight().set_stand(record, InFlightRecord::among_others);
+        break;
+    }
+    alone_ = Alone::nobody;
+    work_on_suspicious();
+}
+
+void Session::Impl::on_drained() {
+    if (std::exchange(begin_, Begin::with_kernel) == Begin::taken_over) {
+        memory_->in_flight().settle();
+    }
 }
 
 SessionStatus Session::Impl::status() const {
@@ -273,7 +457,8 @@ core::Outcome<std::unique_ptr<Session>> Session::open(
     return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
 
-void Session::start() { impl_->start(); }
+core::Result<void> Session::start() { return impl_->start(); }
+bool Session::can_be_taken_over() const noexcept { return impl_->can_be_taken_over(); }
 const InitExchange& Session::init() const noexcept { return impl_->init(); }
 SessionStatus Session::status() const { return impl_->status(); }
 void Session::trim() noexcept { impl_->listing_blocks->trim(); }

@@ -10,6 +10,7 @@
 #include "core/reactor.hpp"
 #include "fs/operations.hpp"
 #include "fuse/caller_watch.hpp"
+#include "fuse/in_flight.hpp"
 #include "fuse/init.hpp"
 #include "fuse/notifier.hpp"
 #include "fuse/status.hpp"
@@ -29,9 +30,18 @@ public:
         std::function<Server()> server;  ///< see CallerWatch; empty: taken as silent
         /// By which the file system has pages dropped; must live as long as the file system.
         const Notifier* notifier = nullptr;
+        /// What the next worker will find of this session; nullptr: nothing.
+        SessionMemory* memory = nullptr;
+    };
+
+    /// Whose session it is.
+    enum class Begin : std::uint8_t {
+        with_kernel,  ///< INIT comes from the kernel
+        taken_over,   ///< INIT is what the memory holds; what was in flight comes again
     };
 
     struct Options {
+        Begin begin = Begin::with_kernel;
         fs::Readdirplus readdirplus = fs::Readdirplus::on;
         PagesEnd pages_end = PagesEnd::when_told;
         /// `caller`: every Caller has its supplementary groups.
@@ -60,11 +70,14 @@ public:
     ~Session();
 
     /// REQUIRES: the device belongs to a mount (after fsconfig(2) FSCONFIG_CMD_CREATE or mount(2)).
-    void start();
+    /// EPROTO where a session that is taken over cannot be gone on with.
+    core::Result<void> start();
 
     /// The INIT messages; the reply is empty before `ready`.
     const InitExchange& init() const noexcept;
     SessionStatus status() const;
+    /// Whether the kernel asks again what a worker that died had not answered; known once `ready`.
+    bool can_be_taken_over() const noexcept;
     /// Gives idle memory back to the system.
     void trim() noexcept;
 

@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <stdexcept>
+#include <utility>
 
 namespace uidnfs::test {
 namespace {
@@ -48,6 +49,14 @@ std::uint64_t FakeKernel::send(
         throw std::runtime_error("the request did not fit into the socket");
     }
     return header.unique;
+}
+
+void FakeKernel::send_as(
+    std::uint64_t unique, std::uint32_t opcode, std::uint64_t node, std::string_view body
+) {
+    const auto next = std::exchange(next_unique_, unique);
+    send(opcode, node, body);
+    next_unique_ = next;
 }
 
 void FakeKernel::interrupt(std::uint64_t unique) {

@@ -58,6 +58,10 @@ public:
     std::uint64_t send(
         std::uint32_t opcode, std::uint64_t node, std::string_view body, const Asker& asker
     );
+    /// With a number of the test's choice.
+    void send_as(
+        std::uint64_t unique, std::uint32_t opcode, std::uint64_t node, std::string_view body
+    );
     void interrupt(std::uint64_t unique);
     /// What the session has answered, oldest first.
     std::optional<Answer> receive();

@@ -179,7 +179,11 @@ core::Task<core::Result<fs::ReadData>> ScriptedFilesystem::read(
 }
 
 core::Task<core::Result<std::size_t>> ScriptedFilesystem::write(
-    fs::OpenId open, std::uint64_t offset, core::Slice bytes, fs::WriteOrigin origin
+    fs::OpenId open,
+    std::uint64_t offset,
+    core::Slice bytes,
+    fs::WriteOrigin origin,
+    core::Progress
 ) {
     const auto* who = origin == fs::WriteOrigin::page_cache ? "page cache" : "application";
     auto text = fmt::format("write {} {}+{} by {}", open, offset, bytes.size(), who);

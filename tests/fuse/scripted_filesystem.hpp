@@ -94,7 +94,11 @@ public:
         fs::OpenId open, std::uint64_t offset, std::size_t size
     ) override;
     core::Task<core::Result<std::size_t>> write(
-        fs::OpenId open, std::uint64_t offset, core::Slice bytes, fs::WriteOrigin origin
+        fs::OpenId open,
+        std::uint64_t offset,
+        core::Slice bytes,
+        fs::WriteOrigin origin,
+        core::Progress progress = {}
     ) override;
     core::Task<core::Result<void>> flush(fs::OpenId open) override;
     core::Task<core::Result<void>> fsync(fs::OpenId open) override;

@@ -33,7 +33,7 @@ SessionTest::~SessionTest() {
 core::Outcome<std::unique_ptr<fuse::Session>> SessionTest::make_session(core::Fd device) {
     return fuse::Session::open(
         std::move(device),
-        {reactor, script, clock, [this] { return server; }, notifier},
+        {reactor, script, clock, [this] { return server; }, notifier, memory},
         options,
         {[this] { ++ready; }, [this](core::Error error) { gone.push_back(error.code()); }}
     );
@@ -43,7 +43,7 @@ void SessionTest::open() {
     auto made = make_session(kernel.take_device());
     ASSERT_TRUE(made) << made.error().user_text;
     session = std::move(*made);
-    session->start();
+    ASSERT_TRUE(session->start());
 }
 
 std::string SessionTest::init_request(std::uint32_t flags, std::uint32_t flags2) {

@@ -67,6 +67,7 @@ protected:
     fuse::Session::Options options;
     fuse::Server server = fuse::Server::silent;
     const fuse::Notifier* notifier = nullptr;  ///< set before the session is made
+    fuse::SessionMemory* memory = nullptr;     ///< as well
     std::unique_ptr<fuse::Session> session;
     int ready = 0;
     std::vector<int> gone;  ///< errno values

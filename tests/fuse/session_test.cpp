@@ -90,7 +90,7 @@ TEST_F(Session, WhatCannotBeADeviceIsRefused) {
 TEST_F(Session, ADescriptorThatCannotBePolledEndsTheSession) {
     auto made = make_session(core::Fd(::open("/proc/self/stat", O_RDONLY | O_CLOEXEC)));
     ASSERT_TRUE(made);
-    (*made)->start();
+    ASSERT_TRUE((*made)->start());
     run_until([this] { return !gone.empty(); });
     EXPECT_THAT(gone, ElementsAre(EOPNOTSUPP));
 }

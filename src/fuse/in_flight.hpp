@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// InFlight: a record in the arena for each request of the kernel that has no answer yet, so that
+// the next worker knows of a request that comes again what was done for it. SessionMemory: that and
+// the INIT exchange; all that a session leaves behind. Owned by the worker's main; reactor's thread
+// only.
+#pragma once
+
+#include "core/arena.hpp"
+#include "core/progress.hpp"
+#include "fuse/init.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace uidnfs::fuse {
+
+struct InFlightRecord {
+    std::uint64_t unique;  ///< of the kernel, without its mark for resent ones; 0: free
+    core::ProgressRecord progress;
+    std::uint64_t open;   ///< made for the reply, which may not have arrived; 0: none
+    std::uint64_t entry;  ///< its lookup count was raised for the reply; 0: none
+    std::uint32_t opcode;
+    std::uint16_t deaths;  ///< of workers that had it
+    enum Stand : std::uint16_t {
+        among_others = 0,
+        alone = 1,     ///< no other suspicious one was being worked on
+        released = 2,  ///< answered EINTR; the operation goes on
+    };
+    std::uint16_t stand;
+};
+
+class InFlight {
+public:
+    using Index = std::uint32_t;
+    static constexpr Index kNone = ~Index{0};
+    static constexpr std::uint64_t kCapacity = 1u << 16;
+    /// Deaths after which a request is worked on alone, to see whether it is the reason.
+    static constexpr std::uint16_t kSuspicious = 2;
+
+    explicit InFlight(const core::Region& region);
+    InFlight(const InFlight&) = delete;
+    InFlight& operator=(const InFlight&) = delete;
+
+    /// A request that comes for the first time. kNone: the table is full, and it has no record.
+    Index begin(std::uint64_t unique, std::uint32_t opcode);
+    /// One that a worker before had: its record, which counts that death; kNone: it had none.
+    Index resume(std::uint64_t unique);
+    /// Those of before that did not come again have their answers.
+    void settle();
+
+    void end(Index index) noexcept;
+    const InFlightRecord& operator[](Index index) const noexcept { return at(index); }
+    core::Progress progress(Index index) noexcept {
+        return index == kNone ? core::Progress() : core::Progress(at(index).progress);
+    }
+    /// What the reply will hand over; before it is sent.
+    void note_reply(Index index, std::uint64_t open, std::uint64_t entry) noexcept;
+    void set_stand(Index index, InFlightRecord::Stand stand) noexcept;
+
+    std::size_t size() const noexcept { return used_; }
+
+private:
+    InFlightRecord& at(Index index) const noexcept {
+        return *reinterpret_cast<InFlightRecord*>(
+            region_.base + std::uint64_t{index} * region_.stride
+        );
+    }
+
+    core::Region region_;
+    std::vector<Index> free_;
+    std::size_t used_ = 0;
+    std::unordered_map<std::uint64_t, Index> before_;  ///< by unique; those not yet resumed
+};
+
+class SessionMemory {
+public:
+    /// Regions that the arena of a mount must have besides those of the file system.
+    static std::span<const core::RegionSpec> arena_regions();
+
+    explicit SessionMemory(const core::Arena& arena);
+
+    InFlight& in_flight() noexcept { return in_flight_; }
+    /// Nothing when no INIT was answered, or what is there is not one.
+    std::optional<InitExchange> init() const;
+    /// Once in the life of a mount.
+    void save(const InitExchange& exchange) noexcept;
+
+private:
+    core::Region init_region_;
+    InFlight in_flight_;
+};
+
+}  // namespace uidnfs::fuse

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// A session that goes on where one ended whose process died: INIT from memory, requests that come
+// again, what their replies would have handed over, and those that the processes died of.
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "fuse/session_fixture.hpp"
+
+namespace uidnfs::test {
+namespace {
+
+using ::testing::Contains;
+
+// linux/fuse.h 7.40.
+constexpr std::uint64_t kResent = 1ull << 63;      // FUSE_UNIQUE_RESEND
+constexpr std::uint64_t kHasResend = 1ull << 39;   // FUSE_HAS_RESEND
+constexpr int kNotifyResend = 7;                   // FUSE_NOTIFY_RESEND
+
+class TakenOver : public SessionTest {
+protected:
+    TakenOver() {
+        auto made = core::Arena::create(fuse::SessionMemory::arena_regions());
+        arena_.emplace(std::move(*made));
+        remember();
+    }
+    ~TakenOver() override { session.reset(); }
+
+    /// The kernel of the first session offers everything but `without`.
+    void serve_as_first(std::uint64_t without = 0) {
+        auto device = kernel.take_device();
+        device_ = core::Fd(::fcntl(device.get(), F_DUPFD_CLOEXEC, 0));
+        auto made = make_session(std::move(device));
+        ASSERT_TRUE(made) << made.error().user_text;
+        session = std::move(*made);
+        ASSERT_TRUE(session->start());
+        const auto offered = ~without;
+        ask(FUSE_INIT,
+            0,
+            init_request(
+                static_cast<std::uint32_t>(offered) & ~FUSE_INIT_RESERVED,
+                static_cast<std::uint32_t>(offered >> 32)
+            ));
+        run_until([this] { return ready == 1; });
+    }
+    /// The process dies: nothing is answered, nothing is taken back, its memory stays.
+    void die() {
+        session.reset();
+        remember();
+        script.calls.clear();
+        ready = 0;
+    }
+    core::Result<void> go_on() {
+        options.begin = fuse::Session::Begin::taken_over;
+        auto made = make_session(core::Fd(::fcntl(device_.get(), F_DUPFD_CLOEXEC, 0)));
+        EXPECT_TRUE(made) << made.error().user_text;
+        session = std::move(*made);
+        return session->start();
+    }
+    /// The kernel heard that it is to ask again.
+    bool was_asked_to_resend() {
+        const auto heard = kernel.receive();
+        return heard && heard->unique == 0 && heard->error == -kNotifyResend;
+    }
+    /// As the kernel sends again what it has no answer for.
+    std::uint64_t resend(std::uint64_t unique, std::uint32_t opcode, std::string_view body) {
+        kernel.send_as(unique | kResent, opcode, 1, body);
+        return unique | kResent;
+    }
+
+    std::optional<fuse::SessionMemory> session_memory;
+
+private:
+    void remember() {
+        memory = nullptr;
+        session_memory.reset();
+        session_memory.emplace(*arena_);
+        memory = &*session_memory;
+    }
+
+    std::optional<core::Arena> arena_;
+    core::Fd device_;
+};
+
+TEST_F(TakenOver, NoInitIsNeededAndWhatWasInFlightIsAskedForAgain) {
+    serve_as_first();
+    script.hold();
+    const auto unique = kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    run_until([this] { return !script.calls.empty(); });
+    die();
+    ASSERT_TRUE(go_on());
+    run_until([this] { return ready == 1; });
+    EXPECT_TRUE(was_asked_to_resend());
+    EXPECT_TRUE(session->can_be_taken_over());
+    script.go_on();
+    EXPECT_EQ(answer_to(resend(unique, FUSE_GETATTR, raw(fuse_getattr_in{}))).error, 0);
+    EXPECT_EQ(ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{})).error, 0);
+}
+
+TEST_F(TakenOver, ARequestKnowsWhatTheOneBeforeHadDone) {
+    serve_as_first();
+    script.hold();
+    const auto unique = kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    const auto other = kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    run_until([this] { return script.calls.size() == 2; });
+    // The second of them.
+    script.last_caller.progress.plan(77);
+    script.last_caller.progress.note_sent();
+    EXPECT_FALSE(script.last_caller.progress.was_sent()) << "its own steps are not repetitions";
+    die();
+    script.go_on();
+    ASSERT_TRUE(go_on());
+    // Out of their order, as the kernel may.
+    resend(other, FUSE_GETATTR, raw(fuse_getattr_in{}));
+    script.hold();
+    run_until([this] { return script.calls.size() == 1; });
+    EXPECT_TRUE(script.last_caller.progress.was_sent());
+    EXPECT_EQ(script.last_caller.progress.planned(), 77u);
+    script.go_on();
+    answer_to(resend(unique, FUSE_GETATTR, raw(fuse_getattr_in{})));
+    EXPECT_FALSE(script.last_caller.progress.was_sent());
+    ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    EXPECT_FALSE(script.last_caller.progress.was_sent());
+}
+
+TEST_F(TakenOver, WhatAReplyThatNeverArrivedHandedOverIsTakenBack) {
+    serve_as_first();
+    auto& table = session_memory->in_flight();
+    table.note_reply(table.begin(100, FUSE_OPEN), 7, 0);
+    table.note_reply(table.begin(102, FUSE_OPENDIR), 8, 0);
+    table.note_reply(table.begin(104, FUSE_LOOKUP), 0, 9);
+    table.note_reply(table.begin(106, FUSE_OPEN), 10, 0);  // its answer arrived
+    die();
+    ASSERT_TRUE(go_on());
+    // The kernel has all of them ready at once.
+    const auto open = resend(100, FUSE_OPEN, raw(fuse_open_in{}));
+    const auto opendir = resend(102, FUSE_OPENDIR, raw(fuse_open_in{}));
+    const auto lookup = resend(104, FUSE_LOOKUP, raw_name("a"));
+    for (const auto unique : {open, opendir, lookup}) answer_to(unique);
+    EXPECT_THAT(script.calls, Contains("release 7"));
+    EXPECT_THAT(script.calls, Contains("releasedir 8"));
+    EXPECT_THAT(script.calls, Contains("forget 9 1"));
+    EXPECT_THAT(script.calls, ::testing::Not(Contains("release 10")));
+}
+
+TEST_F(TakenOver, NothingIsLeftOfWhatWasAnswered) {
+    serve_as_first();
+    for (int i = 0; i < 100; ++i) ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    EXPECT_EQ(session_memory->in_flight().size(), 0u);
+    session_memory->in_flight().begin(1000, FUSE_GETATTR);  // died before it forgot it
+    die();
+    EXPECT_EQ(session_memory->in_flight().size(), 1u);
+    ASSERT_TRUE(go_on());
+    ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    EXPECT_EQ(session_memory->in_flight().size(), 0u);
+}
+
+TEST_F(TakenOver, ARequestThatProcessesDieOfIsAnsweredEio) {
+    serve_as_first();
+    script.hold();
+    const auto body = raw(fuse_getattr_in{});
+    const auto deadly = kernel.send(FUSE_GETATTR, 1, body);
+    const auto innocent = kernel.send(FUSE_GETATTR, 1, body);
+    run_until([this] { return script.calls.size() == 2; });
+    for (int deaths = 1; deaths < fuse::InFlight::kSuspicious; ++deaths) {
+        die();
+        ASSERT_TRUE(go_on());
+        resend(deadly, FUSE_GETATTR, body);
+        resend(innocent, FUSE_GETATTR, body);
+        run_until([this] { return script.calls.size() == 2; });
+    }
+    // From here on one at a time.
+    die();
+    ASSERT_TRUE(go_on());
+    resend(deadly, FUSE_GETATTR, body);
+    resend(innocent, FUSE_GETATTR, body);
+    run_until([this] { return script.calls.size() == 1; });
+    run_for(20ms);
+    EXPECT_EQ(script.calls.size(), 1u) << "the other waits";
+    die();
+    ASSERT_TRUE(go_on());
+    EXPECT_EQ(answer_to(resend(deadly, FUSE_GETATTR, body)).error, EIO);
+    script.go_on();
+    EXPECT_EQ(answer_to(resend(innocent, FUSE_GETATTR, body)).error, 0);
+    EXPECT_EQ(ask(FUSE_GETATTR, 1, body).error, 0);
+}
+
+TEST_F(TakenOver, OneThatMerelyTakesLongDoesNotKeepTheOthersForEver) {
+    serve_as_first();
+    script.hold();
+    const auto body = raw(fuse_getattr_in{});
+    const auto slow = kernel.send(FUSE_GETATTR, 1, body);
+    const auto other = kernel.send(FUSE_GETATTR, 1, body);
+    for (int deaths = 1; deaths <= fuse::InFlight::kSuspicious; ++deaths) {
+        run_until([this] { return !script.calls.empty(); });
+        run_for(5ms);
+        die();
+        ASSERT_TRUE(go_on());
+        resend(slow, FUSE_GETATTR, body);
+        resend(other, FUSE_GETATTR, body);
+    }
+    run_until([this] { return script.calls.size() == 2; });
+}
+
+TEST_F(TakenOver, AKernelThatCannotAskAgainIsRefused) {
+    serve_as_first(kHasResend);
+    EXPECT_FALSE(session->can_be_taken_over());
+    die();
+    const auto started = go_on();
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().code(), ENOTSUP);
+}
+
+TEST_F(TakenOver, WithoutAnInitItIsRefused) {
+    auto device = kernel.take_device();
+    options.begin = fuse::Session::Begin::taken_over;
+    auto made = make_session(std::move(device));
+    ASSERT_TRUE(made);
+    session = std::move(*made);
+    const auto started = session->start();
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().code(), EPROTO);
+}
+
+}  // namespace
+}  // namespace uidnfs::test

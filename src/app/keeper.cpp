@@ -8,7 +8,6 @@
 #include "app/names.hpp"
 #include "app/process.hpp"
 #include "core/log.hpp"
-#include "fs/filesystem.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -69,7 +68,7 @@ void Keeper::wait_for_events() {
         {control_ ? control_->fd() : -1, POLLIN, 0},
     };
     const auto fixed = fds.size();
-    auto next = deadline_;
+    auto next = std::min(deadline_, next_look());
     for (const auto& client : clients_) {
         // One that waits for an answer is only watched for its end.
         const auto wanted = client.wants == Client::Wants::unknown ? POLLIN : 0;
@@ -117,12 +116,18 @@ void Keeper::check_time(core::SteadyTime time) {
             case Phase::waiting:
                 if (auto started = start_worker(); !started) try_failed(started.error());
                 break;
-            case Phase::serving: give_up("the worker closed its channel"); break;
+            case Phase::serving:
+                take_over(
+                    succession_ == Succession::getting_ready ? "it did not get ready"
+                                                             : "it closed its channel"
+                );
+                break;
             case Phase::draining:
             case Phase::ending: give_up("the worker does not answer"); break;
             case Phase::over: break;
         }
     }
+    if (phase_ != Phase::over) check_worker(time);
     for (auto& client : clients_) {
         if (time >= client.deadline) answer_end(client);
     }
@@ -160,14 +165,29 @@ void Keeper::on_worker_messages() {
             return;
         } else {
             worker_channel_.close();
-            deadline_ = std::min(deadline_, now() + kGrace);
+            // While it ends there is a deadline already.
+            if (phase_ != Phase::draining && phase_ != Phase::ending) {
+                deadline_ = std::min(deadline_, now() + kGrace);
+            }
         }
     }
 }
 
 void Keeper::on_worker_message(const Message& message) {
     const auto& verb = message.verb();
-    if (verb == "ready" && phase_ == Phase::starting) {
+    if (verb == "ready") {
+        // Of the words that there are, whatever a worker says.
+        const auto said = message.text("takeover");
+        takeover_ = said == "full" || said == "drained_only" ? said : "none";
+    }
+    if (verb == "pong") {
+        hang_watch_.answered(now());
+    } else if (verb == "ready" && succession_ == Succession::getting_ready) {
+        on_next_ready();
+    } else if (verb == "failed" && succession_ == Succession::getting_ready) {
+        log::error("{}", message.text("text"));
+        give_up("no worker can go on with the mount: " + read_verdict(message).failure.user_text);
+    } else if (verb == "ready" && phase_ == Phase::starting) {
         if (auto attached = attach(message.number("read_bytes").value_or(0)); !attached) {
             fail_start(attached.error());
         }
@@ -216,7 +236,7 @@ void Keeper::on_worker_end(const std::string& how) {
     } else if (ended_ == Ended::yes) {
         finish();
     } else {
-        give_up(fmt::format("the worker process ended unexpectedly ({})", how));
+        take_over(how);
     }
 }
 

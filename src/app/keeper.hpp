@@ -6,6 +6,8 @@
 #pragma once
 
 #include "app/names.hpp"
+#include "app/process_state.hpp"
+#include "app/restarts.hpp"
 #include "app/retry.hpp"
 #include "app/spec.hpp"
 #include "app/starter.hpp"
@@ -63,6 +65,8 @@ private:
 
     core::Outcome<void> start();
     core::Outcome<void> start_worker();
+    /// A process that has the spec and the descriptors.
+    core::Outcome<void> launch_worker();
     /// A try to mount has failed: the next one is planned, or it is over.
     void try_failed(core::Failure failure);
     void go_to_background(const core::Failure& failure);
@@ -79,6 +83,17 @@ private:
     void on_worker_messages();
     void on_worker_message(const Message& message);
     void on_worker_end(const std::string& how);
+
+    // The worker has died under a mount that is there (keeper_takeover.cpp)
+    /// False: it cannot be; the mount is given up.
+    bool can_take_over() const noexcept;
+    void take_over(const std::string& why);
+    void start_next_worker();
+    void on_next_ready();
+    void check_worker(core::SteadyTime now);
+    void reap_others();
+    core::SteadyTime next_look() const noexcept;
+    std::optional<core::SteadyDuration> time_left() const;
 
     core::Outcome<void> attach(std::uint64_t read_bytes);
     core::Outcome<std::uint32_t> attach_ours(std::uint64_t read_bytes);
@@ -132,6 +147,14 @@ private:
     std::vector<Client> clients_;
     std::uint64_t next_id_ = 1;
     enum class Ended : std::uint8_t { no, yes } ended_ = Ended::no;  ///< the worker said so
+
+    std::string takeover_ = "none";  ///< what the worker said of itself
+    /// Of the worker, while the mount is there: it serves, or it is the next one and gets ready.
+    enum class Succession : std::uint8_t { none, waiting, getting_ready } succession_ =
+        Succession::none;
+    Restarts restarts_;
+    HangWatch hang_watch_;
+    std::vector<Child> dead_;  ///< killed and not reaped yet
     std::vector<std::string> lost_;
     std::string given_up_;  ///< why, where the worker did not say what is lost
     std::string kept_;      ///< recovery file

@@ -61,8 +61,9 @@ void Keeper::on_client(Client& client) {
     if (verb == "status") {
         client.wants = Client::Wants::status;
         client.deadline = now() + kStatusLimit;
-        // A worker that connects has nothing to say yet.
-        if (is_starting() || !ask_worker(client, Message("status"))) answer_status(client);
+        // A worker that connects, or takes over, has nothing to say yet.
+        const bool is_new = is_starting() || succession_ != Succession::none;
+        if (is_new || !ask_worker(client, Message("status"))) answer_status(client);
     } else if (verb == "drain") {
         const auto limit = limit_of(request, flush_deadline());
         client.wants = Client::Wants::drain;
@@ -132,6 +133,18 @@ void Keeper::answer_status(Client& client) {
         );
     } else if (phase_ == Phase::ending) {
         set_health(status, {State::degraded, "unmounted; it is being ended"});
+    } else if (succession_ != Succession::none) {
+        status["takeover"] = takeover_;
+        const bool fails = restarts_.failures() > 1;
+        set_health(
+            status,
+            {fails ? State::failed : State::degraded,
+             fmt::format(
+                 "the worker process died ({}) and the next one {}",
+                 spec_.takeover_reason,
+                 fails ? "does not start" : "is being started"
+             )}
+        );
     } else {
         set_health(status, {State::stale, "the worker process does not answer"});
     }

@@ -62,6 +62,7 @@ void Keeper::finish() {
     save_unwritten();
     phase_ = Phase::over;
     exit_status_ = lost_.empty() ? 0 : 1;
+    hang_watch_.end();
     control_.reset();
     for (auto& client : clients_) answer_end(client);
     log::info("ended, exit status {}", exit_status_);

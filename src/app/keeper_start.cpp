@@ -5,10 +5,10 @@
 #include "app/fuse_mount.hpp"
 #include "app/fusermount.hpp"
 #include "app/keeper.hpp"
+#include "app/mount_memory.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
 #include "core/log.hpp"
-#include "fs/filesystem.hpp"
 
 #include <fmt/format.h>
 #include <signal.h>
@@ -53,7 +53,7 @@ core::Outcome<void> Keeper::start() {
     auto signals = catch_signals();
     if (!signals) return because(cannot(), "signals cannot be caught", signals.error());
     signals_ = std::move(*signals);
-    auto arena = core::Arena::create(fs::Filesystem::arena_regions());
+    auto arena = core::Arena::create(mount_regions());
     if (!arena) return because(cannot(), "the memory for its state cannot be made", arena.error());
     arena_.emplace(std::move(*arena));
     if (auto started = start_worker(); !started) try_failed(started.error());
@@ -70,6 +70,12 @@ core::Outcome<void> Keeper::start_worker() {
         }
         if (!target) return target.error();
     }
+    if (auto launched = launch_worker(); !launched) return launched;
+    deadline_ = now() + mount_deadline(request_.options);
+    return {};
+}
+
+core::Outcome<void> Keeper::launch_worker() {
     auto ends = Channel::make_pair();
     if (!ends) return because(cannot(), "no socket for the worker", ends.error());
     auto& [ours, theirs] = *ends;
@@ -85,7 +91,6 @@ core::Outcome<void> Keeper::start_worker() {
     if (const auto sent = worker_channel_.send(spec_.encode(), descriptors); !sent) {
         return because(cannot(), "the worker process does not listen", sent.error());
     }
-    deadline_ = now() + mount_deadline(request_.options);
     return {};
 }
 
@@ -168,6 +173,7 @@ core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
     tell_worker(Message("attached"));
     phase_ = Phase::serving;
     deadline_ = core::SteadyTime::max();
+    hang_watch_.begin(now());
     log::info(
         "mounted, version {}, keeper {}, worker {}", UIDNFS_VERSION, ::getpid(), worker_->pid()
     );

@@ -6,6 +6,7 @@
 
 #include "app/convert.hpp"
 #include "app/keeper.hpp"
+#include "app/mount_memory.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
 #include "app/recovery_file.hpp"
@@ -98,7 +99,7 @@ core::Outcome<Message> salvage(
 ) {
     const auto options = filesystem_options_of(request.options, machine_name());
     if (!options) return options.error();
-    const auto arena = core::Arena::attach(std::move(memory), fs::Filesystem::arena_regions());
+    const auto arena = core::Arena::attach(std::move(memory), mount_regions());
     if (!arena) return core::Failure{arena.error().code(), fs::explain_refusal(arena.error())};
     if (const auto damage = fs::find_damage(*arena, options->root_identity)) {
         return core::Failure{EPROTO, fmt::format("the state of the mount is damaged: {}", *damage)};

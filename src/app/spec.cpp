@@ -58,6 +58,10 @@ Message MountSpec::encode() const {
     message.add("worker_memory", worker_memory).add("worker_group", worker_group);
     message.add("write_behind_limit", write_behind_limit);
     if (!recovery.empty()) message.add("recovery", recovery);
+    if (takeovers != 0) {
+        message.add("takeovers", takeovers).add("takeover_time", takeover_time);
+        message.add("takeover_reason", takeover_reason);
+    }
     if (worker_user) {
         message.add("worker_uid", worker_user->uid).add("worker_gid", worker_user->gid);
     }
@@ -79,6 +83,9 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.recovery = message.text("recovery");
     spec.worker_group = message.text("worker_group");
     spec.write_behind_limit = message.number("write_behind_limit").value_or(0);
+    spec.takeovers = small_number(message, "takeovers").value_or(0);
+    spec.takeover_time = message.text("takeover_time");
+    spec.takeover_reason = message.text("takeover_reason");
     const auto stay = message.text("stay");
     if (stay != "foreground" && stay != "background") return core::Error(EPROTO);
     spec.stay = stay == "foreground" ? Stay::foreground : Stay::background;

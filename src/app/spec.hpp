@@ -53,6 +53,9 @@ struct MountSpec {
 
     /// Bytes acknowledged and not yet committed that the mount may have now.
     std::uint64_t write_behind(const config::MountOptions& of_mount) const noexcept;
+    std::uint32_t takeovers = 0;             ///< workers of this mount before this one
+    std::string takeover_time;               ///< of the last; RFC 3339
+    std::string takeover_reason;
 
     Message encode() const;
     /// EPROTO when it is not a spec of a version that is known.

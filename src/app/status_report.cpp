@@ -95,6 +95,8 @@ json::object describe_unknown(std::string_view mountpoint, std::string_view sour
         {"last_reply_age", nullptr},
         {"locks", nullptr},
         {"takeover", nullptr},
+        {"takeovers", nullptr},
+        {"last_takeover", nullptr},
         {"options", nullptr},
         {"operations", nullptr},
         {"callers", nullptr},
@@ -120,6 +122,11 @@ json::object describe_mount(const MountSpec& spec, const config::MountRequest& r
     status["since"] = spec.since;
     status["locks"] = "local";
     status["takeover"] = "none";
+    status["takeovers"] = spec.takeovers;
+    if (spec.takeovers > 0) {
+        status["last_takeover"] =
+            json::object{{"time", spec.takeover_time}, {"reason", spec.takeover_reason}};
+    }
     json::object effective;
     for (const auto& [name, value] : request.effective) effective[name] = value;
     status["options"] = std::move(effective);

@@ -82,6 +82,10 @@ core::Task<void> Worker::begin() {
     auto options = filesystem_options_of(request_.options, machine_name());
     if (!options) fail(options.error());
     options->mount_name = spec_.mountpoint;
+    if (spec_.takeovers > 0) {
+        take_over(std::move(*options));
+        co_return;
+    }
     auto mounting = nfs::mount_export(
         reactor_, target_of(request_.source), parameters_of(request_.options), options->credential
     );
@@ -89,11 +93,43 @@ core::Task<void> Worker::begin() {
     if (!exported) fail(exported.error());
     auto waiting = wait_for_device();
     co_await waiting;
-    if (auto built = build(std::move(*exported), std::move(*options)); !built) fail(built.error());
+    auto arena = attach_arena(options->root_identity);
+    if (!arena) fail(arena.error());
+    auto built = build(std::move(*exported), std::move(*options), std::move(*arena));
+    if (!built) fail(built.error());
     auto warming = mount_->filesystem.warm();
     co_await warming;
     // INIT waits on the device since the mount was made; `ready` follows from it.
-    mount_->session->start();
+    start_session();
+}
+
+void Worker::take_over(fs::Options options) {
+    // The mount is there, whatever becomes of the keeper.
+    life_ = Life::attached;
+    auto arena = attach_arena(options.root_identity);
+    if (!arena) fail(arena.error());
+    const auto state = ClientMemory(*arena).load();
+    auto exported = nfs::resume_export(
+        reactor_, target_of(request_.source), parameters_of(request_.options), state
+    );
+    if (!exported) fail(exported.error());
+    auto built = build(std::move(*exported), std::move(options), std::move(*arena));
+    if (!built) fail(built.error());
+    mount_->filesystem.go_on();
+    start_session();
+    core::spawn(mount_->filesystem.warm());
+}
+
+void Worker::start_session() {
+    const auto started = mount_->session->start();
+    if (started) return;
+    fail(
+        {started.error().code(),
+         fmt::format(
+             "the session with the kernel cannot be taken over ({})",
+             describe_errno(started.error().code())
+         )}
+    );
 }
 
 core::Task<void> Worker::wait_for_device() {
@@ -104,15 +140,22 @@ core::Task<void> Worker::wait_for_device() {
     }
 }
 
-core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options options) {
+core::Outcome<core::Arena> Worker::attach_arena(mapper::RootIdentity root) {
     const auto what = cannot_mount(request_.source.display(), spec_.mountpoint);
-    auto arena =
-        core::Arena::attach(std::move(descriptors_.arena), fs::Filesystem::arena_regions());
-    if (!arena) return core::Failure{arena.error().code(), what + fs::explain_refusal(arena.error())};
-    if (const auto damage = fs::find_damage(*arena, options.root_identity)) {
+    auto arena = core::Arena::attach(std::move(descriptors_.arena), mount_regions());
+    if (!arena) {
+        return core::Failure{arena.error().code(), what + fs::explain_refusal(arena.error())};
+    }
+    if (const auto damage = fs::find_damage(*arena, root)) {
         log::error("the state of the mount is damaged: {}", *damage);
         return core::Failure{EPROTO, what + fs::explain_refusal(core::Error(EPROTO))};
     }
+    return std::move(*arena);
+}
+
+core::Outcome<void> Worker::build(
+    nfs::MountedExport exported, fs::Options options, core::Arena arena
+) {
     auto notifications = duplicate(descriptors_.fuse.get());
     const auto readdirplus = options.readdirplus;
     // Attributes that are never believed end the pages as well: nfs(5), noac.
@@ -125,7 +168,7 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     mount_ = std::make_unique<Mount>(
         std::move(exported),
         std::move(options),
-        std::move(*arena),
+        std::move(arena),
         std::move(notifications),
         reactor_,
         clock_
@@ -142,9 +185,15 @@ core::Outcome<void> Worker::build(nfs::MountedExport exported, fs::Options optio
     session_options.readdirplus = readdirplus;
     session_options.pages_end = pages_end;
     session_options.identity = identity;
+    if (spec_.takeovers > 0) session_options.begin = fuse::Session::Begin::taken_over;
     auto session = fuse::Session::open(
         std::move(descriptors_.fuse),
-        {reactor_, mount_->filesystem, clock_, server_state, &mount_->notifier},
+        {reactor_,
+         mount_->filesystem,
+         clock_,
+         server_state,
+         &mount_->notifier,
+         &mount_->session_memory},
         std::move(session_options),
         std::move(events)
     );
@@ -162,10 +211,17 @@ void Worker::fail(const core::Failure& failure) {
 }
 
 void Worker::report_ready() {
-    if (life_ != Life::connecting) return;
-    life_ = Life::ready;
-    tell_keeper(Message("ready").add("read_bytes", mount_->client->fs_info().read_max));
+    save_client_state();
+    if (life_ == Life::connecting) life_ = Life::ready;
+    Message message("ready");
+    message.add("read_bytes", mount_->client->fs_info().read_max);
+    message.add("takeover", std::string(takeover()));
+    tell_keeper(message);
     core::spawn(trim_when_idle());
+}
+
+void Worker::save_client_state() {
+    mount_->client_memory.save(mount_->client->export_state());
 }
 
 void Worker::watch_keeper() {
@@ -202,6 +258,9 @@ void Worker::on_message(const Message& message, std::vector<core::Fd>& descripto
     } else if (message.verb() == "device" && !mount_ && descriptors.size() == 1) {
         descriptors_.fuse = std::move(descriptors.front());
         device_given_.notify_all();
+    } else if (message.verb() == "ping") {
+        if (mount_) save_client_state();
+        tell_keeper(Message("pong"));
     } else if (message.verb() == "status" && mount_) {
         core::spawn(answer_status(id));
     } else if (message.verb() == "drain" && mount_) {
@@ -347,7 +406,8 @@ int run_worker() {
     if (!received) return kRoleMisused;
     auto spec = MountSpec::decode(received->message);
     if (!spec) return kRoleMisused;
-    const std::size_t expected = spec->way == Way::fusermount ? 1 : 2;
+    const bool has_device = spec->way != Way::fusermount || spec->takeovers > 0;
+    const std::size_t expected = has_device ? 2 : 1;
     if (received->descriptors.size() != expected) return kRoleMisused;
     const auto refuse = [&](const core::Failure& failure) {
         Message message("failed");

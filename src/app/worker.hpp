@@ -50,7 +50,15 @@ private:
     struct Mount;
 
     core::Task<void> begin();
-    core::Outcome<void> build(nfs::MountedExport exported, fs::Options options);
+    /// Goes on with what a worker that died has left.
+    void take_over(fs::Options options);
+    core::Outcome<core::Arena> attach_arena(mapper::RootIdentity root);
+    core::Outcome<void> build(
+        nfs::MountedExport exported, fs::Options options, core::Arena arena
+    );
+    void start_session();
+    /// What the next worker needs to know of the server.
+    void save_client_state();
     /// The keeper's answer to "connected".
     core::Task<void> wait_for_device();
     [[noreturn]] void fail(const core::Failure& failure);
@@ -71,6 +79,8 @@ private:
     core::Task<void> answer_status(std::uint64_t id);
     core::Task<void> probe();
     std::string status_json() const;
+    /// "full", "drained_only", "none".
+    std::string_view takeover() const;
 
     void tell_keeper(const Message& message);
     core::SteadyTime flush_deadline() const;

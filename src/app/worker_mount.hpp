@@ -3,7 +3,9 @@
 // other. For worker*.cpp only.
 #pragma once
 
+#include "app/mount_memory.hpp"
 #include "app/worker.hpp"
+#include "fuse/in_flight.hpp"
 
 #include <functional>
 
@@ -14,6 +16,8 @@ struct Worker::Mount {
     std::function<void(const nfs::MountParameters&)> set_terms;
     nfs::CallContext context;
     core::Arena arena;
+    ClientMemory client_memory{arena};
+    fuse::SessionMemory session_memory{arena};
     fuse::Notifier notifier;
     fs::Filesystem filesystem;
     std::unique_ptr<fuse::Session> session;

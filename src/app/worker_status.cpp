@@ -44,11 +44,18 @@ core::Task<void> Worker::probe() {
     probe_ = Probe::none;
 }
 
+std::string_view Worker::takeover() const {
+    if (!keeper_.is_open() || !mount_->session) return "none";
+    // Without that a request that was taken and not answered would never be answered.
+    return mount_->session->can_be_taken_over() ? "full" : "drained_only";
+}
+
 std::string Worker::status_json() const {
     const auto client = mount_->client->status();
     auto status = describe_mount(spec_, request_);
     status["worker_pid"] = ::getpid();
     if (!keeper_.is_open()) status["keeper_pid"] = nullptr;
+    status["takeover"] = takeover();
     add_client(status, client);
     add_filesystem(status, mount_->filesystem.status());
     if (mount_->session) add_session(status, mount_->session->status());

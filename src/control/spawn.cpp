@@ -76,11 +76,15 @@ std::optional<std::string> Child::try_reap() {
     return end_;
 }
 
-void Child::kill() {
+void Child::kill() { kill_within(1000); }
+
+void Child::kill_soon() { kill_within(100); }
+
+void Child::kill_within(int milliseconds) {
     if (try_reap()) return;
     send_kill(pidfd_.get());
     pollfd wait{pidfd_.get(), POLLIN, 0};
-    while (::poll(&wait, 1, 1000) < 0 && errno == EINTR) {
+    while (::poll(&wait, 1, milliseconds) < 0 && errno == EINTR) {
     }
     try_reap();
 }

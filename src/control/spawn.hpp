@@ -40,8 +40,12 @@ public:
     /// SIGKILL, and reaps it if it ends within a second (a thread of it may be stuck in the
     /// kernel).
     void kill();
+    /// SIGKILL; waits no longer than it takes to be off its processor, and reaps it if it has ended.
+    void kill_soon();
 
 private:
+    void kill_within(int milliseconds);
+
     static constexpr const char* kSuccess = "exit status 0";
 
     pid_t pid_;

@@ -197,13 +197,15 @@ class OutageTest(LifeTest):
     def workers(self):
         return [line for line in self.uidnfs.command_lines() if " worker" in line]
 
-    def test_a_worker_that_died_is_told_and_the_next_container_has_a_new_one(self):
+    def test_a_mount_that_ended_is_told_and_the_next_container_has_a_new_one(self):
         self.volume("team-a")
         self.start_app("holder", "team-a", "echo x > /data/f; exec sleep 60")
         wait_until(lambda: os.path.exists(self.on_server("f")), 10, "the container's file")
-        for pid in self.uidnfs.processes():
-            if volume_daemon.status_of(pid, "Name") == "uidnfs-worker":
-                os.kill(pid, signal.SIGKILL)
+        # Without the keeper nobody starts the next worker.
+        for name in ("uidnfs-keeper", "uidnfs-worker"):
+            for pid in self.uidnfs.processes():
+                if volume_daemon.status_of(pid, "Name") == name:
+                    os.kill(pid, signal.SIGKILL)
         wait_until(lambda: "failed" == self.engine.inspect("volume", "inspect", "team-a")["Status"][
             "state"], 10, "the state failed")
         self.assertIn("cat:", self.refusal("exec", "holder", "cat", "/data/f"))

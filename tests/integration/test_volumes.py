@@ -206,11 +206,28 @@ class LifeTest(VolumeTest):
         self.assertEqual("", self.daemon.unmount("v"))
         self.assert_nothing_left()
 
-    def test_a_worker_that_died_makes_it_failed_and_the_next_mount_new(self):
+    def process(self, name):
+        return next(pid for pid in self.uidnfs.processes()
+                    if volume_daemon.status_of(pid, "Name") == name)
+
+    def test_a_worker_that_died_is_replaced(self):
+        inside = self.given(self.mounted())
+        app = self.actor(suite.APP_UID)
+        app.write_file(os.path.join(inside, "before"), b"1")
+        worker = self.process("uidnfs-worker")
+        os.kill(worker, signal.SIGKILL)
+        self.assertEqual(b"1", app.read_file(os.path.join(inside, "before")))
+        app.write_file(os.path.join(inside, "after"), b"2")
+        self.assertNotEqual(worker, self.process("uidnfs-worker"))
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
+    def test_a_mount_that_ended_makes_it_failed_and_the_next_one_new(self):
         path = self.mounted()
-        keeper = next(pid for pid in self.uidnfs.processes()
-                      if volume_daemon.status_of(pid, "Name") == "uidnfs-worker")
-        os.kill(keeper, signal.SIGKILL)
+        # Without the keeper nobody starts the next worker.
+        for name in ("uidnfs-keeper", "uidnfs-worker"):
+            os.kill(self.process(name), signal.SIGKILL)
         wait_until(lambda: "failed" in str(self.daemon.get("v")), 10, "the state failed")
         self.assertEqual((path, ""), self.daemon.mount("v"))
         inside = self.given(path)

@@ -24,7 +24,9 @@ BIG = 0xFFFF_FFFF
 HUGE = 0xFFFF_FFFF_FFFF_FFFF
 # A lie may be told again and again; a call of a test ends by then, or is ended.
 PATIENCE = 20.0
-GROWTH = 64 << 20
+# Each name that the kernel knows has its inode here until the kernel forgets it; how many a listing
+# of three seconds brings depends on the machine.
+GROWTH = 256 << 20
 LOG_BYTES = 64 << 10
 # Seconds of random lies; longer by hand.
 CHANCE_SECONDS = float(os.environ.get("UIDNFS_HOSTILE_SECONDS", "6"))

@@ -200,6 +200,7 @@ TEST_F(TakenOver, OneThatMerelyTakesLongDoesNotKeepTheOthersForEver) {
         resend(other, FUSE_GETATTR, body);
     }
     run_until([this] { return script.calls.size() == 2; });
+    run_for(2500ms);  // until nobody is watched any more: a sleep that outlives its reactor is a leak
 }
 
 TEST_F(TakenOver, AKernelThatCannotAskAgainIsRefused) {

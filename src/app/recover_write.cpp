@@ -3,6 +3,7 @@
 
 #include "app/names.hpp"
 #include "core/buffer.hpp"
+#include "fs/stamp.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -25,10 +26,6 @@ constexpr std::string_view kChanged =
     "it was changed on the server since; compare it, then use --force";
 constexpr std::string_view kGone =
     "it is not on the server any more; --force writes to what has its path now, or makes it";
-
-std::uint64_t ctime_word(std::int64_t seconds, std::uint32_t nanoseconds) {
-    return static_cast<std::uint64_t>(seconds) << 32 | nanoseconds;
-}
 
 std::string why(const core::Error& error) { return describe_errno(error.code()); }
 
@@ -96,7 +93,7 @@ private:
             co_return co_await finding;
         }
         const nfs::OpenRef file{handle};
-        const auto now = ctime_word(attr->ctime.seconds, attr->ctime.nanoseconds);
+        const auto now = fs::ctime_word(attr->ctime);
         if (now == entry.ctime) co_return file;
         // By ourselves, perhaps: the last WRITEs may have arrived without an answer.
         auto comparing = has_all(entry, file, context);
@@ -289,8 +286,9 @@ void recover_to_directory(
             told.refused(entry, describe_errno(errno));
             continue;
         }
-        const auto now =
-            ctime_word(st.st_ctim.tv_sec, static_cast<std::uint32_t>(st.st_ctim.tv_nsec));
+        const auto now = fs::ctime_word(
+            {st.st_ctim.tv_sec, static_cast<std::uint32_t>(st.st_ctim.tv_nsec)}
+        );
         if (!S_ISREG(st.st_mode)) {
             told.refused(entry, "it is not a regular file");
         } else if (!forced && (st.st_ino != entry.fileid || now != entry.ctime)) {

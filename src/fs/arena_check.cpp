@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/arena_check.hpp"
 
+#include "fs/types.hpp"
 #include "nfs/types.hpp"
 
 #include <fmt/format.h>
@@ -284,7 +285,6 @@ private:
         std::uint64_t end;
         std::uint64_t inode;
     };
-    static constexpr std::uint64_t kRootId = 1;
 
     const core::Arena& arena_;
     mapper::RootIdentity root_;

@@ -17,6 +17,11 @@ inline Stamp stamp_of(const nfs::Attr& attr) noexcept {
     return {attr.size, attr.mtime, attr.ctime};
 }
 
+/// A ctime in one word, as records and recovery files keep it (WrittenRecord::ctime).
+inline std::uint64_t ctime_word(const nfs::Time& ctime) noexcept {
+    return static_cast<std::uint64_t>(ctime.seconds) << 32 | ctime.nanoseconds;
+}
+
 using WallTime = std::chrono::sys_time<std::chrono::nanoseconds>;
 
 inline WallTime to_wall(const nfs::Time& time) noexcept {

@@ -23,10 +23,9 @@ std::uint64_t bounded(std::uint64_t wanted, const core::SlotPool& slots) {
     return std::min<std::uint64_t>(wanted, slots.capacity() / 4 * slots.bytes());
 }
 
-std::uint64_t ctime_word(const Inode& inode) noexcept {
+std::uint64_t known_ctime(const Inode& inode) noexcept {
     if (!inode.attrs.has_attr()) return 0;
-    const auto& time = inode.attrs.attr().ctime;
-    return static_cast<std::uint64_t>(time.seconds) << 32 | time.nanoseconds;
+    return ctime_word(inode.attrs.attr().ctime);
 }
 
 bool wants_early_errors(int code) noexcept { return code == ENOSPC || code == EDQUOT; }
@@ -88,7 +87,7 @@ void Writer::restore_written(const InodeRef& inode, std::uint32_t record) {
 void Writer::begin_record(const Inode& inode) {
     auto& file = *inode.file;
     if (file.written != WrittenRecords::kNone) return;
-    WrittenRecord record{inode.id, ctime_word(inode), {}};
+    WrittenRecord record{inode.id, known_ctime(inode), {}};
     auto path = deps_.inodes.path_of(inode);
     // What is cut off a very long one is its beginning.
     const auto fits = std::min(path.size(), record.path.size() - 1);
@@ -104,7 +103,7 @@ void Writer::end_record(FileState& file) {
 
 void Writer::note_attributes(const Inode& inode) {
     if (!inode.file || inode.file->written == WrittenRecords::kNone) return;
-    deps_.written.set(inode.file->written, &WrittenRecord::ctime, ctime_word(inode));
+    deps_.written.set(inode.file->written, &WrittenRecord::ctime, known_ctime(inode));
 }
 
 core::Slice Writer::keep(core::Slice data) {

@@ -97,8 +97,14 @@ House::House(
            live.settings()->admin.metrics_per_volume ? Metrics::PerVolume::yes
                                                      : Metrics::PerVolume::no}
       ),
+      recheck_(
+          {reactor, [this] { return mounted_volumes(volumes_); }, audit_, metrics_, mounter_}
+      ),
       health_(
-          {reactor, mounter_, [this] { return mounted_volumes(volumes_); }, {&audit_, &metrics_}},
+          {reactor,
+           mounter_,
+           [this] { return mounted_volumes(volumes_); },
+           {&audit_, &metrics_, &recheck_.listener()}},
           {}
       ),
       observers_({&audit_, &metrics_, &health_}),
@@ -113,7 +119,6 @@ House::House(
            [this](std::string_view peer) { return hooks_.reload(peer); }}
       ),
       platforms_(reactor, volumes_, preparer_),
-      recheck_({reactor, [this] { return mounted_volumes(volumes_); }, audit_, metrics_}),
       hooks_(std::move(hooks)) {
     take_rules();
 }

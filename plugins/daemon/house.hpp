@@ -96,13 +96,13 @@ private:
     AuditLog audit_;
     DaemonHealth daemon_health_;
     Metrics metrics_;
+    RecheckDriver recheck_;
     HealthWatch health_;
     Observers observers_;
     Volumes volumes_;
     MetricsRoutes metrics_routes_;
     AdminRoutes admin_routes_;
     Platforms platforms_;
-    RecheckDriver recheck_;
     Hooks hooks_;
 };
 

@@ -155,6 +155,28 @@ core::Task<core::Outcome<void>> MounterClient::set_log_level(
     co_return core::Outcome<void>();
 }
 
+core::Task<core::Outcome<std::vector<std::string>>> MounterClient::deny(
+    VolumeKey volume, Worker worker, std::string reason, core::SteadyTime deadline
+) {
+    auto request = make_request(Verb::deny, volume, worker, deadline);
+    request->text.cut(reason);
+    auto calling = call(std::move(request));
+    const auto reply = co_await calling;
+    if (!reply) co_return reply.error();
+    if (reply->error != 0) co_return failure_of(*reply);
+    co_return lines_of(reply->lost.view());
+}
+
+core::Task<core::Outcome<void>> MounterClient::allow(
+    VolumeKey volume, Worker worker, core::SteadyTime deadline
+) {
+    auto calling = call(make_request(Verb::allow, volume, worker, deadline));
+    const auto reply = co_await calling;
+    if (!reply) co_return reply.error();
+    if (reply->error != 0) co_return failure_of(*reply);
+    co_return core::Outcome<void>();
+}
+
 core::Task<core::Outcome<void>> MounterClient::reload() {
     auto request = std::make_unique<Request>();
     request->verb = Verb::reload;

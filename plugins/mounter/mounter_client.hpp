@@ -63,6 +63,12 @@ public:
     core::Task<core::Outcome<void>> set_log_level(
         VolumeKey volume, Worker worker, std::string level, core::SteadyTime deadline
     ) override;
+    core::Task<core::Outcome<std::vector<std::string>>> deny(
+        VolumeKey volume, Worker worker, std::string reason, core::SteadyTime deadline
+    ) override;
+    core::Task<core::Outcome<void>> allow(
+        VolumeKey volume, Worker worker, core::SteadyTime deadline
+    ) override;
 
     /// The mounter reads its configuration again. A failure says what is wrong with it.
     core::Task<core::Outcome<void>> reload();

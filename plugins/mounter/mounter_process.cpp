@@ -58,6 +58,24 @@ void tell_ended(Reply& reply, const Ended& ended) {
     reply.lost.cut(lost);
 }
 
+/// REQUIRES: a verb that the keeper answers at once.
+control::Message question_of(const Request& request) {
+    const std::string text(request.text.view());
+    switch (request.verb) {
+        case Verb::log_level: return control::Message("log_level").add("level", text);
+        case Verb::deny: return control::Message("deny").add("reason", text);
+        case Verb::allow: return control::Message("allow");
+        case Verb::start:
+        case Verb::cancel:
+        case Verb::stop:
+        case Verb::detach:
+        case Verb::adopt:
+        case Verb::reload:
+        case Verb::status: break;
+    }
+    return control::Message("status");
+}
+
 Reply describe(const Watched& watched) {
     return make_answer(watched.directory, watched.keeper, watched.minor);
 }
@@ -233,10 +251,7 @@ core::Task<> MounterProcess::answer(Request request) {
         auto task = adopt(request);
         reply = co_await task;
     } else {
-        const bool is_status = request.verb == Verb::status;
-        control::Message question(is_status ? "status" : "log_level");
-        if (!is_status) question.add("level", std::string(request.text.view()));
-        auto task = ask(request, std::move(question));
+        auto task = ask(request, question_of(request));
         reply = co_await task;
     }
     reply.id = request.id;
@@ -310,8 +325,12 @@ core::Task<Reply> MounterProcess::ask(const Request& request, control::Message q
     auto asking = ask_keeper(watched->minor, std::move(question), deadline_of(request));
     const auto answer = co_await asking;
     if (!answer) co_return failed(ETIMEDOUT, "its keeper does not answer");
-    if (answer->verb() != "ok") co_return failed(EINVAL, answer->text("text"));
     Reply reply;
+    if (answer->verb() == "lost") {  // of a denial
+        tell_ended(reply, {"", answer->all("lost")});
+        co_return reply;
+    }
+    if (answer->verb() != "ok") co_return failed(EINVAL, answer->text("text"));
     if (!reply.text.set(answer->text("json"))) co_return failed(EMSGSIZE, "its answer is too long");
     co_return reply;
 }

@@ -39,7 +39,7 @@ std::optional<Request> read_request(std::span<const std::byte> bytes) {
     const bool is_sound = request->reference.is_sound() && request->directory.is_sound() &&
                           request->source.is_sound() && request->options.is_sound() &&
                           request->text.is_sound();
-    if (!is_sound || request->verb < Verb::start || request->verb > Verb::reload) {
+    if (!is_sound || request->verb < Verb::start || request->verb > Verb::allow) {
         return std::nullopt;
     }
     return request;

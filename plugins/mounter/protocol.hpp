@@ -19,7 +19,7 @@
 
 namespace uidnfs::plugins::mounter {
 
-inline constexpr std::uint32_t kMagic = 0x55444d33;  // raised with every change of layout
+inline constexpr std::uint32_t kMagic = 0x55444d34;  // raised with every change of layout
 
 /// A text of at most `Capacity` bytes, which are zero behind its end.
 template <std::size_t Capacity>
@@ -50,6 +50,8 @@ enum class Verb : std::uint32_t {
     status,     ///< the JSON of `uidnfs status`
     log_level,  ///< `text`: the level
     reload,     ///< read the policy again
+    deny,       ///< its identity may do nothing any more; `text`: why
+    allow,      ///< undoes it: gives nothing but what the mount was allowed when it was made
 };
 
 struct Request {
@@ -59,14 +61,14 @@ struct Request {
     std::uint32_t plugin = 0;        ///< policy::Plugin
     std::uint32_t from_ldap = 0;     ///< where the identity comes from; start
     std::uint32_t milliseconds = 0;  ///< until the deadline
-    std::uint32_t pid = 0;           ///< of the keeper; stop, detach, adopt, status, log_level
+    std::uint32_t pid = 0;           ///< of the keeper; not of start, cancel and reload
     std::uint64_t start_time = 0;
     std::uint32_t minor = 0;  ///< of its device, as it was answered; adopt
     FixedText<64> reference;
     FixedText<256> directory;  ///< one component below mounts.root
     FixedText<1536> source;
     FixedText<8192> options;  ///< "name=value" and "name", a zero byte behind each; start
-    FixedText<32> text;
+    FixedText<256> text;
 };
 
 enum class Kind : std::uint32_t {

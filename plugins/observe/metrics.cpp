@@ -161,6 +161,8 @@ public:
     }
 
     void set_lost_identities(std::size_t mounts) { lost_identities_ = mounts; }
+    void set_denied_mounts(std::size_t mounts) { denied_mounts_ = mounts; }
+    void count_denial() { denials_.Increment(); }
 
     std::string render() {
         auto families = registry_.Collect();
@@ -259,6 +261,9 @@ private:
         add("uidnfs_lost_identities",
             "Live mounts whose user the directory no longer knows as it was.",
             static_cast<double>(lost_identities_));
+        add("uidnfs_denied_mounts",
+            "Live mounts whose access is taken away, by recheck_action = deny.",
+            static_cast<double>(denied_mounts_));
         families.push_back(FamilyOf(MetricType::Gauge, "uidnfs_build_info", "Always 1.")
                                .add({{"version", UIDNFS_VERSION}}, 1)
                                .take());
@@ -331,6 +336,12 @@ private:
             .Help("Mounts that ended with acknowledged bytes not written.")
             .Register(registry_)
             .Add({});
+    prometheus::Counter& denials_ =
+        prometheus::BuildCounter()
+            .Name("uidnfs_denials_total")
+            .Help("Mounts whose access was taken away, by recheck_action = deny.")
+            .Register(registry_)
+            .Add({});
     prometheus::Histogram& mount_time_ = prometheus::BuildHistogram()
                                              .Name("uidnfs_mount_duration_seconds")
                                              .Help("From a platform's Mount to its answer.")
@@ -339,6 +350,7 @@ private:
     WorkerTotals totals_;
     std::map<VolumeKey, LiveWorker> live_;
     std::size_t lost_identities_ = 0;
+    std::size_t denied_mounts_ = 0;
     std::array<Monotone, ldap::kFailureKinds> failures_;
     Monotone successes_;
     Monotone cache_hits_;
@@ -358,6 +370,10 @@ void Metrics::status_told(const MountedVolume& volume, const boost::json::object
 void Metrics::worker_gone(const MountedVolume& volume) { impl_->worker_gone(volume); }
 
 void Metrics::set_lost_identities(std::size_t mounts) { impl_->set_lost_identities(mounts); }
+
+void Metrics::set_denied_mounts(std::size_t mounts) { impl_->set_denied_mounts(mounts); }
+
+void Metrics::count_denial() { impl_->count_denial(); }
 
 std::string Metrics::render() { return impl_->render(); }
 

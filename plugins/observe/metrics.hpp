@@ -61,6 +61,10 @@ public:
 
     /// From a recheck: live mounts whose identity the directory does not know as it was.
     void set_lost_identities(std::size_t mounts);
+    /// Live mounts whose access is taken away.
+    void set_denied_mounts(std::size_t mounts);
+    /// Access of one mount was taken away.
+    void count_denial();
 
     /// Prometheus' text format, version 0.0.4.
     std::string render();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/observe/recheck_driver.hpp"
 
+#include "core/log.hpp"
+
 #include <boost/json.hpp>
 #include <fmt/format.h>
 
@@ -33,6 +35,21 @@ std::vector<ldap::LiveMount> live_mounts(const std::vector<MountedVolume>& volum
     return mounts;
 }
 
+/// As `uidnfs status` and the audit show it.
+std::string reason_of(const ldap::Recheck::Event& event) {
+    const auto user = core::log::printable(event.user);
+    switch (event.verdict) {
+        case ldap::Verdict::replaced:
+            return fmt::format("user {} has other ids in the directory", user);
+        case ldap::Verdict::disabled: return fmt::format("user {} is disabled", user);
+        case ldap::Verdict::gone:
+        case ldap::Verdict::unknown:
+        case ldap::Verdict::same:
+        case ldap::Verdict::changed: break;
+    }
+    return fmt::format("the directory does not know user {} any more", user);
+}
+
 }  // namespace
 
 std::string_view recheck_event(ldap::Verdict verdict) noexcept {
@@ -51,33 +68,44 @@ std::string_view recheck_event(ldap::Verdict verdict) noexcept {
 struct RecheckDriver::Asker {
     Asker(std::shared_ptr<ldap::Directory> from, const ldap::Options& options)
         : directory(std::move(from)),
-          // Taking access away needs the worker's help, which this version does not have.
-          rechecker(
-              *directory,
-              {ldap::RecheckAction::report, options.recheck_max_percent, options.urls.size()}
-          ),
+          rules{options.recheck_action, options.recheck_max_percent, options.urls.size()},
+          rechecker(*directory, rules),
           period(options.recheck) {}
 
+    bool is_like(const std::shared_ptr<ldap::Directory>& other, const ldap::Options& options) const {
+        return directory == other && period == options.recheck &&
+               rules.action == options.recheck_action &&
+               rules.max_percent == options.recheck_max_percent;
+    }
+
     std::shared_ptr<ldap::Directory> directory;
+    ldap::Recheck::Rules rules;
     ldap::Rechecker rechecker;
     core::SteadyDuration period;
 };
 
 RecheckDriver::RecheckDriver(Deps deps)
-    : deps_(std::move(deps)), timer_(deps_.reactor.io()), background_(deps_.reactor) {}
+    : deps_(std::move(deps)),
+      denials_({deps_.reactor, deps_.inspector, deps_.audit, deps_.metrics}, deps_.limits),
+      timer_(deps_.reactor.io()),
+      background_(deps_.reactor) {}
 
 RecheckDriver::~RecheckDriver() { stop_.request_stop(); }
 
 void RecheckDriver::use(std::shared_ptr<ldap::Directory> directory, const ldap::Options& options) {
-    if (asker_ && asker_->directory == directory && asker_->period == options.recheck) return;
+    if (asker_ && asker_->is_like(directory, options)) return;
     timer_.cancel();
     asker_.reset();
-    if (!directory || options.recheck <= ldap::Duration::zero()) {
+    const bool asks = directory && options.recheck > ldap::Duration::zero();
+    const bool acts = asks && options.recheck_action == ldap::RecheckAction::deny;
+    denials_.set_mode(acts ? Denials::Mode::enforce : Denials::Mode::release);
+    if (!asks) {
         lost_.clear();
         deps_.metrics.set_lost_identities(0);
         return;
     }
     asker_ = std::make_shared<Asker>(std::move(directory), options);
+    for (const auto& volume : denials_.denied()) asker_->rechecker.adopt_denied(name_of(volume));
     arm(std::min<core::SteadyDuration>(kFirst, asker_->period));
 }
 
@@ -99,7 +127,12 @@ void RecheckDriver::begin() {
     std::erase_if(asked, [](const auto& volume) { return volume.identity.from != "ldap"; });
     round_ = Round::running;
     background_.run(
-        [asker = asker_, mounts = live_mounts(asked), stop = stop_.get_token()] {
+        [asker = asker_,
+         mounts = live_mounts(asked),
+         news = denials_.take_news(),
+         stop = stop_.get_token()] {
+            for (const auto& volume : news.gone) asker->rechecker.forget(name_of(volume));
+            for (const auto& volume : news.found) asker->rechecker.adopt_denied(name_of(volume));
             return asker->rechecker.round(mounts, stop);
         },
         [this, asked, asker = std::weak_ptr(asker_), alive = std::weak_ptr<void>(alive_)](
@@ -126,8 +159,17 @@ void RecheckDriver::take(
     std::erase_if(lost_, [&](const VolumeKey& key) { return !live.contains(key); });
     for (const auto& event : outcome.events) {
         const auto found = by_name.find(event.mount);
-        if (event.kind != ldap::Recheck::Event::Kind::found || found == by_name.end()) continue;
+        if (found == by_name.end()) continue;
         const auto& volume = *found->second;
+        using Kind = ldap::Recheck::Event::Kind;
+        if (event.kind == Kind::deny) {
+            denials_.take_away(volume, reason_of(event));
+            continue;
+        }
+        if (event.kind == Kind::give_back) {
+            denials_.give_back(volume.key);
+            continue;
+        }
         if (ldap::loses_access(event.verdict)) {
             lost_.insert(volume.key);
         } else {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // RecheckDriver: every recheck_seconds the directory is asked about the identities of live mounts;
-// what it no longer knows as it was goes to audit, metrics and log. Nothing is taken away. It asks
-// on a thread of its own. Lives on the reactor's thread; owned by main(), until the reactor ends.
+// what it no longer knows as it was goes to audit, metrics and log, and with recheck_action = deny
+// to the workers (Denials). It asks on a thread of its own. Lives on the reactor's thread; owned by main(), until the reactor ends.
 #pragma once
 
 #include "core/reactor.hpp"
 #include "ldap/rechecker.hpp"
 #include "plugins/core/background.hpp"
 #include "plugins/observe/audit_log.hpp"
+#include "plugins/observe/denials.hpp"
 #include "plugins/observe/metrics.hpp"
 #include "plugins/observe/mounted_volume.hpp"
 
@@ -33,6 +34,8 @@ public:
         std::function<std::vector<MountedVolume>()> mounted;  ///< mounted_volumes()
         AuditLog& audit;
         Metrics& metrics;
+        Inspector& inspector;
+        Denials::Limits limits = {};
     };
 
     explicit RecheckDriver(Deps deps);
@@ -43,7 +46,11 @@ public:
 
     /// At the start and after each reload; the same directory again changes nothing. Null: there
     /// is none, nobody is asked. With recheck_seconds = 0 neither.
+    /// Where there is no recheck, or one that only reports, those that are denied get access back.
     void use(std::shared_ptr<ldap::Directory> directory, const ldap::Options& options);
+
+    /// To be told what workers say.
+    StatusListener& listener() noexcept { return denials_; }
 
 private:
     struct Asker;
@@ -53,6 +60,7 @@ private:
     void take(const std::vector<MountedVolume>& asked, const ldap::Recheck::Outcome& outcome);
 
     Deps deps_;
+    Denials denials_;
     std::shared_ptr<Asker> asker_;  // null: nobody is asked
     std::set<VolumeKey> lost_;
     boost::asio::steady_timer timer_;

@@ -123,11 +123,11 @@ void check_policy(Draft& draft) {
             "policy.identity is \"declared\": the directory of [ldap] is never asked"
         );
     }
-    if (draft.settings.ldap && draft.settings.ldap->recheck_action == ldap::RecheckAction::deny) {
+    if (draft.settings.ldap && draft.settings.ldap->recheck_action == ldap::RecheckAction::deny &&
+        draft.settings.ldap->recheck == ldap::Duration::zero()) {
         draft.warnings.push_back(
-            "ldap.recheck_action is \"deny\": this version reports mounts whose identity is gone, "
-            "as "
-            "with \"report\", and takes no access away"
+            "ldap.recheck_action is \"deny\" and ldap.recheck_seconds is 0: nobody is asked, no "
+            "access is taken away"
         );
     }
     if (policy.identity == RequiredIdentity::either) {

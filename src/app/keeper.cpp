@@ -207,7 +207,7 @@ void Keeper::on_worker_message(const Message& message) {
         note_lost(message.all("lost"));
         if (phase_ != Phase::starting) phase_ = Phase::ending;
         deadline_ = now() + kGrace;
-    } else if (verb == "status" || verb == "drained" || verb == "remounted") {
+    } else if (verb == "status" || verb == "drained" || verb == "remounted" || verb == "access") {
         const auto id = message.number("id");
         for (auto& client : clients_) {
             if (client.wants == Client::Wants::unknown || client.id != id) continue;
@@ -215,6 +215,8 @@ void Keeper::on_worker_message(const Message& message) {
                 remounted(client, message);
             } else if (verb == "status") {
                 answer(client, status_reply(std::string(message.text("json"))));
+            } else if (!message.text("error").empty()) {
+                answer(client, Message("error").add("text", std::string(message.text("error"))));
             } else {
                 const auto lost = message.all("lost");
                 Message reply(lost.empty() ? "ok" : "lost");

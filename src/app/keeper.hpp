@@ -55,7 +55,16 @@ private:
     };
     /// A caller of the control socket.
     struct Client {
-        enum class Wants : std::uint8_t { unknown, status, drain, finish, stop, watch, remount };
+        enum class Wants : std::uint8_t {
+            unknown,
+            status,
+            drain,
+            finish,
+            stop,
+            watch,
+            remount,
+            access,  ///< deny, allow
+        };
         Channel channel;
         Wants wants = Wants::unknown;
         std::uint64_t id = 0;  ///< of the question to the worker
@@ -119,6 +128,8 @@ private:
     void on_client(Client& client);
     void answer_status(Client& client);
     void remount(Client& client, const Message& request);
+    void change_access(Client& client, const Message& request);
+    void ask_for_access(Client& client);
     void remounted(Client& client, const Message& done);
     void answer_end(Client& client);
     void answer(Client& client, const Message& message);

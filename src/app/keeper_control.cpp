@@ -25,6 +25,10 @@ constexpr milliseconds kStatusLimit{500};
 /// Until the kernel must have told the worker that the last mount is gone.
 constexpr milliseconds kUnmountNews{2000};
 constexpr milliseconds kRemountLimit{2000};
+/// What waits for the server ends at once; the kernel's pages may take a second.
+constexpr milliseconds kAccessLimit{4000};
+/// Of the daemon's making; it is a line of the log.
+constexpr std::size_t kLongestReason = 512;
 constexpr std::size_t kMaxClients = 32;
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
@@ -96,6 +100,8 @@ void Keeper::on_client(Client& client) {
         spec_.write_behind_limit = request.number("bytes").value_or(0);
         tell_worker(Message("write_behind").add("bytes", spec_.write_behind_limit));
         answer(client, Message("ok"));
+    } else if (verb == "deny" || verb == "allow") {
+        change_access(client, request);
     } else if (verb == "log_level") {
         core::log::Level level{};
         if (core::log::parse_level(request.text("level"), level)) {
@@ -114,6 +120,30 @@ bool Keeper::ask_worker(Client& client, Message question) {
     client.id = next_id_++;
     question.add("id", client.id);
     return tell_worker(question);
+}
+
+/// "deny" with a reason, "allow": what the mount's identity may do. Asked again, it is as before.
+void Keeper::change_access(Client& client, const Message& request) {
+    if (is_starting()) {
+        answer(client, error("it is not mounted yet"));
+        return;
+    }
+    client.wants = Client::Wants::access;
+    client.deadline = now() + kAccessLimit;
+    // The next worker has it from the spec, also where this one is too busy to answer.
+    spec_.denied.clear();
+    if (request.verb() == "deny") {
+        const auto reason = request.text("reason").substr(0, kLongestReason);
+        spec_.denied = reason.empty() ? "access was taken away" : std::string(reason);
+    }
+    ask_for_access(client);
+}
+
+/// Between two workers there is nobody to ask: on_next_ready() does it again.
+void Keeper::ask_for_access(Client& client) {
+    Message question(spec_.denied.empty() ? "allow" : "deny");
+    if (!spec_.denied.empty()) question.add("reason", spec_.denied);
+    ask_worker(client, std::move(question));
 }
 
 /// Without the worker: it is late, or gone.
@@ -218,6 +248,7 @@ void Keeper::answer_end(Client& client) {
     switch (client.wants) {
         case Client::Wants::unknown: client.channel.close(); return;
         case Client::Wants::status: answer_status(client); return;
+        case Client::Wants::access:
         case Client::Wants::remount:
             answer(client, error("the worker process does not answer"));
             return;

@@ -94,6 +94,7 @@ void Keeper::on_next_ready() {
     }
     // Whoever waits for the writing of what there is waits on.
     for (auto& client : clients_) {
+        if (client.wants == Client::Wants::access) ask_for_access(client);
         if (client.wants != Client::Wants::drain) continue;
         ask_worker(client, Message("drain").add("milliseconds", limit));
     }

@@ -62,6 +62,7 @@ Message MountSpec::encode() const {
         message.add("takeovers", takeovers).add("takeover_time", takeover_time);
         message.add("takeover_reason", takeover_reason);
     }
+    if (!denied.empty()) message.add("denied", denied);
     if (worker_user) {
         message.add("worker_uid", worker_user->uid).add("worker_gid", worker_user->gid);
     }
@@ -86,6 +87,7 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.takeovers = small_number(message, "takeovers").value_or(0);
     spec.takeover_time = message.text("takeover_time");
     spec.takeover_reason = message.text("takeover_reason");
+    spec.denied = message.text("denied");
     const auto stay = message.text("stay");
     if (stay != "foreground" && stay != "background") return core::Error(EPROTO);
     spec.stay = stay == "foreground" ? Stay::foreground : Stay::background;

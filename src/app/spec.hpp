@@ -50,12 +50,13 @@ struct MountSpec {
     std::string worker_group;                ///< control group that workers join; empty: none
     /// Whoever shares out what a machine may hold: write_behind= counts up to this; 0: all of it.
     std::uint64_t write_behind_limit = 0;
+    std::uint32_t takeovers = 0;  ///< workers of this mount before this one
+    std::string takeover_time;    ///< of the last; RFC 3339
+    std::string takeover_reason;
+    std::string denied;  ///< why its identity may do nothing any more; empty: it may
 
     /// Bytes acknowledged and not yet committed that the mount may have now.
     std::uint64_t write_behind(const config::MountOptions& of_mount) const noexcept;
-    std::uint32_t takeovers = 0;             ///< workers of this mount before this one
-    std::string takeover_time;               ///< of the last; RFC 3339
-    std::string takeover_reason;
 
     Message encode() const;
     /// EPROTO when it is not a spec of a version that is known.

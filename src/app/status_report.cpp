@@ -89,6 +89,7 @@ json::object describe_unknown(std::string_view mountpoint, std::string_view sour
         {"keeper_pid", nullptr},
         {"version", nullptr},
         {"since", nullptr},
+        {"denied", nullptr},
         {"server_address", nullptr},
         {"local_ports", nullptr},
         {"oldest_call_age", nullptr},
@@ -120,6 +121,7 @@ json::object describe_mount(const MountSpec& spec, const config::MountRequest& r
     if (spec.keeper_pid != 0) status["keeper_pid"] = spec.keeper_pid;
     status["version"] = UIDNFS_VERSION;
     status["since"] = spec.since;
+    if (!spec.denied.empty()) status["denied"] = spec.denied;
     status["locks"] = "local";
     status["takeover"] = "none";
     status["takeovers"] = spec.takeovers;

@@ -33,6 +33,10 @@ constexpr seconds kIdle{10};
 /// More would not fit into one message; the log has them all.
 constexpr std::size_t kMaxLostTold = 200;
 
+/// For the kernel to drop pages; one of them may be held by a request.
+constexpr milliseconds kPagesGone{1000};
+constexpr milliseconds kPagesStep{5};
+
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 std::string describe_lost(const fs::LostRange& range) {
@@ -115,6 +119,8 @@ void Worker::take_over(fs::Options options) {
     if (!exported) fail(exported.error());
     auto built = build(std::move(*exported), std::move(options), std::move(*arena));
     if (!built) fail(built.error());
+    // Before anything is sent, and before what was in flight is answered.
+    if (!spec_.denied.empty()) core::spawn(take_access(spec_.denied));
     mount_->filesystem.go_on();
     start_session();
     core::spawn(mount_->filesystem.warm());
@@ -273,6 +279,10 @@ void Worker::on_message(const Message& message, std::vector<core::Fd>& descripto
     } else if (message.verb() == "write_behind") {
         spec_.write_behind_limit = message.number("bytes").value_or(0);
         if (mount_) mount_->filesystem.set_write_behind(spec_.write_behind(request_.options));
+    } else if (message.verb() == "deny" && mount_) {
+        core::spawn(deny(id, std::string(message.text("reason"))));
+    } else if (message.verb() == "allow" && mount_) {
+        allow(id);
     } else if (message.verb() == "log_level") {
         log::Level level{};
         if (log::parse_level(message.text("level"), level)) log::set_level(level);
@@ -296,6 +306,52 @@ void Worker::remount(const Message& message) {
         log::set_level(request_.options.log_level);
     } else {
         reply.add("text", options.error().user_text);
+    }
+    tell_keeper(reply);
+}
+
+/// The identity may do nothing any more (docs/decisions/0015).
+core::Task<void> Worker::deny(std::uint64_t id, std::string reason) {
+    Message reply("access");
+    reply.add("id", id);
+    if (denying_ == Denying::running) {
+        tell_keeper(reply.add("error", "it is being done"));
+        co_return;
+    }
+    auto taking = take_access(std::move(reason));
+    co_await taking;
+    add_lost(reply, denial_lost_);
+    tell_keeper(reply);
+}
+
+core::Task<void> Worker::take_access(std::string reason) {
+    denying_ = Denying::running;
+    if (!mount_->filesystem.is_denied()) log::warning("access is taken away: {}", printable(reason));
+    spec_.denied = std::move(reason);
+    auto denying = mount_->filesystem.deny();
+    auto lost = co_await denying;
+    for (const auto& range : lost) log::error("not written: {}", describe_lost(range));
+    // Pages of shared mappings come back when the kernel drops them.
+    const auto until = now() + kPagesGone;
+    while (mount_->notifier.status().queued > 0 && now() < until) {
+        auto pause = reactor_.sleep_for(kPagesStep);
+        co_await pause;
+    }
+    for (auto& range : mount_->filesystem.take_refused()) lost.push_back(std::move(range));
+    for (auto& range : lost) denial_lost_.push_back(std::move(range));
+    denying_ = Denying::no;
+}
+
+void Worker::allow(std::uint64_t id) {
+    Message reply("access");
+    reply.add("id", id);
+    if (denying_ == Denying::running) {
+        reply.add("error", "access is just being taken away; ask again");
+    } else {
+        if (mount_->filesystem.is_denied()) log::warning("access is given back");
+        spec_.denied.clear();
+        denial_lost_.clear();
+        mount_->filesystem.allow();
     }
     tell_keeper(reply);
 }
@@ -358,10 +414,12 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     auto draining = mount_->filesystem.drain(deadline);
     const auto lost = co_await draining;
     for (const auto& range : lost) log::error("not written: {}", describe_lost(range));
-    if (lost.empty()) {
+    // Not even goodbye is said in the name of an identity that may do nothing. With bytes left its
+    // calls would end with an error, and their bytes would not be in the arena any more.
+    if (lost.empty() && !mount_->filesystem.is_denied()) {
         auto leaving = mount_->client->shutdown(mount_->context);
         co_await leaving;
-    }  // else its calls would end with an error, and their bytes would not be in the arena any more
+    }
     Message message("ended");
     add_lost(message, lost);
     tell_keeper(message);

@@ -68,6 +68,9 @@ private:
     void on_keeper_readable();
     void on_message(const Message& message, std::vector<core::Fd>& descriptors);
     void remount(const Message& message);
+    core::Task<void> deny(std::uint64_t id, std::string reason);
+    core::Task<void> take_access(std::string reason);
+    void allow(std::uint64_t id);
     void on_keeper_gone();
     void watch_signals();
     void on_gone(core::Error error);
@@ -99,6 +102,9 @@ private:
     core::SteadyTime finish_deadline_ = core::SteadyTime::max();
     /// A call of our own, to know whether the server answers when nobody else asks it.
     enum class Probe : std::uint8_t { none, running } probe_ = Probe::none;
+    enum class Denying : std::uint8_t { no, running } denying_ = Denying::no;
+    /// What the denial cost: told to whoever asks for it again, for an answer may be lost.
+    std::vector<fs::LostRange> denial_lost_;
 };
 
 /// The hidden command "worker": reads its spec from the channel that spawn_self() left. Returns

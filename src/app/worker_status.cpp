@@ -24,7 +24,7 @@ constexpr milliseconds kProbeStep{5};
 }  // namespace
 
 core::Task<void> Worker::answer_status(std::uint64_t id) {
-    if (life_ != Life::finishing && probe_ == Probe::none &&
+    if (life_ != Life::finishing && !mount_->filesystem.is_denied() && probe_ == Probe::none &&
         mount_->client->status().last_reply_age_ms > kFreshReplyMs) {
         core::spawn(probe());
         const auto until = clock_.now() + kProbeLimit;
@@ -61,7 +61,9 @@ std::string Worker::status_json() const {
     if (mount_->session) add_session(status, mount_->session->status());
 
     auto health = judge(client, request_.options.timeo);
-    if (life_ == Life::finishing) {
+    if (mount_->filesystem.is_denied()) {
+        health = {State::failed, fmt::format("denied: {}", spec_.denied)};
+    } else if (life_ == Life::finishing) {
         health = {State::degraded, "unmounted; the rest is being written"};
     } else if (health.state == State::healthy && probe_ == Probe::running) {
         health = {

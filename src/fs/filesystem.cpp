@@ -148,6 +148,7 @@ core::Result<InodeRef> Filesystem::enter(const Caller& caller, InodeId id) {
         refuse(caller);
         return core::Error(EACCES);
     }
+    if (is_denied()) return core::Error(EACCES);
     auto inode = inodes_.find(id);
     if (!inode) return core::Error(ESTALE);
     return inode;
@@ -179,6 +180,7 @@ void Filesystem::forget(InodeId id, std::uint64_t count) {
 
 core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, InodeId) {
     // Whoever can reach the path may ask how full it is, as with any file system.
+    if (is_denied()) co_return core::Error(EACCES);
     const auto ctx = context_for_mount(caller);
     auto asking = statfs_question_.ask([&] { return ask_statfs(ctx); });
     const auto answer = co_await asking;

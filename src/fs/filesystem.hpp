@@ -27,6 +27,7 @@
 #include <span>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace uidnfs::fs {
@@ -130,6 +131,15 @@ public:
     FsStatus status() const;
     /// Brings everything written to the server's disk; what is not there at `deadline` is returned.
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
+    /// The identity of the mount may do nothing any more: every operation answers EACCES, nothing is
+    /// sent, what the kernel keeps is dropped. Returns the bytes that the server may not have; open
+    /// files that wrote them hear EACCES once. Again: nothing happens, nothing is returned.
+    core::Task<std::vector<LostRange>> deny();
+    /// Everything works again, with the same open files. REQUIRES: deny() has ended.
+    void allow();
+    bool is_denied() const noexcept { return access_ == Access::denied; }
+    /// Page write-back that deny() had to refuse, since the last call: bytes of mappings.
+    std::vector<LostRange> take_refused() { return std::exchange(refused_pages_, {}); }
     /// The kernel asks nothing any more and has no pages: open files are not looked after.
     void forget_kernel() { page_watch_.stop(); }
     /// Gives idle memory back to the system.
@@ -303,6 +313,10 @@ private:
     /// 0, or the errno of earlier bytes that this open file has not heard.
     int take_error(OpenFile& file);
 
+    // Without access (filesystem_denial.cpp)
+    void forget_known();
+    void note_refused(const Inode& inode, std::uint64_t offset, std::uint64_t length);
+
     Deps deps_;
     Options options_;
     mapper::CredentialCache credentials_;
@@ -343,6 +357,8 @@ private:
     std::optional<RootRights> root_rights_;  ///< as the last question found them
     std::optional<nfs::PathConf> path_conf_;
     FsStatus counts_;
+    enum class Access : std::uint8_t { given, denied } access_ = Access::given;
+    std::vector<LostRange> refused_pages_;
 };
 
 }  // namespace uidnfs::fs

@@ -202,6 +202,7 @@ core::Task<void> Filesystem::refresh_root(nfs::CallContext context, InodeRef ino
 
 core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId id) {
     auto found = enter(caller, id);
+    if (is_denied()) co_return core::Error(EACCES);
     if (!found && id == kRootId) found = inodes_.find(id);  // its attributes are no secret
     if (!found) co_return found.error();
     const auto inode = *found;

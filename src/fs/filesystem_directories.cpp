@@ -134,6 +134,7 @@ core::Task<core::Result<void>> Filesystem::readdir(
 ) {
     const auto file = opens_.find(open);
     if (!file || !file->directory) co_return core::Error(EBADF);
+    if (is_denied()) co_return core::Error(EACCES);
     auto& stream = *file->directory;
     if (offset == 0) stream.restart();
     const auto place = stream.to_cookie(offset);
@@ -175,6 +176,7 @@ core::Task<core::Result<void>> Filesystem::readdir(
 core::Task<core::Result<void>> Filesystem::fsyncdir(OpenId open) {
     // Every change of a directory is on the server's disk when its reply comes (RFC 1813 4.8).
     if (!opens_.find(open)) co_return core::Error(EBADF);
+    if (is_denied()) co_return core::Error(EACCES);
     co_return core::Result<void>();
 }
 

@@ -247,6 +247,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
 ) {
     const auto file = opens_.find(open);
     if (!file) co_return core::Error(EBADF);
+    if (is_denied()) co_return core::Error(EACCES);
     const auto inode = file->inode;
     std::vector<ExtentMap::Piece> held;
     if (inode->file && !inode->file->extents.empty()) {
@@ -314,6 +315,11 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (options_.writable == Writable::no) co_return core::Error(EROFS);
     const auto inode = file->inode;
     const auto size = data.size();
+    if (is_denied()) {
+        if (origin == WriteOrigin::page_cache) note_refused(*inode, offset, size);
+        take_error(*file);  // this is how it hears of earlier bytes
+        co_return core::Error(EACCES);
+    }
     if (size == 0) co_return size;
     const auto largest = largest_file();
     if (offset > largest || size > largest - offset) co_return core::Error(EFBIG);
@@ -346,6 +352,7 @@ core::Task<core::Result<void>> Filesystem::sync_file(OpenFileRef file, Writer::R
     const auto inode = file->inode;
     co_await writer_.flush(inode, reach, nfs::Stability::unstable);
     if (const int code = take_error(*file)) co_return core::Error(code);
+    if (is_denied()) co_return core::Error(EACCES);
     co_return core::Result<void>();
 }
 

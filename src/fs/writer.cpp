@@ -123,6 +123,10 @@ core::Task<core::Result<void>> Writer::put(
         relieve();
         co_await budget_.acquire(charge);
     }
+    if (refusal_) {
+        budget_.release(charge);
+        co_return *refusal_;
+    }
     auto& file = state_of(*inode);
     file.charged += static_cast<std::uint64_t>(charge);
     const auto credential = deps_.credentials.number_of(context.call.credential);
@@ -204,6 +208,14 @@ core::Task<void> Writer::send(InodeRef inode, ExtentMap::Batch batch, nfs::Stabi
 
 void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch) {
     auto& file = *inode->file;
+    if (refusal_) {  // give_up() has told, and its caller names the bytes
+        if (batch) {
+            file.extents.failed(*batch, deps_.clock.now());
+        } else {
+            file.extents.commit_failed();
+        }
+        return;
+    }
     ++errors_;
     inode->write_error.set(error.code());
     deps_.inodes.record_error(*inode);  // before the bytes go
@@ -372,6 +384,10 @@ core::Task<std::vector<LostRange>> Writer::drain(core::SteadyTime deadline) {
         }
         if (!active_.empty()) co_await activity_.wait();
     }
+    co_return held();
+}
+
+std::vector<LostRange> Writer::held() const {
     std::vector<LostRange> lost;
     for (const auto& inode : active_) {
         const auto fileid = inode->attrs.has_attr() ? inode->attrs.attr().fileid : 0;
@@ -384,6 +400,27 @@ core::Task<std::vector<LostRange>> Writer::drain(core::SteadyTime deadline) {
                 lost.push_back({fileid, name, offset, length});
             }
         });
+    }
+    return lost;
+}
+
+core::Task<std::vector<LostRange>> Writer::give_up(core::Error why) {
+    refusal_ = why;
+    auto lost = held();
+    const std::vector<InodeRef> inodes(active_.begin(), active_.end());
+    for (const auto& inode : inodes) {
+        ++errors_;
+        inode->write_error.set(why.code());
+        deps_.inodes.record_error(*inode);  // before the bytes go
+    }
+    for (const auto& inode : inodes) {
+        auto holding = hold(inode);
+        co_await holding;
+        auto& file = *inode->file;
+        while (file.commit == FileState::Commit::under_way) co_await file.progress.wait();
+        truncate(inode, 0);
+        deps_.lost(inode, 0, 0);
+        resume(inode);
     }
     co_return lost;
 }

@@ -16,6 +16,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -70,6 +71,10 @@ public:
     void truncate(const InodeRef& inode, std::uint64_t size);
 
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
+    /// Everything not yet durable is given up, and returned; each of those files has the error `why`.
+    /// put() takes nothing until accept(). REQUIRES: the client sends nothing any more.
+    core::Task<std::vector<LostRange>> give_up(core::Error why);
+    void accept() noexcept { refusal_.reset(); }
 
     FileState& state_of(Inode& inode);
     /// Adopts an extent, or a cut, of a worker that died. REQUIRES: those of an inode come in their
@@ -94,6 +99,7 @@ private:
     void commit_soon(const InodeRef& inode);
     core::Task<void> sent(InodeRef inode, ExtentMap::Epoch epoch, nfs::Stability stability);
     core::Task<void> drain_one(InodeRef inode);
+    std::vector<LostRange> held() const;
     core::Slice keep(core::Slice data);
     void fail(const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch);
     /// Brings budget and the set of active inodes up to date after extents changed.
@@ -116,6 +122,7 @@ private:
     boost::asio::steady_timer timer_;
     enum class Tick : std::uint8_t { stopped, armed } tick_ = Tick::stopped;
     std::uint64_t errors_ = 0;
+    std::optional<core::Error> refusal_;  ///< since give_up()
     core::Seldom complaints_;  ///< about WRITE and COMMIT
     std::shared_ptr<Writer*> self_;  // a timer that is due checks that we still live
 };

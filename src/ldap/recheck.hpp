@@ -86,6 +86,8 @@ public:
 
     /// For mounts that a restart found denied: they stay so until an answer says otherwise.
     void adopt_denied(const std::string& mount) { mounts_[mount].denied = Denied::yes; }
+    /// For mounts that were made anew: what was found of the old one is not theirs.
+    void forget(const std::string& mount) { mounts_.erase(mount); }
     bool is_denied(const std::string& mount) const;
 
 private:

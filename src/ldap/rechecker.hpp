@@ -26,6 +26,7 @@ public:
     Recheck::Outcome round(const std::vector<LiveMount>& mounts, const std::stop_token& stop = {});
 
     void adopt_denied(const std::string& mount) { recheck_.adopt_denied(mount); }
+    void forget(const std::string& mount) { recheck_.forget(mount); }
 
 private:
     std::vector<Answer<Identity>> ask(const LiveMount& mount);

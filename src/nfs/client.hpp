@@ -249,6 +249,12 @@ public:
     /// bytes that change with the source ports only.
     virtual std::vector<std::byte> export_state() const = 0;
 
+    /// Nothing is sent any more, until resume(): every call that waits and every later one ends with
+    /// `why`, and the connections are closed. The waiting ones end from the loop, not from inside.
+    /// What was sent before may still be done by the server.
+    virtual void suspend(core::Error why) = 0;
+    virtual void resume() = 0;
+
     /// Ends every waiting call with ECONNABORTED, then tells the server that the mount is gone
     /// (UMNT) where that takes no longer than a second. Nothing may be called afterwards.
     virtual core::Task<void> shutdown(const CallContext&) = 0;

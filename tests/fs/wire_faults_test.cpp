@@ -93,6 +93,41 @@ TEST_F(WireFaults, connection_ends_within_a_reply) {
     }
 }
 
+TEST_F(WireFaults, a_suspended_client_sends_nothing_until_it_is_resumed) {
+    file_ = {server.handle("/a")};
+    client();
+    std::string got;
+    for (int round = 0; round < 2; ++round) {
+        peer.set_hearing(Hearing::answers_nothing);
+        const auto cut = [&] { client().suspend(core::Error(EACCES)); };
+        auto done = world.run_all<Done>([&] {
+            std::vector<core::Task<Done>> tasks;
+            tasks.push_back(read_as_code(got));
+            tasks.push_back(later(20ms, cut));
+            return tasks;
+        }());
+        EXPECT_EQ(errno_of(done[0]), EACCES);
+        peer.set_hearing(Hearing::normal);
+        const auto before = peer.calls().size();
+        EXPECT_EQ(code(client().getattr(context, file_.handle)), EACCES);
+        client().suspend(core::Error(EPERM));  // again: the reason is the last one
+        EXPECT_EQ(code(client().getattr(context, file_.handle)), EPERM);
+        world.serve_for(100ms);
+        EXPECT_EQ(peer.calls().size(), before);
+        client().resume();
+        EXPECT_TRUE(read_all() == data_);
+        client().resume();
+        EXPECT_TRUE(read_all() == data_);
+    }
+}
+
+TEST_F(WireFaults, a_suspended_client_can_be_shut_down) {
+    client().suspend(core::Error(EACCES));
+    world.run(shut_down());
+    client().resume();  // too late
+    EXPECT_EQ(code(client().getattr(context, client().root())), ECONNABORTED);
+}
+
 TEST_F(WireFaults, connection_ends_with_many_calls_under_way) {
     const auto big = pattern(4 << 20, 3);
     server.put_file("/big", big);

@@ -54,6 +54,29 @@ public:
         co_return core::Outcome<void>();
     }
 
+    std::map<std::string, std::string> denied;  ///< volume to reason
+    std::vector<std::string> orders;            ///< "deny a", "allow a", also those that failed
+    std::vector<std::string> lost;              ///< what a denial answers
+    std::size_t failing = 0;                    ///< so many orders are not answered
+
+    core::Task<core::Outcome<std::vector<std::string>>> deny(
+        VolumeKey volume, Worker, std::string reason, core::SteadyTime
+    ) override {
+        orders.push_back("deny " + volume.name);
+        co_await reactor_.sleep_for(takes);
+        if (failing > 0 && failing-- > 0) co_return core::Failure{ETIMEDOUT, "no answer in time"};
+        denied[volume.name] = reason;
+        co_return lost;
+    }
+
+    core::Task<core::Outcome<void>> allow(VolumeKey volume, Worker, core::SteadyTime) override {
+        orders.push_back("allow " + volume.name);
+        co_await reactor_.sleep_for(takes);
+        if (failing > 0 && failing-- > 0) co_return core::Failure{ETIMEDOUT, "no answer in time"};
+        denied.erase(volume.name);
+        co_return core::Outcome<void>();
+    }
+
 private:
     core::Reactor& reactor_;
     std::size_t asking_ = 0;

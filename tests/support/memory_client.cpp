@@ -124,10 +124,13 @@ core::Task<core::Result<Body>> MemoryClient::perform(
         in_flight_.erase(flight);
         return result;
     };
+    const auto era = suspensions_;
+    const auto is_cut = [this, era] { return is_suspended_ || era != suspensions_; };
     for (;;) {
         auto there = travel();
         co_await std::move(there);
         if (state_ == State::down) co_return finish(core::Error(ECONNABORTED));
+        if (is_cut()) co_return finish(suspended_why_);
         const auto fault = server_->admit(flight->call);
         if (fault.delay.count() > 0) {
             auto sleep = reactor_->sleep_for(fault.delay);
@@ -138,6 +141,7 @@ core::Task<core::Result<Body>> MemoryClient::perform(
             co_await again;
             continue;
         }
+        if (is_cut()) co_return finish(suspended_why_);
         Reply<Body> reply;
         if (fault.fail) {
             reply.status = *fault.fail;
@@ -152,6 +156,7 @@ core::Task<core::Result<Body>> MemoryClient::perform(
         auto back = travel();
         co_await std::move(back);
         if (state_ == State::down) co_return finish(core::Error(ECONNABORTED));
+        if (is_cut()) co_return finish(suspended_why_);
         if (reply.status == Status::jukebox) {
             auto wait = reactor_->sleep_for(options_.jukebox_wait);
             co_await wait;
@@ -550,6 +555,13 @@ nfs::ClientStatus MemoryClient::status() const {
         out.procedures.push_back({std::string(to_string(procedure)), calls});
     }
     return out;
+}
+
+void MemoryClient::suspend(core::Error why) {
+    is_suspended_ = true;
+    ++suspensions_;
+    suspended_why_ = why;
+    resend_.notify_all();
 }
 
 core::Task<void> MemoryClient::shutdown(const nfs::CallContext&) {

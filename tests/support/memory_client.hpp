@@ -164,6 +164,8 @@ public:
     nfs::ClientStatus status() const override;
     void trim() override {}
     std::vector<std::byte> export_state() const override { return {}; }
+    void suspend(core::Error why) override;
+    void resume() override { is_suspended_ = false; }
     core::Task<void> shutdown(const nfs::CallContext&) override;
 
 private:
@@ -200,6 +202,9 @@ private:
     std::map<Procedure, std::uint64_t> calls_;
     core::Event resend_;
     enum class State : std::uint8_t { up, down } state_ = State::up;
+    bool is_suspended_ = false;
+    std::uint64_t suspensions_ = 0;  ///< a call that was under way during one has failed
+    core::Error suspended_why_;
 };
 
 }  // namespace uidnfs::test

@@ -12,7 +12,7 @@ import subprocess
 HEADER = pathlib.Path(__file__).parents[2] / "plugins" / "mounter" / "protocol.hpp"
 NUMBERS = {"std::uint32_t": "I", "std::uint64_t": "Q", "Verb": "I", "Kind": "I"}
 VERBS = {"start": 1, "cancel": 2, "stop": 3, "detach": 4, "adopt": 5, "status": 6, "log_level": 7,
-         "reload": 8}
+         "reload": 8, "deny": 9, "allow": 10}
 ENDED = 2  # Kind::ended
 
 

@@ -84,7 +84,10 @@ core::SteadyTime Connection::oldest_call() const noexcept {
 }
 
 void Connection::close(core::Error why) {
-    if (state_ == State::closed) return;
+    if (state_ == State::closed) {
+        closed_why_ = why;
+        return;
+    }
     state_ = State::closed;
     closed_why_ = why;
     connector_->cancel();
@@ -97,6 +100,13 @@ void Connection::close(core::Error why) {
     boost::asio::post(shared_->reactor->io(), [self = shared_from_this()] {
         self->resume_finished();
     });
+}
+
+void Connection::reopen() {
+    if (state_ != State::closed) return;
+    state_ = State::down;
+    armed_for_ = core::SteadyTime::max();
+    heard_at_ = clock_now();
 }
 
 // ---- connecting

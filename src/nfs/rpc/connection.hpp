@@ -76,6 +76,8 @@ public:
     void set_terms(const Patience& patience, ConnectionOptions::Persistence persistence);
     /// Ends every call with `why`, and all later ones.
     void close(core::Error why);
+    /// Undoes close(): the next call connects.
+    void reopen();
 
     bool is_up() const noexcept { return state_ == State::up; }
     std::size_t unanswered() const noexcept { return calls_.size(); }

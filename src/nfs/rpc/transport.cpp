@@ -54,9 +54,21 @@ void Transport::set_terms(const Patience& patience, ConnectionOptions::Persisten
 }
 
 void Transport::close(core::Error why) {
-    is_closed_ = true;
+    state_ = State::closed;
     for (const auto& connection : connections_) connection->close(why);
     for (auto* pause : pauses_) pause->timer_.cancel();
+}
+
+void Transport::suspend(core::Error why) {
+    if (state_ == State::closed) return;
+    close(why);
+    state_ = State::suspended;
+}
+
+void Transport::resume() {
+    if (state_ != State::suspended) return;
+    state_ = State::open;
+    for (const auto& connection : connections_) connection->reopen();
 }
 
 void Transport::trim() noexcept {
@@ -66,7 +78,7 @@ void Transport::trim() noexcept {
 
 Transport::Pause::Pause(Transport& transport, core::SteadyDuration duration)
     : transport_(&transport), timer_(transport.reactor().io()) {
-    timer_.expires_after(transport.is_closed_ ? core::SteadyDuration::zero() : duration);
+    timer_.expires_after(transport.state_ != State::open ? core::SteadyDuration::zero() : duration);
     transport_->pauses_.push_back(this);
 }
 

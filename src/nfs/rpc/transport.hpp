@@ -100,6 +100,9 @@ public:
     void set_terms(const Patience& patience, ConnectionOptions::Persistence persistence);
     /// Ends every call and every pause; later calls end with `why` at once.
     void close(core::Error why);
+    /// As close(), but resume() undoes it. Connections are made again when they are needed.
+    void suspend(core::Error why);
+    void resume();
     /// Somebody waits for an answer or has one and is not done with it.
     bool is_busy() const noexcept { return budget_.taken() > 0 || !pauses_.empty(); }
 
@@ -125,7 +128,7 @@ private:
     core::Semaphore budget_;
     std::size_t turn_ = 0;
     std::vector<Pause*> pauses_;
-    bool is_closed_ = false;
+    enum class State : std::uint8_t { open, suspended, closed } state_ = State::open;
 };
 
 }  // namespace uidnfs::nfs::rpc

@@ -148,6 +148,8 @@ public:
     ClientStatus status() const override;
     void trim() override;
     std::vector<std::byte> export_state() const override;
+    void suspend(core::Error why) override { transport_->suspend(why); }
+    void resume() override { transport_->resume(); }
     core::Task<void> shutdown(const CallContext&) override;
 
 private:

@@ -19,7 +19,7 @@ ROUTE = re.compile(r'path [!=]= "(/[a-z_]+)"')
 # Suffixes that Prometheus gives to the lines of a histogram.
 HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
 # Fields that belong to one event, and are told there.
-OF_EVENTS = {"asked", "changes", "problems", "verdict", "count", "left", "deadline_seconds"}
+OF_EVENTS = {"asked", "changes", "problems", "verdict", "count", "left", "lost", "deadline_seconds"}
 # Not of the audit: lines of /volumes.
 OF_VOLUMES = {"mountpoint"}
 

@@ -33,7 +33,7 @@ private:
     std::vector<boost::json::object>& lines_;
 };
 
-class RecheckDrivers : public testing::Test {
+class RecheckDrivers : public ::testing::Test {
 protected:
     RecheckDrivers() : slapd_({people(), {}, {}}) {
         mounts_ = {mount("a", "alice", 1001), mount("b", "bob", 1002)};

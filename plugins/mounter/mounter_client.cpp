@@ -24,10 +24,12 @@ constexpr std::chrono::seconds kShort{5};  // adopt, reload, detach
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
-Ended ended_of(const Reply& reply) {
+std::vector<std::string> lost_of(const Reply& reply) {
     const auto lost = core::lines_of(reply.lost.view());
-    return {std::string(reply.text.view()), {lost.begin(), lost.end()}};
+    return {lost.begin(), lost.end()};
 }
+
+Ended ended_of(const Reply& reply) { return {std::string(reply.text.view()), lost_of(reply)}; }
 
 core::Failure failure_of(const Reply& reply) {
     return {static_cast<int>(reply.error), std::string(reply.text.view())};
@@ -164,7 +166,7 @@ core::Task<core::Outcome<std::vector<std::string>>> MounterClient::deny(
     const auto reply = co_await calling;
     if (!reply) co_return reply.error();
     if (reply->error != 0) co_return failure_of(*reply);
-    co_return lines_of(reply->lost.view());
+    co_return lost_of(*reply);
 }
 
 core::Task<core::Outcome<void>> MounterClient::allow(

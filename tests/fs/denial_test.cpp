@@ -100,6 +100,26 @@ TEST_F(Denial, uncommitted_bytes_are_named_too) {
     EXPECT_EQ(range(lost[0]), "a 0+1048576");
 }
 
+TEST_F(Denial, the_next_worker_sends_nothing_and_names_what_the_dead_one_left) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 100, "not sent");
+    m.kill_and_restart();
+    std::vector<fs::LostRange> lost;
+    EXPECT_EQ(calls_during([&] {
+        lost = deny();
+        m.fs().go_on();
+        EXPECT_EQ(m.fsync_file(file), EACCES);
+    }), 0u);
+    ASSERT_EQ(lost.size(), 1u);
+    EXPECT_EQ(range(lost[0]), "a 100+8");
+    EXPECT_EQ(server.content("/a"), "");
+    m.fs().allow();
+    m.write_at(file, 0, "again");
+    EXPECT_EQ(m.fsync_file(file), 0);
+    EXPECT_EQ(server.disk_content("/a"), "again");
+}
+
 TEST_F(Denial, calls_that_wait_end_with_eacces) {
     auto& m = mount();
     m.make_file("/a", "text");

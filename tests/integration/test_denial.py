@@ -6,6 +6,7 @@ import errno
 import json
 import mmap
 import os
+import signal
 import subprocess
 
 import slapd
@@ -43,12 +44,13 @@ recheck_action = "deny"
 recheck_max_percent = 50
 """)
         self.daemon.start()
-        self.inside = {}
+        self.inside, self.paths = {}, {}
         for person in (ALICE, BOB):
             self.assertEqual("", self.daemon.create(
                 person.name, self.share("shared"), username=person.name, password=person.password))
             path, error = self.daemon.mount(person.name)
             self.assertEqual("", error)
+            self.paths[person.name] = path
             self.inside[person.name] = self.given(path)
         self.alice = self.inside["alice"]
 
@@ -66,6 +68,12 @@ recheck_max_percent = 50
 
     def lines(self, event):
         return [line for line in self.daemon.audit_lines() if line["event"] == event]
+
+    def status(self, person):
+        """Of the mount itself."""
+        [status] = [one for one in self.uidnfs.status()[1]
+                    if one["mountpoint"] == self.paths[person.name]]
+        return status
 
     def volumes(self):
         return {line["volume"]: line
@@ -132,3 +140,23 @@ recheck_max_percent = 50
             self.assertEqual("", self.daemon.unmount(person.name))
         self.assert_nothing_left()
         self.assertEqual(1, len(self.lines("identity denied")))
+
+    def test_a_worker_that_takes_over_is_denied_before_it_sends_anything(self):
+        name = os.path.join(self.alice, "report")
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+        self.addCleanup(os.close, descriptor)
+        os.write(descriptor, b"kept")
+        os.fsync(descriptor)
+        self.lose(ALICE)
+        wait_until(lambda: self.lines("identity denied"), 60, "the denial")
+        self.assertIn("alice", self.status(ALICE)["denied"])
+        os.kill(self.status(ALICE)["worker_pid"], signal.SIGKILL)
+        with self.assertRaises(PermissionError):
+            os.pread(descriptor, 4, 0)
+        wait_until(lambda: self.status(ALICE)["takeovers"] == 1, 60, "the next worker")
+        with self.assertRaises(PermissionError):
+            os.pwrite(descriptor, b"lost", 0)
+        self.assertEqual(1, len(self.lines("identity denied")))
+        self.find(ALICE)
+        wait_until(lambda: self.lines("identity restored"), 60, "access again")
+        self.assertEqual(b"kept", os.pread(descriptor, 4, 0))

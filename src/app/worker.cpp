@@ -42,7 +42,7 @@ core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 std::string describe_lost(const fs::LostRange& range) {
     return fmt::format(
         "{} (fileid {}): {} at offset {}",
-        range.name.empty() ? "a file without a name" : printable(range.name),
+        range.path.empty() ? "a file without a name" : printable(range.path),
         range.fileid,
         human_bytes(range.length),
         range.offset

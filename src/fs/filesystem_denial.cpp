@@ -63,17 +63,17 @@ void Filesystem::forget_known() {
 
 /// Of a shared mapping, when the kernel drops its pages. The application does not wait for these.
 void Filesystem::note_refused(const Inode& inode, std::uint64_t offset, std::uint64_t length) {
-    const auto fileid = inode.attrs.has_attr() ? inode.attrs.attr().fileid : 0;
-    const auto name = inode.names.empty() ? std::string() : inode.names.front().name;
+    const auto fileid = inodes_.fileid_of(inode);
+    const auto path = inodes_.path_of(inode);
     core::log::warning(
         "not written, access was taken away: {} (file id {}), {} bytes at {}",
-        core::log::printable(name),
+        core::log::printable(path),
         fileid,
         length,
         offset
     );
     if (refused_pages_.size() < kMaxRefused) {
-        refused_pages_.push_back({fileid, name, offset, length});
+        refused_pages_.push_back({fileid, path, offset, length});
     }
 }
 

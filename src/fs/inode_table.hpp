@@ -40,6 +40,8 @@ public:
     void record_error(const Inode& inode);
     /// From the root, as names were seen last: "a/b". Empty when that is not known.
     std::string path_of(const Inode& inode) const;
+    /// As the server said when the inode came in.
+    std::uint64_t fileid_of(const Inode& inode) const { return records_[inode.record].fileid; }
 
     std::size_t size() const noexcept { return by_id_.size(); }
 

@@ -114,7 +114,7 @@ enum class RenameMode : std::uint8_t { replace, no_replace, exchange };
 /// What could not be brought to the server before a deadline.
 struct LostRange {
     std::uint64_t fileid = 0;
-    std::string name;  ///< last known name, may be empty
+    std::string path;  ///< below the export, as last seen; empty: not known
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
 };

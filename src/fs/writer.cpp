@@ -220,8 +220,8 @@ void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentM
     inode->write_error.set(error.code());
     deps_.inodes.record_error(*inode);  // before the bytes go
     if (wants_early_errors(error.code())) file.mode = FileState::Mode::through;
-    const auto& name = inode->names.empty() ? std::string("?") : inode->names.front().name;
-    const auto fileid = inode->attrs.has_attr() ? inode->attrs.attr().fileid : 0;
+    const auto name = core::log::printable(path_of(*inode));
+    const auto fileid = deps_.inodes.fileid_of(*inode);
     if (batch) {
         file.extents.failed(*batch, deps_.clock.now());
         deps_.lost(inode, batch->offset, batch->length);
@@ -387,17 +387,25 @@ core::Task<std::vector<LostRange>> Writer::drain(core::SteadyTime deadline) {
     co_return held();
 }
 
+std::string Writer::path_of(const Inode& inode) const {
+    if (inode.file && inode.file->written != WrittenRecords::kNone) {
+        const std::string recorded = deps_.written[inode.file->written].path.data();
+        if (!recorded.empty()) return recorded;
+    }
+    return deps_.inodes.path_of(inode);
+}
+
 std::vector<LostRange> Writer::held() const {
     std::vector<LostRange> lost;
     for (const auto& inode : active_) {
-        const auto fileid = inode->attrs.has_attr() ? inode->attrs.attr().fileid : 0;
-        const auto name = inode->names.empty() ? std::string() : inode->names.front().name;
+        const auto fileid = deps_.inodes.fileid_of(*inode);
+        const auto path = path_of(*inode);
         inode->file->extents.for_each([&](std::uint64_t offset, std::uint64_t length) {
             if (!lost.empty() && lost.back().fileid == fileid &&
                 lost.back().offset + lost.back().length == offset) {
                 lost.back().length += length;
             } else {
-                lost.push_back({fileid, name, offset, length});
+                lost.push_back({fileid, path, offset, length});
             }
         });
     }

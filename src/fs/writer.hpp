@@ -100,6 +100,8 @@ private:
     core::Task<void> sent(InodeRef inode, ExtentMap::Epoch epoch, nfs::Stability stability);
     core::Task<void> drain_one(InodeRef inode);
     std::vector<LostRange> held() const;
+    /// The record of a file with bytes may know a path that this worker never saw.
+    std::string path_of(const Inode& inode) const;
     core::Slice keep(core::Slice data);
     void fail(const InodeRef& inode, const core::Error& error, const ExtentMap::Batch* batch);
     /// Brings budget and the set of active inodes up to date after extents changed.

@@ -27,7 +27,7 @@ protected:
         return count_all();
     }
     static std::string range(const fs::LostRange& lost) {
-        return lost.name + " " + std::to_string(lost.offset) + "+" + std::to_string(lost.length);
+        return lost.path + " " + std::to_string(lost.offset) + "+" + std::to_string(lost.length);
     }
 };
 

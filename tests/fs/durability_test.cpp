@@ -318,7 +318,7 @@ TEST_F(Durability, drain_gives_up_at_its_deadline_and_says_on_what) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
     const auto lost = m.run(m.fs().drain(deadline));
     ASSERT_EQ(lost.size(), 1u);
-    EXPECT_EQ(lost[0].name, "name");
+    EXPECT_EQ(lost[0].path, "name");
     EXPECT_EQ(lost[0].offset, 10u);
     EXPECT_EQ(lost[0].length, 6u);
     EXPECT_EQ(lost[0].fileid, server.attr("/name").fileid);

@@ -364,7 +364,7 @@ void Mount::drain() {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     const auto lost = run(fs_->drain(deadline));
     for (const auto& range : lost) {
-        ADD_FAILURE() << "drain() gave up on " << range.name << " " << range.offset << "+"
+        ADD_FAILURE() << "drain() gave up on " << range.path << " " << range.offset << "+"
                       << range.length;
     }
 }

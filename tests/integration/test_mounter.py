@@ -318,7 +318,8 @@ class FloodTest(MounterTest):
         before = descriptors()
         for _ in range(200):
             self.assertEqual(0, self.front.ask("adopt", **self.named(reply))["error"])
-        wait_until(lambda: descriptors() <= before, 2, "the end of what the answers took")
+        # One each would be 200; what tells the keepers of their shares opens and closes its own.
+        wait_until(lambda: descriptors() < before + 10, 10, "the end of what the answers took")
 
 
 class ShareTest(MounterTest):
@@ -448,7 +449,7 @@ class EndTest(MounterTest):
         self.assertEqual(0, reply["error"], reply["text"])
         inside = f"{self.daemon.volumes}/docker-v"
         for garbage in (b"x", record[:-1], record + b"x", b"\0" * len(record),
-                        b"\xff" * len(record), record[:4] + b"\x09" + record[5:], *too_long):
+                        b"\xff" * len(record), record[:4] + b"\x7f" + record[5:], *too_long):
             with self.subTest(size=len(garbage), begins=garbage[:8]):
                 self.front.socket.send(garbage)
                 self.assertEqual(0, self.front.process.wait(5))

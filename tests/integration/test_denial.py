@@ -17,7 +17,6 @@ from uidnfs_command import wait_until
 
 ALICE = slapd.Person("alice", 1001, 1001, "alice-Pa55word")
 BOB = slapd.Person("bob", 1002, 1002, "bob-Pa55word")
-ADMIN_DN = f"cn=admin,{slapd.SUFFIX}"
 
 
 class Deny(test_volumes.VolumeTest):
@@ -28,21 +27,11 @@ class Deny(test_volumes.VolumeTest):
         self.addCleanup(self.daemon.clear)
         self.slapd = slapd.Slapd(self.daemon.root / "slapd", [ALICE, BOB]).start()
         self.addCleanup(self.slapd.stop)
-        secret = self.daemon.root / "ldap.secret"
-        secret.write_text(slapd.SERVICE_PASSWORD, encoding="ascii")
-        secret.chmod(0o600)
-        self.daemon.write(self.daemon.ports, self.rule, f"""
-[ldap]
-urls = ["{self.slapd.url}"]
-bind_dn = "{slapd.SERVICE_DN}"
-bind_password_file = "{secret}"
-user_base = "ou=people,{slapd.SUFFIX}"
-user_filter = "(&(objectClass=posixAccount)(uid={{username}}))"
-allow_plaintext = true
+        self.daemon.write(self.daemon.ports, self.rule, self.slapd.section(self.daemon.root, """
 recheck_seconds = 1
 recheck_action = "deny"
 recheck_max_percent = 50
-""")
+"""))
         self.daemon.start()
         self.inside, self.paths = {}, {}
         for person in (ALICE, BOB):
@@ -54,17 +43,12 @@ recheck_max_percent = 50
             self.inside[person.name] = self.given(path)
         self.alice = self.inside["alice"]
 
-    def change(self, ldif):
-        subprocess.run(["ldapmodify", "-x", "-H", self.slapd.url, "-D", ADMIN_DN, "-w",
-                        "admin-Pa55word"], input=ldif, text=True, check=True, capture_output=True,
-                       timeout=60)
-
     def lose(self, person):
-        self.change(f"dn: {person.dn}\nchangetype: delete\n")
+        self.slapd.change(f"dn: {person.dn}\nchangetype: delete\n")
 
     def find(self, person):
         first, rest = person.ldif().strip().split("\n", 1)
-        self.change(f"{first}\nchangetype: add\n{rest}\n")
+        self.slapd.change(f"{first}\nchangetype: add\n{rest}\n")
 
     def lines(self, event):
         return [line for line in self.daemon.audit_lines() if line["event"] == event]

@@ -285,24 +285,13 @@ class DirectoryTest(docker_suite.DockerTest):
         root = self.daemon.root
         self.slapd = slapd.Slapd(root / "slapd", [ALICE]).start()
         self.addCleanup(self.slapd.stop)
-        secret = root / "ldap.secret"
-        secret.write_text(slapd.SERVICE_PASSWORD, encoding="ascii")
-        secret.chmod(0o600)
         (root / "credentials").mkdir(mode=0o755)
         file = root / "credentials" / "team"
         file.write_text(f"username=alice\npassword={ALICE.password}\n", encoding="ascii")
         # As the operator must have it: root's, and for the group of the service to read.
         shutil.chown(file, group="nogroup")
         file.chmod(0o640)
-        self.daemon.write(self.daemon.ports, self.rule, f"""
-[ldap]
-urls = ["{self.slapd.url}"]
-bind_dn = "{slapd.SERVICE_DN}"
-bind_password_file = "{secret}"
-user_base = "ou=people,{slapd.SUFFIX}"
-user_filter = "(&(objectClass=posixAccount)(uid={{username}}))"
-allow_plaintext = true
-""")
+        self.daemon.write(self.daemon.ports, self.rule, self.slapd.section(root))
 
     def test_username_and_password(self):
         self.volume("alices", "username=alice", f"password={ALICE.password}", uid=None)

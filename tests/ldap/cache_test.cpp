@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cache, outage and recovery, crowds and secrets, with a real slapd behind.
-#include "core/log.hpp"
 #include "ldap/fixture.hpp"
 #include "ldap/relay.hpp"
 
@@ -19,21 +18,6 @@ namespace {
 using ldap::Origin;
 using testing::HasSubstr;
 using testing::Not;
-
-/// Lines of the log while it lives.
-class LogFile {
-public:
-    LogFile() {
-        static_cast<void>(core::log::configure(
-            {core::log::Level::trace, core::log::Destination::file, folder_.path("log")}
-        ));
-    }
-    ~LogFile() { static_cast<void>(core::log::configure({core::log::Level::off})); }
-    std::string text() const { return read_file(folder_.path("log")); }
-
-private:
-    TemporaryFolder folder_;
-};
 
 /// The hash of a password is made after the answer: until it is there, the next one asks again.
 void settle(const Directory& directory, std::uint64_t hashes) {

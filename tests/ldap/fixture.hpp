@@ -2,6 +2,7 @@
 // The world of the directory tests: one CA, one slapd for most of them, options that fit it.
 #pragma once
 
+#include "core/log.hpp"
 #include "ldap/directory.hpp"
 #include "ldap/people.hpp"
 #include "ldap/slapd.hpp"
@@ -42,6 +43,21 @@ inline Answer<Identity> ask(Directory& directory, const std::string& user) {
 
 /// Its kind, or "ok".
 std::string outcome(const Answer<Identity>& answer);
+
+/// Lines of the log while it lives.
+class LogFile {
+public:
+    LogFile() {
+        static_cast<void>(core::log::configure(
+            {core::log::Level::trace, core::log::Destination::file, folder_.path("log")}
+        ));
+    }
+    ~LogFile() { static_cast<void>(core::log::configure({core::log::Level::off})); }
+    std::string text() const { return read_file(folder_.path("log")); }
+
+private:
+    TemporaryFolder folder_;
+};
 
 /// How long `work` took.
 template <class Work>

@@ -133,6 +133,7 @@ TEST(Schemas, UserNameInTheBase) {
 }
 
 TEST(Groups, FortyGroupsKeepThePreferredAndSayWhichAreLeftOut) {
+    const LogFile log;
     auto options = posix_options();
     options.prefer_groups = {5039, 9999, 5020};
     Directory directory(std::move(options));
@@ -164,6 +165,10 @@ TEST(Groups, FortyGroupsKeepThePreferredAndSayWhichAreLeftOut) {
         carol->left_out.front(), (ldap::LeftOut{ldap::LeftOut::Why::too_many, "many14", "5014"})
     );
     EXPECT_THAT(describe(*carol), testing::HasSubstr("5038 many38: more than 16 groups"));
+    EXPECT_THAT(
+        log.text(), testing::HasSubstr("user 'carol' is in more groups than it acts with: ")
+    );
+    EXPECT_THAT(log.text(), testing::HasSubstr(describe(*carol)));
 }
 
 TEST(Groups, GroupOfRootIsLeftOutUnlessAllowed) {

@@ -5,6 +5,10 @@
 #include "ldap/relay.hpp"
 
 #include <fmt/format.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <thread>
 
 namespace uidnfs::test {
 namespace {
@@ -80,6 +84,32 @@ TEST(Tls, SystemCasDoNotKnowOurs) {
     Directory directory(std::move(options));
     EXPECT_EQ(outcome(ask(directory, "alice")), "unreachable");
     EXPECT_EQ(directory.counters().binds, 0u);
+}
+
+TEST(Tls, SystemCasAreBelieved) {
+    // In a world of its own, where ours is among them; the threads of a Directory live where it was
+    // made.
+    std::string said;
+    std::thread([&] {
+        if (::unshare(CLONE_NEWNS) != 0 ||
+            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount(
+                authority().ca_file().c_str(),
+                "/etc/ssl/certs/ca-certificates.crt",
+                nullptr,
+                MS_BIND,
+                nullptr
+            ) != 0) {
+            said = "no right to make one";
+            return;
+        }
+        auto options = secure(shared_slapd().tls_url());
+        options.ca_file.clear();
+        Directory directory(std::move(options));
+        said = outcome(ask(directory, "alice"));
+    }).join();
+    if (said == "no right to make one") GTEST_SKIP() << said;
+    EXPECT_EQ(said, "ok");
 }
 
 TEST(Tls, WrongName) {

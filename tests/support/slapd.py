@@ -12,6 +12,7 @@ import time
 SUFFIX = "dc=example,dc=com"
 SERVICE_DN = f"cn=uidnfs,ou=services,{SUFFIX}"
 SERVICE_PASSWORD = "service-Pa55word"
+ADMIN_PASSWORD = "admin-Pa55word"
 START_SECONDS = 20
 
 _CONFIGURATION = """
@@ -20,14 +21,16 @@ include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/nis.schema
 # The class that the old driver's filter asks for.
 objectclass ( 1.3.6.1.4.1.99999.2.1 NAME 'User' SUP top AUXILIARY MAY ( cn $ uidNumber ) )
+{schema}
 pidfile {root}/slapd.pid
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload memberof
 database mdb
 maxsize 16777216
 suffix "{suffix}"
 rootdn "cn=admin,{suffix}"
-rootpw admin-Pa55word
+rootpw {admin_password}
 directory {root}/data
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="{service}" read by * none
@@ -72,9 +75,10 @@ def group(name, gid, members):
 
 
 class Slapd:
-    """Started by start(), ended by stop(); what it needs and writes is below `root`."""
+    """Started by start(), ended by stop(); what it needs and writes is below `root`. `schema` has
+    further lines of slapd.conf before the database."""
 
-    def __init__(self, root, people, groups=""):
+    def __init__(self, root, people, groups="", schema=""):
         self.root = pathlib.Path(root)
         (self.root / "data").mkdir(parents=True)
         self.root.chmod(0o755)
@@ -84,7 +88,7 @@ class Slapd:
             self.port = probe.getsockname()[1]
         self.url = f"ldap://127.0.0.1:{self.port}"
         names = {"root": self.root, "suffix": SUFFIX, "service": SERVICE_DN,
-                 "service_password": SERVICE_PASSWORD}
+                 "service_password": SERVICE_PASSWORD, "admin_password": ADMIN_PASSWORD, "schema": schema}
         (self.root / "slapd.conf").write_text(_CONFIGURATION.format(**names), encoding="ascii")
         ldif = self.root / "people.ldif"
         ldif.write_text(_PEOPLE.format(**names) + "".join(person.ldif() for person in people)
@@ -120,10 +124,31 @@ class Slapd:
     def log(self):
         return (self.root / "slapd.log").read_text(encoding="utf-8", errors="replace")
 
+    def change(self, ldif):
+        """LDIF change records, as the administrator."""
+        self._run("ldapmodify", "-x", "-H", self.url, "-D", f"cn=admin,{SUFFIX}", "-w",
+                  ADMIN_PASSWORD, given=ldif)
+
+    def section(self, directory, more=""):
+        """[ldap] of uidnfsd.toml that asks this server. The secret goes into `directory`."""
+        secret = pathlib.Path(directory) / "ldap.secret"
+        secret.write_text(SERVICE_PASSWORD, encoding="ascii")
+        secret.chmod(0o600)
+        return f"""
+[ldap]
+urls = ["{self.url}"]
+bind_dn = "{SERVICE_DN}"
+bind_password_file = "{secret}"
+user_base = "ou=people,{SUFFIX}"
+user_filter = "(&(objectClass=posixAccount)(uid={{username}}))"
+allow_plaintext = true
+{more}
+"""
+
     @staticmethod
-    def _run(name, *arguments):
-        done = subprocess.run([_tool(name), *arguments], capture_output=True, text=True, timeout=60,
-                              check=False)
+    def _run(name, *arguments, given=""):
+        done = subprocess.run([_tool(name), *arguments], input=given, capture_output=True,
+                              text=True, timeout=60, check=False)
         if done.returncode != 0:
             raise AssertionError(f"{name} exited {done.returncode}: {done.stderr}")
 

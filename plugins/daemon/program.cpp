@@ -24,14 +24,14 @@ void complain(const std::vector<Problem>& problems, core::Console& console) {
 int fail(const Resolve& command, const ldap::Failure& failure, core::Console& console) {
     if (command.format == Resolve::Format::json) {
         console.print(json_report(command.user, failure));
-    } else {
-        console.complain(core::log::printable(fmt::format(
-            "uidnfsd: cannot resolve {}: {}{}{}",
-            command.user,
-            failure.user_text,
-            failure.operator_text.empty() ? "" : "\nuidnfsd: ",
-            failure.operator_text
-        )));
+        return kExitFailed;
+    }
+    const auto said = ldap::to_core(failure);
+    console.complain(core::log::printable(
+        fmt::format("uidnfsd: cannot resolve {}: {}", command.user, said.user_text)
+    ));
+    if (!said.operator_text.empty()) {
+        console.complain(core::log::printable(fmt::format("uidnfsd: {}", said.operator_text)));
     }
     return kExitFailed;
 }

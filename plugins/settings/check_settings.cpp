@@ -63,13 +63,16 @@ void check_mounts(Draft& draft) {
 void check_ranges(
     Draft& draft, const std::string& key, const std::vector<policy::IdRange>& ranges
 ) {
-    const auto [first, second] = policy::find_overlap(ranges);
-    if (first != ranges.size()) {
+    auto rest = ranges;
+    while (true) {
+        const auto [first, second] = policy::find_overlap(rest);
+        if (first == rest.size()) break;
         draft.add(
             key,
-            fmt::format("{} and {}", ranges[first].text(), ranges[second].text()),
+            fmt::format("{} and {}", rest[first].text(), rest[second].text()),
             "they overlap; write ranges that share no id"
         );
+        rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(second));
     }
     if (draft.settings.policy.root_identity == policy::RootIdentity::by_rule) return;
     if (policy::holds(ranges, 0)) {
@@ -149,11 +152,17 @@ void check_ldap(Draft& draft) {
     if (!settings.ldap) return;
     auto& options = *settings.ldap;
     options.allow_root_identity = settings.policy.root_identity == policy::RootIdentity::by_rule;
-    for (auto& problem : ldap::check(options)) {
-        auto key = fmt::format("ldap.{}", problem.key);
-        // What could not be read has its default here, which nobody chose.
-        if (is_told(draft, key)) continue;
-        draft.add(std::move(key), std::move(problem.found), std::move(problem.allowed));
+    auto problems = ldap::check(options);
+    // What could not be read has its default here, which nobody chose.
+    std::erase_if(problems, [&](const auto& problem) {
+        return is_told(draft, fmt::format("ldap.{}", problem.key));
+    });
+    for (auto& problem : problems) {
+        draft.add(
+            fmt::format("ldap.{}", problem.key),
+            std::move(problem.found),
+            std::move(problem.allowed)
+        );
     }
     if (options.timeout >= std::chrono::seconds(settings.mounts.deadline_seconds)) {
         draft.add(

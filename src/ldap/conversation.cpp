@@ -60,7 +60,9 @@ private:
             kind,
             question_.user,
             why,
-            detail.empty() ? user_.dn : fmt::format("{}: {}", user_.dn, detail)
+            fmt::format(
+                "{}{}{}", user_.dn, user_.dn.empty() || detail.empty() ? "" : ": ", detail
+            )
         );
     }
 

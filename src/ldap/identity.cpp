@@ -95,7 +95,11 @@ int errno_of(FailureKind kind) noexcept {
 }  // namespace
 
 core::Failure to_core(const Failure& failure) {
-    return {errno_of(failure.kind), failure.user_text, failure.operator_text};
+    // Its callers log both texts, one after the other.
+    std::string_view detail = failure.operator_text;
+    if (detail.starts_with(failure.user_text)) detail.remove_prefix(failure.user_text.size());
+    if (detail.starts_with(' ')) detail.remove_prefix(1);
+    return {errno_of(failure.kind), failure.user_text, std::string(detail)};
 }
 
 void throw_exception_from_error(const Failure& failure, const boost::source_location&) {

@@ -323,8 +323,10 @@ class ResolveTest(DirectoryTest):
                 self.assertEqual(kind, json.loads(done.stdout)["error"]["kind"])
                 done = self.resolve(user, password)
                 self.assertEqual(1, done.returncode)
-                self.assertTrue(done.stderr.startswith(f"uidnfsd: cannot resolve {user}: "),
-                                done.stderr)
+                first, second = done.stderr.splitlines()
+                self.assertTrue(first.startswith(f"uidnfsd: cannot resolve {user}: "), first)
+                self.assertRegex(second, r"^uidnfsd: \[.*\] \(said by ldap://127.0.0.1:")
+                self.assertIn("ou=people", second)
 
     def test_a_password_is_needed(self):
         self.configure(self.ldap(self.slapd.url), RULE)

@@ -26,6 +26,10 @@ TEST(SettingsChecks, RangesMustNotOverlap) {
         HasSubstr(":6: policy.rule[1].uids: found 10-20 and 20-25; they overlap")
     );
     EXPECT_THAT(problems(rule_with("[\"10-20\", \"21-25\"]")), ElementsAre());
+    EXPECT_THAT(
+        problems(rule_with("[\"10-20\", \"20-25\", \"40-50\", \"45\"]")),
+        ElementsAre(HasSubstr("found 10-20 and 20-25"), HasSubstr("found 40-50 and 45"))
+    ) << "each of them";
 }
 
 TEST(SettingsChecks, RangesMustNotBeEmptyOrNone) {
@@ -130,6 +134,13 @@ TEST(SettingsChecks, TheDirectoryIsCheckedWithItsOwnEyes) {
     );
     EXPECT_THAT(found, Contains(HasSubstr("uidnfsd.toml:2: ldap.urls")));
     EXPECT_THAT(found, Contains(HasSubstr("uidnfsd.toml:4: ldap.user_filter")));
+    EXPECT_THAT(
+        problems("[ldap]\nurls = [\"http://x\", \"ldap://far\"]\nuser_base = \"dc=x\"\n"),
+        ElementsAre(
+            HasSubstr(":2: ldap.urls: found http://x;"),
+            HasSubstr(":2: ldap.urls: found ldap://far; ldaps://, or start_tls = true")
+        )
+    ) << "one problem of a key hides no other";
 }
 
 TEST(SettingsChecks, TheDirectoryLeavesTimeForTheServer) {

@@ -119,11 +119,10 @@ House::House(
            [this](std::string_view peer) { return hooks_.reload(peer); }}
       ),
       platforms_(reactor, volumes_, preparer_),
-      hooks_(std::move(hooks)) {
-    take_rules();
-}
+      hooks_(std::move(hooks)) {}
 
 core::Outcome<void> House::open(Doors& doors) {
+    take_rules();
     mounter_.listen(
         {[this](const VolumeKey& key, WorkerId worker, Ended ended) {
              volumes_.worker_ended(key, worker, std::move(ended));

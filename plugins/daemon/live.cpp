@@ -34,7 +34,7 @@ bool has(const std::vector<std::string>& lines, const std::string& line) {
 }  // namespace
 
 Live::Report Live::reload() {
-    auto loaded = load_settings(path_, environment_);
+    auto loaded = load_settings(path_, environment_, settings_.get());
     Report report;
     report.warnings = std::move(loaded.warnings);
     if (!loaded.settings) {
@@ -52,11 +52,17 @@ Live::Report Live::reload() {
         // The old one first: both would keep the same cache file. Lookups under way end in an
         // error.
         directory_.reset();
-        if (fresh->ldap) directory_ = std::make_shared<ldap::Directory>(ldap::clone(*fresh->ldap));
     }
     settings_ = fresh;
+    if (!stays && directories_ == Directories::made) open_directory();
     report.step = Step::replaced;
     return report;
+}
+
+void Live::open_directory() {
+    directories_ = Directories::made;
+    if (!settings_->ldap) return;
+    directory_ = std::make_shared<ldap::Directory>(ldap::clone(*settings_->ldap));
 }
 
 std::vector<std::string> compare(const policy::Policy& before, const policy::Policy& after) {

@@ -33,15 +33,23 @@ public:
     /// did not change stays, with its cache.
     Report reload();
 
+    /// The directory of the first configuration; later ones are made by reload(). It is made by the
+    /// user that the service goes on as: that one's are its file of identities and its threads.
+    /// REQUIRES: one reload() replaced something.
+    void open_directory();
+
     /// REQUIRES: one reload() replaced something.
     const std::shared_ptr<const Settings>& settings() const noexcept { return settings_; }
-    /// Nothing without [ldap].
+    /// Nothing without [ldap], and before open_directory().
     const std::shared_ptr<ldap::Directory>& directory() const noexcept { return directory_; }
     const std::string& path() const noexcept { return path_; }
 
 private:
+    enum class Directories : std::uint8_t { none_yet, made };
+
     std::string path_;
     const Environment& environment_;
+    Directories directories_ = Directories::none_yet;
     std::shared_ptr<const Settings> settings_;
     std::shared_ptr<ldap::Directory> directory_;
 };

@@ -123,6 +123,7 @@ private:
                     "cannot become {}: {}", user->name, std::strerror(became.error().code())
                 )};
         }
+        live_.open_directory();
         return house_->open(*doors);
     }
 

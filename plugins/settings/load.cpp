@@ -6,10 +6,20 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 namespace uidnfs::plugins {
 namespace {
 
-void load_bind_password(Draft& draft, const Environment& environment, const Trust& trust) {
+/// Whether the password of `in_force` came from the same file, which could not be opened now.
+bool is_kept(const Settings* in_force, const std::string& path, const core::Failure& failure) {
+    return failure.code == EACCES && in_force && in_force->ldap &&
+           in_force->bind_password_file == path && !in_force->ldap->bind_password.empty();
+}
+
+void load_bind_password(
+    Draft& draft, const Environment& environment, const Trust& trust, const Settings* in_force
+) {
     auto& settings = draft.settings;
     if (!settings.ldap) return;
     auto& options = *settings.ldap;
@@ -19,6 +29,14 @@ void load_bind_password(Draft& draft, const Environment& environment, const Trus
         auto secret = read_secret(path, trust);
         if (secret) {
             options.bind_password = std::move(*secret);
+        } else if (is_kept(in_force, path, secret.error())) {
+            options.bind_password = in_force->ldap->bind_password.clone();
+            draft.warnings.push_back(fmt::format(
+                "{} is for root alone, and this is the service's user: the password that was read "
+                "from it at the start stays in force; to change it restart the service, or chgrp "
+                "it to the service's group and chmod 0640",
+                path
+            ));
         } else if (!environment.get("LDAP_SVC_PASS_FILE").empty()) {
             draft.problems.push_back(
                 {"environment", 0, "LDAP_SVC_PASS_FILE", "a file", secret.error().user_text}
@@ -29,7 +47,12 @@ void load_bind_password(Draft& draft, const Environment& environment, const Trus
     }
 }
 
-void check_tls_files(Draft& draft, const Trust& trust) {
+/// Whether the service has what is in the file since it began, and cannot open it any more.
+bool is_out_of_reach(const std::string& path, const std::string& in_force) {
+    return path == in_force && ::access(path.c_str(), R_OK) != 0 && errno == EACCES;
+}
+
+void check_tls_files(Draft& draft, const Trust& trust, const Settings* in_force) {
     if (!draft.settings.cloudfoundry) return;
     const auto& tls = draft.settings.cloudfoundry->tls;
     const std::string section = "plugin.cloudfoundry.tls.";
@@ -45,16 +68,23 @@ void check_tls_files(Draft& draft, const Trust& trust) {
     const auto judge = [&](const char* name, std::string problem) {
         if (!problem.empty()) draft.add(section + name, "a file", std::move(problem));
     };
-    if (!tls.key_file.empty()) judge("key_file", check_secret_file(tls.key_file, trust));
+    const auto before =
+        in_force && in_force->cloudfoundry ? in_force->cloudfoundry->tls : TlsSettings{};
+    if (!tls.key_file.empty() && !is_out_of_reach(tls.key_file, before.key_file)) {
+        judge("key_file", check_secret_file(tls.key_file, trust));
+    }
     // rep reads it, as a user of its own.
-    if (!tls.client_key_file.empty()) {
+    if (!tls.client_key_file.empty() &&
+        !is_out_of_reach(tls.client_key_file, before.client_key_file)) {
         judge("client_key_file", check_clients_secret_file(tls.client_key_file, trust));
     }
 }
 
 }  // namespace
 
-Loaded load_settings(const std::string& path, const Environment& environment) {
+Loaded load_settings(
+    const std::string& path, const Environment& environment, const Settings* in_force
+) {
     const auto text = read_public(path, make_trust(WorkerSettings{}.user));
     if (!text) return {.problems = {{path, 0, {}, "a file", text.error().user_text}}};
     auto draft = read_settings(*text, path);
@@ -63,8 +93,8 @@ Loaded load_settings(const std::string& path, const Environment& environment) {
     if (is_document) {
         apply_environment(draft, environment);
         const auto trust = make_trust(draft.settings.workers.user);
-        load_bind_password(draft, environment, trust);
-        check_tls_files(draft, trust);
+        load_bind_password(draft, environment, trust, in_force);
+        check_tls_files(draft, trust, in_force);
         check_settings(draft);
     }
     Loaded loaded{.problems = std::move(draft.problems), .warnings = std::move(draft.warnings)};

@@ -18,7 +18,12 @@ struct Loaded {
     std::vector<std::string> warnings = {};
 };
 
-/// Reads `path` and the secret files that it names. Any thread; it blocks on files only.
-Loaded load_settings(const std::string& path, const Environment& environment);
+/// Reads `path` and the secret files that it names. Any thread; it blocks on files only. A secret
+/// that only root can read (mode 0600, a credential of systemd) is out of reach once the service is
+/// its user: where the same file is named as `in_force` has it, the secret of then stays, with a
+/// warning.
+Loaded load_settings(
+    const std::string& path, const Environment& environment, const Settings* in_force = nullptr
+);
 
 }  // namespace uidnfs::plugins

@@ -44,7 +44,7 @@ core::Outcome<OpenFile> open_judged(const std::string& path, const Trust& trust,
     if (::fstat(file.fd.get(), &st) != 0) return refuse(errno, "it cannot be looked at; check it");
     if (!S_ISREG(st.st_mode)) return refuse(EINVAL, "it is no regular file; use one");
     if (auto problem = judge({st.st_mode, st.st_uid, st.st_gid}, trust); !problem.empty()) {
-        return refuse(EACCES, std::move(problem));
+        return refuse(EPERM, std::move(problem));
     }
     return file;
 }

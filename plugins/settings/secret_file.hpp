@@ -40,6 +40,7 @@ std::string judge_public(const FileFacts& facts, const Trust& trust);
 
 /// Failure::user_text is "why not; what to do", without the path. A line feed at the end is
 /// dropped. At most 4096 bytes; empty ones, NUL and other files than regular ones are refused.
+/// EPERM: its mode or owner; EACCES: this process may not open it.
 core::Outcome<core::Secret> read_secret(const std::string& path, const Trust& trust);
 
 /// "why not; what to do" where read_secret() would refuse it for its mode or because it is not

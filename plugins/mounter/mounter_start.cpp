@@ -78,8 +78,9 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
     const auto decision = check_policy(*checked, allowed_, *addresses);
     if (!decision) co_return failed(decision.error().code, decision.error().user_text);
     // Before anything is waited for: after a reload rule 3 may be another.
-    const auto rule = policy::describe_rule(allowed_.policy, decision->rule);
+    auto rule = policy::describe_rule(allowed_.policy, decision->rule);
     if (decision->verdict == policy::Decision::Verdict::reported) {
+        rule = "none, mode is report";  // the decision has the one that came nearest
         log::warning(
             "{}: policy.mode is report: {}",
             core::printable(request.reference.view()),

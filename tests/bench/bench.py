@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 sys.dont_write_bytecode = True
 
 
+import directory  # noqa: E402
 import footprint  # noqa: E402
 import ganesha  # noqa: E402
 import latency  # noqa: E402
@@ -42,6 +43,7 @@ SECTIONS = (
     ("footprint", footprint.run, "loopback"),
     ("volumes", volumes.run, "loopback"),
     ("transport", transport.run, "loopback"),
+    ("directory", directory.run, "loopback"),
     ("lookups", lookups.run, "own"),
 )
 
@@ -56,6 +58,7 @@ class Bench:
         self.command = uidnfs_command.Uidnfs(arguments.uidnfs)
         self.load = measure.Load(_readable_copy(arguments.load))
         self.rpc_bench = arguments.rpc_bench
+        self.ldap_bench = arguments.ldap_bench
         self.report = report.Report(head)
         self.subjects = ()
         self._passthrough = arguments.passthrough
@@ -99,6 +102,7 @@ def _arguments():
     parser.add_argument("--passthrough", required=True, type=pathlib.Path,
                         help="passthrough_ll, compiled")
     parser.add_argument("--rpc-bench", type=pathlib.Path, help="left out: no table of it")
+    parser.add_argument("--ldap-bench", type=pathlib.Path, help="left out: no table of it")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument("--json", help="write all tables to this file, too")
     parser.add_argument("--options", default="", help="further mount options for uidnfs")

@@ -3,7 +3,9 @@
 
 namespace uidnfs::plugins {
 
-Background::Background(core::Reactor& reactor) : reactor_(reactor), thread_([this] { serve(); }) {}
+// The thread begins with the first work: it is then a thread of the service user, with all that was
+// given up for it (no_new_privs is each thread's own).
+Background::Background(core::Reactor& reactor) : reactor_(reactor) {}
 
 Background::~Background() {
     {
@@ -11,13 +13,14 @@ Background::~Background() {
         wish_ = Wish::end;
     }
     changed_.notify_one();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
 }
 
 void Background::push(std::function<void()> job) {
     {
         const std::lock_guard lock(mutex_);
         jobs_.push_back(std::move(job));
+        if (!thread_.joinable()) thread_ = std::thread([this] { serve(); });
     }
     changed_.notify_one();
 }

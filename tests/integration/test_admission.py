@@ -68,6 +68,17 @@ class IdentityTest(Admission):
         self.assertEqual("", path)
         self.assertIn("from the directory", error)
 
+    def test_every_thread_of_the_service_is_its_user_without_a_way_back(self):
+        self.begin()
+        self.assertEqual("", self.ask_as(ALICE)[1])
+        threads = [f"{self.daemon.process.pid}/task/{thread}"
+                   for thread in os.listdir(f"/proc/{self.daemon.process.pid}/task")]
+        self.assertLess(4, len(threads), "those that ask the directory")
+        for thread in threads:
+            for field, value in (("NoNewPrivs", "1"), ("CapPrm", "0000000000000000")):
+                self.assertEqual(value, volume_daemon.status_of(thread, field), thread)
+            self.assertEqual({"65534"}, set(volume_daemon.status_of(thread, "Uid").split()))
+
     def test_a_reload_asks_the_directory_that_the_file_names_then(self):
         self.begin()
         other = slapd.Slapd(self.daemon.root / "other", [OUTSIDER]).start()

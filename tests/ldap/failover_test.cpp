@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Servers that are down, silent, slow or broken: the time that is paid, and who answers instead.
+#include "core/fd.hpp"
 #include "ldap/fixture.hpp"
+#include "ldap/own_world.hpp"
 #include "ldap/relay.hpp"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <future>
 
@@ -41,6 +46,54 @@ TEST(FailOver, FirstServerIsDown) {
 TEST(FailOver, NameThatDoesNotExist) {
     Directory directory(options_with({"ldap://no-such-host.invalid", shared_slapd().url()}, 6s));
     EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+}
+
+/// Takes questions to a resolver and answers none.
+class SilentResolver {
+public:
+    SilentResolver() : socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(53);
+        ::inet_pton(AF_INET, kAddress, &address.sin_addr);
+        is_there_ =
+            ::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    }
+    static constexpr const char* kAddress = "127.53.53.53";
+    bool is_there() const { return is_there_; }
+    bool was_asked() const {
+        char byte = 0;
+        return ::recv(socket_.get(), &byte, 1, MSG_DONTWAIT) >= 0;
+    }
+
+private:
+    core::Fd socket_;
+    bool is_there_ = false;
+};
+
+TEST(FailOver, ResolverThatIsSilentCostsItsShare) {
+    const SilentResolver resolver;
+    if (!resolver.is_there()) GTEST_SKIP() << "no right to be a resolver";
+    const TemporaryFolder folder;
+    const auto file =
+        folder.write("resolv.conf", fmt::format("nameserver {}\n", SilentResolver::kAddress));
+    std::string server;
+    std::string reason;
+    const auto ran = run_with_file("/etc/resolv.conf", file, [&] {
+        Directory directory(options_with({"ldap://a.name.example", shared_slapd().url()}));
+        const auto took = timed([&] {
+            const auto alice = ask(directory, "alice");
+            ASSERT_TRUE(alice) << alice.error().operator_text;
+            server = alice->server;
+        });
+        EXPECT_GE(took, 450ms);
+        EXPECT_LT(took, 1000ms + kSlack);
+        reason = directory.servers()[0].reason;
+    });
+    if (ran == OwnWorld::no_right) GTEST_SKIP() << "no right to make a mount namespace";
+    EXPECT_TRUE(resolver.was_asked());
+    EXPECT_EQ(server, shared_slapd().url());
+    EXPECT_THAT(reason, HasSubstr("the resolver does not answer"));
 }
 
 TEST(FailOver, BlackHoleCostsItsShareOnce) {

@@ -2,13 +2,10 @@
 // Nobody but the real server learns a password. The environment of this program (fixture.cpp) tells
 // libldap to trust everybody: that must change nothing.
 #include "ldap/fixture.hpp"
+#include "ldap/own_world.hpp"
 #include "ldap/relay.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
-#include <sys/mount.h>
-
-#include <thread>
 
 namespace uidnfs::test {
 namespace {
@@ -87,28 +84,15 @@ TEST(Tls, SystemCasDoNotKnowOurs) {
 }
 
 TEST(Tls, SystemCasAreBelieved) {
-    // In a world of its own, where ours is among them; the threads of a Directory live where it was
-    // made.
     std::string said;
-    std::thread([&] {
-        if (::unshare(CLONE_NEWNS) != 0 ||
-            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-            ::mount(
-                authority().ca_file().c_str(),
-                "/etc/ssl/certs/ca-certificates.crt",
-                nullptr,
-                MS_BIND,
-                nullptr
-            ) != 0) {
-            said = "no right to make one";
-            return;
-        }
-        auto options = secure(shared_slapd().tls_url());
-        options.ca_file.clear();
-        Directory directory(std::move(options));
-        said = outcome(ask(directory, "alice"));
-    }).join();
-    if (said == "no right to make one") GTEST_SKIP() << said;
+    const auto ran =
+        run_with_file("/etc/ssl/certs/ca-certificates.crt", authority().ca_file(), [&] {
+            auto options = secure(shared_slapd().tls_url());
+            options.ca_file.clear();
+            Directory directory(std::move(options));
+            said = outcome(ask(directory, "alice"));
+        });
+    if (ran == OwnWorld::no_right) GTEST_SKIP() << "no right to make a mount namespace";
     EXPECT_EQ(said, "ok");
 }
 

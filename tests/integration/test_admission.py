@@ -78,6 +78,10 @@ class IdentityTest(Admission):
             for field, value in (("NoNewPrivs", "1"), ("CapPrm", "0000000000000000")):
                 self.assertEqual(value, volume_daemon.status_of(thread, field), thread)
             self.assertEqual({"65534"}, set(volume_daemon.status_of(thread, "Uid").split()))
+        # What is not dumpable has files of root's (proc(5)), and the change of user made it so.
+        proc = pathlib.Path(f"/proc/{self.daemon.process.pid}")
+        self.assertEqual(0, (proc / "environ").stat().st_uid)
+        self.assertRegex((proc / "limits").read_text(), r"(?m)^Max core file size +0 +0 ")
 
     def test_a_reload_asks_the_directory_that_the_file_names_then(self):
         self.begin()

@@ -3,16 +3,15 @@
 
 #include "core/fd.hpp"
 #include "core/text.hpp"
+#include "core/user.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
-#include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 
 namespace uidnfs::plugins {
@@ -38,10 +37,8 @@ bool can_write(const struct stat& info, const ServiceUser& user) {
 }  // namespace
 
 core::Outcome<ServiceUser> find_service_user(const std::string& name) {
-    std::array<char, 4096> space;
-    passwd entry{};
-    passwd* found = nullptr;
-    if (::getpwnam_r(name.c_str(), &entry, space.data(), space.size(), &found) != 0 || !found) {
+    const auto found = core::find_user(name);
+    if (!found) {
         return core::Failure{
             ENOENT,
             fmt::format(
@@ -51,10 +48,10 @@ core::Outcome<ServiceUser> find_service_user(const std::string& name) {
                 core::printable(name)
             )};
     }
-    if (found->pw_uid == 0) {
+    if (found->uid == 0) {
         return core::Failure{EPERM, "workers.user: root is no service user; name another"};
     }
-    return ServiceUser{name, found->pw_uid, found->pw_gid};
+    return ServiceUser{name, found->uid, found->gid};
 }
 
 core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/settings/secret_file.hpp"
 
+#include "core/user.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -71,13 +71,9 @@ std::string judge_owner(const FileFacts& facts, const Trust& trust) {
 
 Trust make_trust(const std::string& service_user) {
     Trust trust{{0, ::geteuid()}, {0, ::getegid()}};
-    std::array<char, 4096> buffer{};
-    passwd entry{};
-    passwd* found = nullptr;
-    ::getpwnam_r(service_user.c_str(), &entry, buffer.data(), buffer.size(), &found);
-    if (found) {
-        trust.owners.push_back(found->pw_uid);
-        trust.groups.push_back(found->pw_gid);
+    if (const auto user = core::find_user(service_user)) {
+        trust.owners.push_back(user->uid);
+        trust.groups.push_back(user->gid);
     }
     return trust;
 }

@@ -5,13 +5,13 @@
 #include "core/fd.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
+#include "core/user.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <malloc.h>
-#include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -113,13 +113,9 @@ core::Outcome<void> configure_log(const MountSpec& spec, const config::MountRequ
 }
 
 std::optional<ServiceUser> find_user(const char* name) {
-    std::array<char, 4096> space;
-    passwd entry{};
-    passwd* found = nullptr;
-    if (::getpwnam_r(name, &entry, space.data(), space.size(), &found) != 0 || !found) {
-        return std::nullopt;
-    }
-    return ServiceUser{found->pw_uid, found->pw_gid};
+    const auto user = core::find_user(name);
+    if (!user) return std::nullopt;
+    return ServiceUser{user->uid, user->gid};
 }
 
 core::Result<void> give_up_privileges(const MountSpec& spec, ReservedPort port) {

@@ -3,6 +3,7 @@
 
 #include "config/option_table.hpp"
 #include "config/text.hpp"
+#include "plugins/core/volume_identity.hpp"
 
 #include <fmt/format.h>
 
@@ -21,7 +22,6 @@ using config::RawOption;
 
 constexpr std::string_view kWhere = "the volume's options";
 constexpr std::string_view kOperators = "the operator's configuration";
-constexpr std::size_t kMaxCredentialsName = 128;
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOpposites{
     {{"ro", "rw"}, {"rw", "ro"}, {"sync", "async"}, {"async", "sync"}}};
@@ -55,7 +55,7 @@ std::vector<std::optional<std::string>> show_all(const MountOptions& options) {
 class Checker {
 public:
     Checker(const Definition& definition, Dialect dialect, const OptionRules& rules)
-        : definition_(definition), dialect_(dialect), rules_(rules) {}
+        : definition_(definition), dialect_(dialect), rules_(rules), identity_(definition, rules) {}
 
     core::Outcome<VolumeOptions> run() {
         problems_ = definition_.problems;
@@ -63,7 +63,7 @@ public:
         for (const auto& [name, value] : definition_.options)
             take({name, value, std::string(kWhere)});
         finish_dialect();
-        check_identity();
+        for (auto& wrong : identity_.check(result_)) problem(std::move(wrong));
         check_source();
         append(rules_.fixed);
         append(rules_.forced);
@@ -104,7 +104,7 @@ private:
 
     bool take_login(const RawOption& raw) {
         if (raw.name == "username") {
-            username_ = raw.value;
+            identity_.set_username(*raw.value);
             return true;
         }
         if (raw.name != "credentials") return false;
@@ -114,20 +114,9 @@ private:
             tell_unwanted(raw, "it is for Docker only; use username and password");
             return true;
         }
-        const auto& name = *raw.value;
-        const bool is_plain = !name.empty() && name.size() <= kMaxCredentialsName &&
-                              name.front() != '.' &&
-                              std::all_of(name.begin(), name.end(), [](char c) {
-                                  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                                         (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
-                              });
-        if (!is_plain) {
-            problem(
-                "credentials= is the name of a file that the operator made, not a path; use "
-                "letters, digits, '.', '-' and '_'"
-            );
+        if (auto wrong = identity_.set_credentials(*raw.value); !wrong.empty()) {
+            problem(std::move(wrong));
         }
-        credentials_ = name;
         return true;
     }
 
@@ -238,7 +227,7 @@ private:
                 "Not allowed options: {}: the operator has fixed it; leave it out", raw.name
             ));
         }
-        if (is_id(raw.name)) has_.push_back(raw.name);
+        if (is_id(raw.name)) identity_.declare(raw.name);
         result_.options.push_back(std::move(raw));
     }
 
@@ -283,7 +272,7 @@ private:
 
     void refuse_value(const RawOption& raw, const std::string& why) {
         if (raw.name == "uid" || raw.name == "gid") {
-            has_.push_back(raw.name);
+            identity_.declare(raw.name);
             return problem(fmt::format(
                 "Invalid '{}' option (0, negative, or non-integer): {}: {}",
                 raw.name,
@@ -336,98 +325,6 @@ private:
         result_.options.insert(first, {"actimeo", "0", std::string("cache=false")});
     }
 
-    bool has(std::string_view name) const {
-        return std::find(has_.begin(), has_.end(), name) != has_.end();
-    }
-
-    void check_identity() {
-        using Password = Definition::Password;
-        const bool has_password = definition_.password_state != Password::none;
-        const bool has_login = username_ || credentials_ || has_password;
-        if (has_login && !has_.empty()) {
-            return problem(fmt::format(
-                "Not allowed options: {} cannot go together with username, password and "
-                "credentials; leave one kind out",
-                fmt::join(has_, ", ")
-            ));
-        }
-        if (!has_login) return check_declared();
-        if (rules_.identity == OptionRules::Identity::declared) {
-            return problem(
-                "LDAP username is specified but LDAP is not configured: this service resolves no "
-                "names; use uid and gid"
-            );
-        }
-        if (credentials_) {
-            if (username_ || has_password) {
-                return problem("credentials= stands for username and password; leave those two out"
-                );
-            }
-            result_.credentials = *credentials_;
-            return;
-        }
-        if (!username_ || username_->empty()) {
-            return problem("LDAP password is specified but LDAP username is missing; add username");
-        }
-        result_.username = *username_;
-        if (definition_.password_state == Password::none) {
-            return problem(
-                "LDAP username is specified but LDAP password is missing; add password, or use "
-                "credentials=NAME instead of both"
-            );
-        }
-        if (definition_.password_state == Password::lost) {
-            return problem(
-                "LDAP username is specified but LDAP password is missing: it was given before this "
-                "service was started, and passwords are not kept; create the volume again, or use "
-                "credentials=NAME"
-            );
-        }
-        if (definition_.password.empty()) {
-            problem(
-                "LDAP username is specified but LDAP password is missing: it is empty, which a "
-                "directory takes for nobody; give the password"
-            );
-        }
-    }
-
-    void check_declared() {
-        if (has_.empty()) {
-            return problem(
-                rules_.identity == OptionRules::Identity::declared
-                    ? "no identity: say who this volume is on the server with uid and gid"
-                    : "no identity: say who this volume is on the server with username and password"
-            );
-        }
-        if (rules_.identity == OptionRules::Identity::directory) {
-            return problem(fmt::format(
-                "Not allowed options: {}: identities come from the directory here; use username "
-                "and "
-                "password",
-                fmt::join(has_, ", ")
-            ));
-        }
-        for (const auto* name : {"uid", "gid"}) {
-            if (!has(name)) {
-                problem(fmt::format("required '{0}' option is missing; add {0}", name));
-            }
-        }
-        check_root();
-    }
-
-    void check_root() {
-        if (rules_.allow_root_identity == config::Switch::on) return;
-        for (const auto& option : result_.options) {
-            if ((option.name == "uid" || option.name == "gid") && option.value == "0") {
-                problem(fmt::format(
-                    "Invalid '{0}' option (0, negative, or non-integer): {0}=0 is root on the "
-                    "server; use another",
-                    option.name
-                ));
-            }
-        }
-    }
-
     void check_source() {
         if (!definition_.source.empty()) return;
         const bool is_told = !definition_.problems.empty();
@@ -441,7 +338,7 @@ private:
     /// What options mean together; an identity that is still to be resolved is not their matter.
     void check_together() {
         auto options = result_.options;
-        if (has_.empty()) {
+        if (!identity_.is_declared()) {
             options.push_back({"uid", "65534", {}});
             options.push_back({"gid", "65534", {}});
         }
@@ -455,13 +352,11 @@ private:
     const Definition& definition_;
     Dialect dialect_;
     const OptionRules& rules_;
+    VolumeIdentity identity_;
     MountOptions base_;
     std::vector<std::optional<std::string>> base_shown_;
     VolumeOptions result_;
     std::vector<std::string> problems_;
-    std::vector<std::string> has_;  // which of uid, gid and gids
-    std::optional<std::string> username_;
-    std::optional<std::string> credentials_;
     bool is_cached_ = false;
 };
 

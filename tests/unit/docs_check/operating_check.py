@@ -48,7 +48,8 @@ def main():
     everything = "".join(source.values())
     daemon = "".join(path.read_text(encoding="utf-8")
                      for path in sorted((root / "plugins" / "daemon").glob("*.cpp")))
-    volumes = (root / "plugins" / "core" / "volumes.cpp").read_text(encoding="utf-8")
+    volumes = "".join(path.read_text(encoding="utf-8")
+                      for path in sorted((root / "plugins" / "core").glob("volumes*.cpp")))
 
     metrics = set(METRIC.findall(everything))
     documented = {re.sub(r"\{.*", "", name) for name in table(text, "Metric")}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/socket.hpp"
 
+#include "core/log.hpp"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -47,6 +49,22 @@ core::Result<void> make_directory(const std::string& path) {
         }
     }
     return {};
+}
+
+/// The next choice works as well, but who looks for the mount should know why it is there.
+void tell_refused(const std::string& directory, const core::Error& why) {
+    // Nobody made it, or nobody may: the daily life of users and of root in a container.
+    if (why.code() != EPERM) return;
+    core::log::warning(
+        "{} is not used for the control socket: it and the directory above it must belong to user "
+        "{}, closed to others; chown {} {}; chmod go-w {}; chmod 0700 {}",
+        directory,
+        ::geteuid(),
+        ::geteuid(),
+        directory,
+        directory.substr(0, directory.rfind('/')),
+        directory
+    );
 }
 
 core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner, Connect how) {
@@ -106,6 +124,7 @@ core::Result<ControlSocket> ControlSocket::listen(std::uint32_t minor) {
     for (const auto& directory : control_directories(::geteuid())) {
         if (const auto made = make_directory(directory); !made) {
             failed = made.error();
+            tell_refused(directory, failed);
             continue;
         }
         core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -87,6 +88,20 @@ except OSError as error:
         self.stranger.run("os.makedirs(path + '/mounts', 0o777)", path=str(trap))
         self.assertEqual("healthy", self.m.status()["state"])
         self.assertEqual([], os.listdir(trap / "mounts"))
+
+    def test_a_directory_open_to_others_is_not_used_and_the_log_says_so(self):
+        log = pathlib.Path("/run") / f"control-{os.getpid()}.log"
+        self.addCleanup(log.unlink, missing_ok=True)
+        self.addCleanup(shutil.rmtree, "/tmp/uidnfs-0", ignore_errors=True)
+        self.addCleanup(CONTROL.chmod, CONTROL.stat().st_mode & 0o7777)
+        CONTROL.chmod(0o755)
+        other = self.mount(options=f"log_file={log}")
+        said = log.read_text(encoding="utf-8")
+        self.assertIn("/run/uidnfs/mounts is not used for the control socket", said)
+        self.assertIn("chmod 0700 /run/uidnfs/mounts", said)
+        # It is found all the same.
+        self.assertEqual("healthy", other.status()["state"])
+        self.assertEqual(1, len(os.listdir("/tmp/uidnfs-0/mounts")))
 
     def test_signals_to_its_processes(self):
         status = self.m.status()

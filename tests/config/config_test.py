@@ -40,6 +40,45 @@ def is_running(pid):
         return False
 
 
+def settings_of(unit):
+    """What a unit says, by key; a key that stands more than once has its last value."""
+    lines = (ROOT / "config/systemd" / unit).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+class UnitTest(unittest.TestCase):
+    """What mounts that outlive their service, and an engine that must see them, need of systemd."""
+
+    # systemd.exec(5): each of them gives the service a mount namespace of its own.
+    NAMESPACES = ("Private", "Protect", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths",
+                  "ExecPaths", "NoExecPaths", "BindPaths", "BindReadOnlyPaths", "TemporaryFileSystem",
+                  "RootDirectory", "RootImage", "MountFlags", "MountAPIVFS", "DynamicUser",
+                  "ExtensionImages", "LoadCredential")
+
+    def test_mounts_outlive_the_service(self):
+        unit = settings_of("uidnfsd.service")
+        self.assertEqual("process", unit["KillMode"])
+        self.assertEqual("yes", unit["RuntimeDirectoryPreserve"])
+        self.assertEqual("yes", unit["Delegate"])
+        self.assertEqual("continue", unit["OOMPolicy"])
+        self.assertGreaterEqual(int(unit["FileDescriptorStoreMax"]), 4)
+        self.assertEqual("notify", unit["Type"])
+        self.assertGreater(int(unit["WatchdogSec"]), 0)
+
+    def test_it_has_no_mount_namespace(self):
+        for key in settings_of("uidnfsd.service"):
+            self.assertFalse(key.startswith(self.NAMESPACES), key)
+
+    def test_it_is_there_before_docker_and_after_the_network(self):
+        unit = settings_of("uidnfsd.service")
+        self.assertIn("docker.service", unit["Before"].split())
+        self.assertIn("network-online.target", unit["After"].split())
+        # Its stop is what flushes at a shutdown: after the engine's, before the network's.
+        shutdown = settings_of("uidnfsd-shutdown.service")
+        self.assertIn("docker.service", shutdown["Before"].split())
+        self.assertIn("network-online.target", shutdown["After"].split())
+
+
 class BoshTest(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()

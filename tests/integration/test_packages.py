@@ -32,6 +32,14 @@ class RootTest(suite.IntegrationTest):
     def inside(self, path):
         return self.root.path / path.lstrip("/")
 
+    def service_ids(self):
+        uid = next(int(line.split(":")[2]) for line in self.accounts("passwd"))
+        return uid, next(int(line.split(":")[2]) for line in self.accounts("group"))
+
+    def accounts(self, name):
+        lines = self.inside(f"etc/{name}").read_text("utf-8").splitlines()
+        return [line for line in lines if line.startswith("uidnfs:")]
+
     def options(self):
         return "port={},mountport={},uid={},gid={}".format(
             suite.ganesha.NFS_PORT, suite.ganesha.MOUNT_PORT, suite.UID, suite.GID)
@@ -47,14 +55,6 @@ class InstalledTest(RootTest):
         cls.before = cls.root.listing()
         cls.said = cls.root.install()
         cls.after = cls.root.listing()
-
-    def service_ids(self):
-        uid = next(int(line.split(":")[2]) for line in self.accounts("passwd"))
-        return uid, next(int(line.split(":")[2]) for line in self.accounts("group"))
-
-    def accounts(self, name):
-        lines = self.inside(f"etc/{name}").read_text("utf-8").splitlines()
-        return [line for line in lines if line.startswith("uidnfs:")]
 
     def test_every_file_is_in_its_place(self):
         self.assertNotIn("warning", self.said)
@@ -113,6 +113,18 @@ class InstalledTest(RootTest):
 class LifeTest(RootTest):
     """One installation from its first day to its last."""
 
+    @staticmethod
+    def user_of_worker():
+        """The four of /proc/PID/status."""
+        for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+            try:
+                if comm.read_text("ascii") == "uidnfs-worker\n":
+                    status = comm.with_name("status").read_text("ascii")
+                    return re.search(r"^Uid:\s+(.*)$", status, re.MULTILINE)[1].split()
+            except OSError:
+                continue  # it ended
+        raise AssertionError("there is no worker")
+
     def test_install_use_upgrade_refuse_remove_purge(self):
         before = self.root.listing()
         self.root.install()
@@ -125,6 +137,8 @@ class LifeTest(RootTest):
         path, error = daemon.mount("v")
         self.assertEqual("", error)
         self.assertEqual([path], self.root.mounts())
+        # Its worker is the package's own user, who is nobody else.
+        self.assertEqual([str(self.service_ids()[0])] * 4, self.user_of_worker())
         self.assertEqual(0o40755, self.inside("var/lib/uidnfs").stat().st_mode)
         self.assertEqual(0, self.inside("var/lib/uidnfs").stat().st_uid)
 

@@ -262,9 +262,10 @@ class KeptSocketTest(VolumeTest):
         self.kept = {}
         self.addCleanup(lambda: [os.close(fd) for fd in self.kept.values()])
 
-    def launch(self):
+    def launch(self, **variables):
         """The daemon with what is kept, as systemd starts it."""
-        environment = {**os.environ, "NOTIFY_SOCKET": str(self.daemon.root / "notify"),
+        environment = {**os.environ, **variables,
+                       "NOTIFY_SOCKET": str(self.daemon.root / "notify"),
                        "LISTEN_FDS": str(len(self.kept)), "LISTEN_FDNAMES": ":".join(self.kept)}
         numbers = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in self.kept.values()]
         moves = " ".join(f"{3 + i}<&{number}" for i, number in enumerate(numbers))
@@ -311,6 +312,13 @@ class KeptSocketTest(VolumeTest):
         self.assertIn(b"VolumeDriver", caller.getresponse().read())
         self.assertTrue(self.daemon.answers())
 
+    def test_the_watchdog_hears_of_it_again_and_again(self):
+        self.launch(WATCHDOG_USEC="200000")
+        self.hear_until_ready()
+        heard = 0
+        while heard < 3:
+            heard += self.manager.recv(4096).splitlines().count(b"WATCHDOG=1")
+
     def test_a_socket_in_another_place_is_made_anew(self):
         self.launch()
         self.hear_until_ready()
@@ -321,6 +329,18 @@ class KeptSocketTest(VolumeTest):
         self.assertEqual(["docker"], [name.split("=")[1] for name in stored])
         self.assertEqual(["docker"], [name.split("=")[1] for name in dropped])
         self.assertTrue(self.daemon.answers())
+
+
+class NamespaceTest(VolumeTest):
+    def test_mounts_that_an_engine_would_not_see_are_told(self):
+        text = "volumes will not be seen by the container engine"
+        self.assertNotIn(text, self.daemon.log())
+        self.daemon.stop()
+        self.daemon.launch = lambda log: subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", self.daemon.binary, "--config",
+             self.daemon.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.daemon.start()
+        self.assertIn(text, self.daemon.log())
 
 
 class PrivilegeTest(VolumeTest):

@@ -8,6 +8,7 @@
 #include "core/task.hpp"
 #include "plugins/core/live_record.hpp"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,10 @@ class Inspector {
 public:
     virtual ~Inspector() = default;
 
-    /// The JSON object of `uidnfs status --json` for that mount. ESRCH: there is no such worker.
+    /// The JSON object of `uidnfs status --json` for that mount. `written`: its keeper may forget
+    /// what it recorded of connections up to this number. ESRCH: there is no such worker.
     virtual core::Task<core::Outcome<std::string>> status(
-        VolumeKey volume, Worker worker, core::SteadyTime deadline
+        VolumeKey volume, Worker worker, std::uint64_t written, core::SteadyTime deadline
     ) = 0;
 
     /// "trace", "debug", "info", "warning", "error" or "off". EINVAL: no such level.

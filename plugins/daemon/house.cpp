@@ -89,6 +89,7 @@ House::House(
       preparer_({[this] { return rules_; }, identities_, credentials_of(live.path())}),
       gate_(*this),
       audit_(std::move(sink), audit_options(live.settings()->audit)),
+      connections_(audit_),
       daemon_health_(
           {directories_of(*live.settings()).definitions(), directories_of(*live.settings()).live()}
       ),
@@ -104,10 +105,11 @@ House::House(
           {reactor,
            mounter_,
            [this] { return mounted_volumes(volumes_); },
-           {&audit_, &metrics_, &recheck_.listener()}},
+           {&audit_, &connections_, &metrics_, &recheck_.listener()},
+           [this](const WorkerId& keeper) { return connections_.written(keeper); }},
           {}
       ),
-      observers_({&audit_, &metrics_, &health_}),
+      observers_({&connections_, &audit_, &metrics_, &health_}),
       volumes_({reactor, store_, mounter_, gate_, observers_}, limits_of(*live.settings())),
       metrics_routes_({metrics_, [this] { return daemon_health_.check(); }}),
       admin_routes_(
@@ -127,6 +129,9 @@ core::Outcome<void> House::open(Doors& doors) {
         {[this](const VolumeKey& key, WorkerId worker, Ended ended) {
              volumes_.worker_ended(key, worker, std::move(ended));
          },
+         [this](const VolumeKey& key, WorkerId worker, std::string_view connections) {
+             connections_.ended(key, worker, connections);
+         },
          [this] {
              daemon_health_.mounter_gone();
              hooks_.gone();
@@ -134,6 +139,7 @@ core::Outcome<void> House::open(Doors& doors) {
     );
     if (auto restored = volumes_.restore(); !restored) return restored;
     wait_for_restored();
+    for (const auto& volume : mounted_volumes(volumes_)) connections_.know(volume);
     look_around();
     health_.start();
     auto& server = platforms_.server();

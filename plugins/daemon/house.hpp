@@ -14,6 +14,7 @@
 #include "plugins/mounter/mounter_client.hpp"
 #include "plugins/observe/admin_routes.hpp"
 #include "plugins/observe/audit_log.hpp"
+#include "plugins/observe/connection_audit.hpp"
 #include "plugins/observe/daemon_health.hpp"
 #include "plugins/observe/health_watch.hpp"
 #include "plugins/observe/metrics.hpp"
@@ -94,6 +95,7 @@ private:
     MountPreparer preparer_;
     Gate gate_;
     AuditLog audit_;
+    ConnectionAudit connections_;
     DaemonHealth daemon_health_;
     Metrics metrics_;
     RecheckDriver recheck_;

@@ -115,6 +115,7 @@ core::Task<core::Outcome<Ended>> MounterClient::stop(
     if (!reply) co_return reply.error();
     if (reply->error != 0) co_return failure_of(*reply);
     forget(directory_name(volume), worker.id);
+    if (events_.connections) events_.connections(volume, worker.id, reply->connections.view());
     co_return ended_of(*reply);
 }
 
@@ -136,9 +137,11 @@ core::Task<core::Outcome<Worker>> MounterClient::adopt(VolumeKey volume, LiveRec
 }
 
 core::Task<core::Outcome<std::string>> MounterClient::status(
-    VolumeKey volume, Worker worker, core::SteadyTime deadline
+    VolumeKey volume, Worker worker, std::uint64_t written, core::SteadyTime deadline
 ) {
-    auto calling = call(make_request(Verb::status, volume, worker, deadline));
+    auto request = make_request(Verb::status, volume, worker, deadline);
+    request->text.set(std::to_string(written));
+    auto calling = call(std::move(request));
     const auto reply = co_await calling;
     if (!reply) co_return reply.error();
     if (reply->error != 0) co_return failure_of(*reply);
@@ -278,6 +281,7 @@ void MounterClient::take(const Reply& reply) {
         const auto volume = known->second.volume;
         const WorkerId keeper{reply.pid, reply.start_time};
         forget(reply.directory.view(), keeper);
+        if (events_.connections) events_.connections(volume, keeper, reply.connections.view());
         if (events_.ended) events_.ended(volume, keeper, ended_of(reply));
         return;
     }

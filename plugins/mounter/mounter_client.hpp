@@ -30,6 +30,9 @@ public:
     struct Events {
         /// A keeper ended that nobody had told to.
         std::function<void(const VolumeKey&, WorkerId, Ended)> ended;
+        /// Before that, or before stop() ends: what its keeper recorded of connections and was not
+        /// asked before, as JSON; empty when it did not say.
+        std::function<void(const VolumeKey&, WorkerId, std::string_view)> connections;
         /// The mounter is gone: nothing can be mounted any more.
         std::function<void()> gone;
     };
@@ -58,7 +61,7 @@ public:
     core::Task<core::Outcome<Worker>> adopt(VolumeKey volume, LiveRecord record) override;
 
     core::Task<core::Outcome<std::string>> status(
-        VolumeKey volume, Worker worker, core::SteadyTime deadline
+        VolumeKey volume, Worker worker, std::uint64_t written, core::SteadyTime deadline
     ) override;
     core::Task<core::Outcome<void>> set_log_level(
         VolumeKey volume, Worker worker, std::string level, core::SteadyTime deadline

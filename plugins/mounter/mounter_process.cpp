@@ -58,6 +58,12 @@ void tell_ended(Reply& reply, const Ended& ended) {
     reply.lost.cut(lost);
 }
 
+/// REQUIRES: it has ended.
+void tell_ended(Reply& reply, const Watched& watched) {
+    tell_ended(reply, *watched.end);
+    reply.connections.set(watched.connections);
+}
+
 /// REQUIRES: a verb that the keeper answers at once.
 control::Message question_of(const Request& request) {
     const std::string text(request.text.view());
@@ -73,7 +79,7 @@ control::Message question_of(const Request& request) {
         case Verb::reload:
         case Verb::status: break;
     }
-    return control::Message("status");
+    return control::Message("status").add("told", text);
 }
 
 Reply describe(const Watched& watched) {
@@ -285,7 +291,7 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
     watched->stop = Watched::Stop::none;
     remove_directory(watched->directory);
     Reply reply;
-    if (watched->end) tell_ended(reply, *watched->end);
+    if (watched->end) tell_ended(reply, *watched);
     co_return reply;
 }
 
@@ -408,6 +414,7 @@ core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
         }
         for (const auto& range : (*received)->message.all("lost")) ended.lost.push_back(range);
     }
+    if (*received) watched->connections = (*received)->message.text("connections");
     watched->end = std::move(ended);
     --keepers_;
     groups_.remove(watched->directory);
@@ -424,7 +431,7 @@ core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
     if (watched->stop == Watched::Stop::running) co_return;
     auto reply = describe(*watched);
     reply.kind = Kind::ended;
-    tell_ended(reply, *watched->end);
+    tell_ended(reply, *watched);
     if (watched->end->reason.empty()) reply.text.cut("it was unmounted by somebody else");
     send(reply);
 }

@@ -47,7 +47,7 @@ enum class Verb : std::uint32_t {
     stop,       ///< drain, unmount, end
     detach,     ///< out of the host's mounts at once
     adopt,      ///< what is mounted in `directory`
-    status,     ///< the JSON of `uidnfs status`
+    status,     ///< the JSON of `uidnfs status`; `text`: number of the news that are written
     log_level,  ///< `text`: the level
     reload,     ///< read the policy again
     deny,       ///< its identity may do nothing any more; `text`: why
@@ -85,9 +85,10 @@ struct Reply {
     std::uint64_t start_time = 0;
     std::uint32_t minor = 0;  ///< of the mount's device, which names the keeper's control socket
     FixedText<256> directory;
-    FixedText<128> rule;    ///< of the policy, that allowed it
-    FixedText<8192> lost;   ///< one range a line
-    FixedText<32768> text;  ///< why not; the JSON
+    FixedText<128> rule;           ///< of the policy, that allowed it
+    FixedText<8192> lost;          ///< one range a line
+    FixedText<16384> connections;  ///< JSON: what the keeper recorded; end of a keeper
+    FixedText<32768> text;         ///< why not; the JSON
 };
 
 Reply failed(int error, std::string_view why);

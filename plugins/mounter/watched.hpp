@@ -21,6 +21,7 @@ struct Watched {
     WorkerId keeper = {};
     control::Channel channel;
     std::optional<Ended> end = {};                        ///< once it has ended
+    std::string connections = {};                         ///< the keeper's last word of them, JSON
     std::uint64_t write_behind_limit = 0;                 ///< as it was told; 0: not by us
     enum class Stop { none, running } stop = Stop::none;  ///< whoever stops it tells the end
 };

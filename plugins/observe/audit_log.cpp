@@ -80,6 +80,11 @@ void AuditLog::status_told(const MountedVolume& volume, const json::object& stat
     note_version(volume, status);
     auto endpoints = read_endpoints(status);
     if (!endpoints) return;
+    if (status.contains("connections")) {
+        // Each of them is a line already (ConnectionAudit).
+        connections_[volume.key] = {volume.worker.id, std::move(*endpoints)};
+        return;
+    }
     connected(volume.key, volume.worker, volume.source, volume.identity, std::move(*endpoints));
 }
 

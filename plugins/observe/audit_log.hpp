@@ -58,7 +58,8 @@ public:
     /// What is no decision about a volume: "reload", "drain", "upgrade", "abort", ...
     void record(std::string_view event, boost::json::object fields);
 
-    /// Writes "connection" when they were not known or are others. They are part of the lines about
+    /// Of a worker whose keeper records no connections, since it is of an older version: writes
+    /// "connection" when they were not known or are others. They are part of the lines about
     /// that volume until its worker is gone.
     void connected(
         const VolumeKey& volume,

@@ -130,13 +130,22 @@ void HealthWatch::begin(Entry& entry) {
 }
 
 core::Task<> HealthWatch::ask(MountedVolume volume, std::weak_ptr<void> alive) {
-    auto question =
-        deps_.inspector.status(volume.key, volume.worker, steady_clock::now() + limits_.answer);
+    const auto told = written(volume);
+    auto question = deps_.inspector.status(
+        volume.key, volume.worker, told, steady_clock::now() + limits_.answer
+    );
     const auto answer = co_await question;
     if (alive.expired()) co_return;
     --asking_;
     take(volume, answer);
+    // Its keeper hears soon what it need not tell again: a daemon that is killed forgets.
+    const auto found = entries_.find(volume.key);
+    if (found != entries_.end() && written(volume) != told) found->second.due = {};
     ask_due();
+}
+
+std::uint64_t HealthWatch::written(const MountedVolume& volume) const {
+    return deps_.written ? deps_.written(volume.worker.id) : 0;
 }
 
 void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::string>& answer) {

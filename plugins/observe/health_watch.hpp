@@ -14,6 +14,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -28,6 +29,8 @@ public:
         Inspector& inspector;
         std::function<std::vector<MountedVolume>()> mounted;  ///< mounted_volumes()
         std::vector<StatusListener*> listeners = {};
+        /// ConnectionAudit::written()
+        std::function<std::uint64_t(const WorkerId&)> written = {};
     };
     struct Limits {
         core::SteadyDuration answer = std::chrono::seconds(2);
@@ -68,6 +71,7 @@ private:
     void begin(Entry& entry);
     core::Task<> ask(MountedVolume volume, std::weak_ptr<void> alive);
     void take(const MountedVolume& volume, const core::Outcome<std::string>& answer);
+    std::uint64_t written(const MountedVolume& volume) const;
 
     Deps deps_;
     Limits limits_;

@@ -75,7 +75,8 @@ MountHealth::Step MountHealth::take(const core::Outcome<std::string>& answer, Wa
 }
 
 void MountHealth::drop_details() {
-    for (const auto* name : {"operations", "calls", "cache", "options"}) status_.erase(name);
+    for (const auto* name : {"operations", "calls", "cache", "options", "connections"})
+        status_.erase(name);
 }
 
 core::SteadyDuration pause_after(Health health) {

@@ -180,7 +180,9 @@ void Keeper::on_worker_message(const Message& message) {
         const auto said = message.text("takeover");
         takeover_ = said == "full" || said == "drained_only" ? said : "none";
     }
-    if (verb == "pong") {
+    if (verb == "connection") {
+        on_connection(message);
+    } else if (verb == "pong") {
         hang_watch_.answered(now());
     } else if (verb == "ready" && succession_ == Succession::getting_ready) {
         on_next_ready();
@@ -225,6 +227,27 @@ void Keeper::on_worker_message(const Message& message) {
             }
         }
     }
+}
+
+void Keeper::on_connection(const Message& news) {
+    const auto port = static_cast<std::uint16_t>(news.number("port").value_or(0));
+    const ConnectionRecord::Time time{milliseconds(news.number("time").value_or(0))};
+    connections_.missed(news.number("missed").value_or(0));
+    if (news.text("event") == "made") {
+        connections_.made(news.text("server"), port, time);
+    } else {
+        connections_.ended(news.text("server"), port, time);
+    }
+}
+
+/// The worker is gone: what it still said of its connections counts, and then they are none.
+void Keeper::forget_connections() {
+    while (worker_channel_.is_open()) {
+        const auto received = worker_channel_.receive();
+        if (!received) break;
+        if (received->message.verb() == "connection") on_connection(received->message);
+    }
+    connections_.worker_gone(std::chrono::system_clock::now());
 }
 
 void Keeper::on_worker_end(const std::string& how) {

@@ -5,6 +5,7 @@
 // one poll(2) loop.
 #pragma once
 
+#include "app/connection_record.hpp"
 #include "app/names.hpp"
 #include "app/process_state.hpp"
 #include "app/restarts.hpp"
@@ -91,6 +92,8 @@ private:
     void on_starter();
     void on_worker_messages();
     void on_worker_message(const Message& message);
+    void on_connection(const Message& news);
+    void forget_connections();
     void on_worker_end(const std::string& how);
 
     // The worker has died under a mount that is there (keeper_takeover.cpp)
@@ -161,8 +164,12 @@ private:
 
     std::string takeover_ = "none";  ///< what the worker said of itself
     /// Of the worker, while the mount is there: it serves, or it is the next one and gets ready.
-    enum class Succession : std::uint8_t { none, waiting, getting_ready } succession_ =
-        Succession::none;
+    enum class Succession : std::uint8_t {
+        none,
+        waiting,
+        getting_ready
+    } succession_ = Succession::none;
+    ConnectionRecord connections_;
     Restarts restarts_;
     HangWatch hang_watch_;
     std::vector<Child> dead_;  ///< killed and not reaped yet

@@ -63,6 +63,7 @@ void Keeper::on_client(Client& client) {
     const auto& request = received->message;
     const auto& verb = request.verb();
     if (verb == "status") {
+        connections_.forget(request.number("told").value_or(0));
         client.wants = Client::Wants::status;
         client.deadline = now() + kStatusLimit;
         // A worker that connects, or takes over, has nothing to say yet.
@@ -183,6 +184,9 @@ void Keeper::answer_status(Client& client) {
 
 Message Keeper::status_reply(std::string json) const {
     Message reply("ok");
+    // What a worker says is not read here, only where it ends.
+    if (json.ends_with('}')) json.pop_back();
+    json += fmt::format(R"(,"connections":{}}})", boost::json::serialize(connections_.news()));
     reply.add("json", std::move(json));
     const bool ends = phase_ == Phase::ending || phase_ == Phase::over;
     reply.add("phase", is_starting() ? "starting" : ends ? "ending" : "serving");
@@ -270,6 +274,9 @@ void Keeper::answer_end(Client& client) {
     Message reply(lost_.empty() ? "ok" : "lost");
     for (const auto& range : lost_) reply.add("lost", range);
     if (!kept_.empty()) reply.add("kept", kept_);
+    if (client.wants == Client::Wants::watch) {
+        reply.add("connections", boost::json::serialize(connections_.news()));
+    }
     answer(client, reply);
 }
 

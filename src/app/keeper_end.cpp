@@ -60,6 +60,7 @@ void Keeper::give_up(const std::string& why) {
 
 void Keeper::finish() {
     save_unwritten();
+    forget_connections();
     phase_ = Phase::over;
     exit_status_ = lost_.empty() ? 0 : 1;
     hang_watch_.end();

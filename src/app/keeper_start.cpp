@@ -84,6 +84,7 @@ core::Outcome<void> Keeper::launch_worker() {
         {"uidnfs", "worker", request_.source.display(), spec_.mountpoint}, theirs.fd(), output
     );
     if (!child) return because(cannot(), "the worker process cannot be started", child.error());
+    forget_connections();  // of a try before this one
     worker_.emplace(std::move(*child));
     worker_channel_ = std::move(ours);
     std::vector<int> descriptors{arena_->fd()};

@@ -37,6 +37,7 @@ void Keeper::take_over(const std::string& why) {
         log::error("the worker process {} is gone: {}", pid, why);
     }
     worker_.reset();
+    forget_connections();
     worker_channel_.close();
     if (!can_take_over()) {
         give_up(fmt::format(

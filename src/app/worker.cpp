@@ -8,8 +8,8 @@
 #include "app/remount.hpp"
 #include "app/seccomp.hpp"
 #include "app/worker_mount.hpp"
-#include "fs/arena_check.hpp"
 #include "core/log.hpp"
+#include "fs/arena_check.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -91,7 +91,7 @@ core::Task<void> Worker::begin() {
         co_return;
     }
     auto mounting = nfs::mount_export(
-        reactor_, target_of(request_.source), parameters_of(request_.options), options->credential
+        reactor_, target_of(request_.source), mount_parameters(), options->credential
     );
     auto exported = co_await mounting;
     if (!exported) fail(exported.error());
@@ -113,9 +113,8 @@ void Worker::take_over(fs::Options options) {
     auto arena = attach_arena(options.root_identity);
     if (!arena) fail(arena.error());
     const auto state = ClientMemory(*arena).load();
-    auto exported = nfs::resume_export(
-        reactor_, target_of(request_.source), parameters_of(request_.options), state
-    );
+    auto exported =
+        nfs::resume_export(reactor_, target_of(request_.source), mount_parameters(), state);
     if (!exported) fail(exported.error());
     auto built = build(std::move(*exported), std::move(options), std::move(*arena));
     if (!built) fail(built.error());
@@ -226,9 +225,7 @@ void Worker::report_ready() {
     core::spawn(trim_when_idle());
 }
 
-void Worker::save_client_state() {
-    mount_->client_memory.save(mount_->client->export_state());
-}
+void Worker::save_client_state() { mount_->client_memory.save(mount_->client->export_state()); }
 
 void Worker::watch_keeper() {
     keeper_watch_.async_wait(
@@ -451,6 +448,28 @@ core::Task<void> Worker::trim_when_idle() {
 
 void Worker::tell_keeper(const Message& message) {
     if (keeper_.is_open()) static_cast<void>(keeper_.send(message));
+}
+
+nfs::MountParameters Worker::mount_parameters() {
+    auto parameters = parameters_of(request_.options);
+    parameters.on_connection = [this](const nfs::ConnectionNews& news) {
+        tell_of_connection(news);
+    };
+    return parameters;
+}
+
+/// Before anything is sent over it: the keeper knows of it even if this process ends now.
+void Worker::tell_of_connection(const nfs::ConnectionNews& news) {
+    if (!keeper_.is_open()) return;
+    const auto time =
+        std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()
+        );
+    Message message("connection");
+    message.add("event", news.event == nfs::ConnectionNews::Event::made ? "made" : "ended");
+    message.add("server", news.server_address).add("port", news.local_port);
+    message.add("time", static_cast<std::uint64_t>(time.count()));
+    message.add("missed", untold_connections_);
+    untold_connections_ = keeper_.send(message) ? 0 : untold_connections_ + 1;
 }
 
 core::SteadyTime Worker::flush_deadline() const {

@@ -53,9 +53,7 @@ private:
     /// Goes on with what a worker that died has left.
     void take_over(fs::Options options);
     core::Outcome<core::Arena> attach_arena(mapper::RootIdentity root);
-    core::Outcome<void> build(
-        nfs::MountedExport exported, fs::Options options, core::Arena arena
-    );
+    core::Outcome<void> build(nfs::MountedExport exported, fs::Options options, core::Arena arena);
     void start_session();
     /// What the next worker needs to know of the server.
     void save_client_state();
@@ -86,6 +84,8 @@ private:
     std::string_view takeover() const;
 
     void tell_keeper(const Message& message);
+    nfs::MountParameters mount_parameters();
+    void tell_of_connection(const nfs::ConnectionNews& news);
     core::SteadyTime flush_deadline() const;
 
     MountSpec spec_;
@@ -100,6 +100,7 @@ private:
     std::unique_ptr<Mount> mount_;
     enum class Life : std::uint8_t { connecting, ready, attached, finishing } life_;
     core::SteadyTime finish_deadline_ = core::SteadyTime::max();
+    std::uint64_t untold_connections_ = 0;  ///< news that the keeper did not take
     /// A call of our own, to know whether the server answers when nobody else asks it.
     enum class Probe : std::uint8_t { none, running } probe_ = Probe::none;
     enum class Denying : std::uint8_t { no, running } denying_ = Denying::no;

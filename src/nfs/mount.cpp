@@ -111,6 +111,7 @@ rpc::TransportOptions Mounting::options_for(const rpc::Endpoint& server) const {
     options.connection.patience = remaining_patience();
     options.connection.persistence = rpc::ConnectionOptions::Persistence::once;
     options.port_notice = port_notice_;
+    options.on_connection = parameters_.on_connection;
     return options;
 }
 
@@ -175,7 +176,12 @@ core::Task<core::Outcome<MountedExport>> Mounting::use_nfs_service(
     deps.transport = std::make_unique<rpc::Transport>(reactor_, options);
     deps.root = answer.root;
     deps.sizes = {parameters_.rsize, parameters_.wsize};
-    deps.notice = {target_.host, mount_service, target_.export_path, parameters_.source_port};
+    deps.notice = {
+        target_.host,
+        mount_service,
+        target_.export_path,
+        parameters_.source_port,
+        parameters_.on_connection};
     auto client = std::make_unique<v3::Client3>(std::move(deps));
     auto* const borrowed = client.get();
 
@@ -356,11 +362,17 @@ core::Outcome<MountedExport> resume_export(
     options.connection.patience = patience_of(parameters);
     options.connections = static_cast<std::uint32_t>(found->ports.size());
     options.source_ports = found->ports;
+    options.on_connection = parameters.on_connection;
     v3::Client3::Deps deps;
     deps.transport = std::make_unique<rpc::Transport>(reactor, options);
     deps.root = found->root;
     deps.sizes = {parameters.rsize, parameters.wsize};
-    deps.notice = {target.host, found->mount_service, target.export_path, parameters.source_port};
+    deps.notice = {
+        target.host,
+        found->mount_service,
+        target.export_path,
+        parameters.source_port,
+        parameters.on_connection};
     auto client = std::make_unique<v3::Client3>(std::move(deps));
     client->set_fs_info(found->fs_info);
     client->set_root_attr(found->root_attr);

@@ -27,6 +27,15 @@ struct Target {
 enum class SourcePort : std::uint8_t { reserved, any };
 enum class Recovery : std::uint8_t { hard, soft, softerr };
 
+/// A TCP connection that calls go over was made, or has ended.
+struct ConnectionNews {
+    enum class Event : std::uint8_t { made, ended } event = Event::made;
+    std::string server_address;  ///< "192.0.2.1:2049"; also of the portmapper and of MOUNT
+    std::uint16_t local_port = 0;
+};
+/// Called on the reactor's thread, before the first byte is sent.
+using ConnectionListener = std::function<void(const ConnectionNews&)>;
+
 /// Names, units and ranges of nfs(5).
 struct MountParameters {
     std::uint16_t port = 2049;
@@ -44,6 +53,7 @@ struct MountParameters {
     std::uint32_t nconnect = 1;  ///< 1..16
     /// `unneeded`: others than the mount's own credential will use it (identity=caller).
     enum class RootAccess : std::uint8_t { needed, unneeded } root_access = RootAccess::needed;
+    ConnectionListener on_connection = {};  ///< empty: nobody wants to know
 };
 
 struct MountedExport {

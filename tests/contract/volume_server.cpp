@@ -11,6 +11,7 @@
 #include "plugins/docker/docker_plugin.hpp"
 #include "plugins/http/server.hpp"
 #include "plugins/observe/admin_routes.hpp"
+#include "plugins/observe/connection_audit.hpp"
 #include "plugins/observe/observers.hpp"
 #include "tests/plugins/fake_inspector.hpp"
 #include "tests/plugins/fake_mounter.hpp"
@@ -252,11 +253,16 @@ private:
     FakeIdentities identities_{reactor_};
     FakeInspector inspector_{reactor_};
     AuditLog audit_{make_sink(), {}};
+    ConnectionAudit connections_{audit_};
     Metrics metrics_{{[this] { return read_gauges(volumes_, health_, audit_, nullptr); }}};
     HealthWatch health_{
-        {reactor_, inspector_, [this] { return mounted_volumes(volumes_); }, {&audit_, &metrics_}},
+        {reactor_,
+         inspector_,
+         [this] { return mounted_volumes(volumes_); },
+         {&audit_, &connections_, &metrics_},
+         [this](const WorkerId& keeper) { return connections_.written(keeper); }},
         {}};
-    Observers observer_{{&audit_, &metrics_, &health_}};
+    Observers observer_{{&connections_, &audit_, &metrics_, &health_}};
     MountPreparer preparer_{{make_rules, identities_, argument("root") + "/credentials"}};
     Volumes volumes_{{reactor_, store_, mounter_, preparer_, observer_}, limits()};
     docker::DockerPlugin docker_{{volumes_, preparer_}};

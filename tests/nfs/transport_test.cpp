@@ -215,6 +215,44 @@ TEST_F(TransportTest, AnIdleConnectionThatTheServerClosesIsMadeAgainWhenNeeded) 
     EXPECT_EQ(transport.traffic().retransmits, 0u);
 }
 
+TEST_F(TransportTest, EachConnectionIsToldBeforeItIsUsedAndWhenItEnds) {
+    Peer peer([](Peer& p) {
+        {
+            auto lost = p.accept();
+            lost.read_call();
+        }
+        auto c = p.accept();
+        c.reply(c.read_call(), {});
+    });
+    std::vector<nfs::ConnectionNews> news;
+    std::vector<std::uint64_t> sent;  // bytes, when they were told
+    auto options = options_for(peer.port());
+    Transport* told_of = nullptr;
+    options.on_connection = [&](const nfs::ConnectionNews& item) {
+        news.push_back(item);
+        if (told_of) sent.push_back(told_of->traffic().bytes_sent);
+    };
+    std::uint16_t port = 0;
+    {
+        Transport transport(reactor_, options);
+        told_of = &transport;
+        EXPECT_TRUE(run(ask(transport)));
+        port = transport.connections().front()->local_port();
+        told_of = nullptr;
+    }
+    EXPECT_EQ(peer.finish(), "");
+    using Event = nfs::ConnectionNews::Event;
+    ASSERT_EQ(news.size(), 4u);
+    EXPECT_EQ(news[0].event, Event::made);
+    EXPECT_EQ(news[1].event, Event::ended);
+    EXPECT_EQ(news[2].event, Event::made);
+    EXPECT_EQ(news[3].event, Event::ended);
+    EXPECT_EQ(sent.at(0), 0u);
+    EXPECT_EQ(sent.at(1), sent.at(2));
+    EXPECT_EQ(news[2].local_port, port);
+    EXPECT_EQ(news[2].server_address, "127.0.0.1:" + std::to_string(peer.port()));
+}
+
 TEST_F(TransportTest, AReservedSourcePortIsUsedWherePermitted) {
     std::uint16_t port = 0;
     Peer peer([&](Peer& p) {

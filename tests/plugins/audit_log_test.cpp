@@ -189,6 +189,20 @@ TEST_F(AuditLogTest, endpoints_come_from_the_status_of_a_worker) {
     EXPECT_EQ(sink.lines.size(), 2u);
 }
 
+TEST_F(AuditLogTest, where_the_keeper_records_connections_their_lines_are_not_written_here) {
+    const auto audit = make();
+    const MountedVolume volume{kKey, kWorker, "nas1:/a", {1001, 1001, {}, "declared", ""}};
+    audit->status_told(
+        volume,
+        json::parse(R"({"server_address":"192.0.2.1:2049","local_ports":[812],"connections":[]})")
+            .as_object()
+    );
+    EXPECT_THAT(sink.lines, IsEmpty());
+    // The lines about the volume know them all the same.
+    audit->decided(decision(Decision::Event::unmount));
+    EXPECT_EQ(last().at("local_ports"), json::array({812}));
+}
+
 TEST_F(AuditLogTest, names_from_elsewhere_cannot_break_a_line) {
     make()->record("reload", {{"changes", json::array{"a\nb \xff"}}});
     EXPECT_EQ(sink.lines.back().find('\n'), std::string::npos);
@@ -264,9 +278,7 @@ TEST_F(AuditLogTest, a_worker_of_another_version_is_told_once) {
     version = "2.0.0";
     const auto audit = make();
     const MountedVolume volume{kKey, kWorker, "nas1:/a", {1001, 1001, {}, "declared", ""}};
-    const auto tell = [&](const char* said) {
-        audit->status_told(volume, {{"version", said}});
-    };
+    const auto tell = [&](const char* said) { audit->status_told(volume, {{"version", said}}); };
     tell("1.0.0");
     EXPECT_THAT(events(), ElementsAre("upgrade"));
     EXPECT_EQ(last().at("worker_version"), "1.0.0");

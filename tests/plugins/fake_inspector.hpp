@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,14 +22,16 @@ public:
 
     std::map<std::string, std::string> answers;  ///< by volume; others are healthy
     std::vector<std::string> asked;              ///< in order
+    std::vector<std::uint64_t> written_told;     ///< with each of them
     std::map<std::string, std::string> levels;
     core::SteadyDuration takes = std::chrono::milliseconds(1);
     std::size_t at_once = 0;  ///< at most
 
     core::Task<core::Outcome<std::string>> status(
-        VolumeKey volume, Worker worker, core::SteadyTime deadline
+        VolumeKey volume, Worker worker, std::uint64_t written, core::SteadyTime deadline
     ) override {
         asked.push_back(volume.name);
+        written_told.push_back(written);
         at_once = std::max(at_once, ++asking_);
         const auto end = std::chrono::steady_clock::now() + takes;
         co_await reactor_.sleep_until(volume.name == "mute" ? deadline : end);

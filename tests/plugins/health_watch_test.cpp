@@ -175,6 +175,26 @@ TEST_F(HealthWatchTest, a_late_answer_of_the_worker_before_says_nothing) {
     EXPECT_THAT(listener.told, ElementsAre("a healthy"));
 }
 
+TEST_F(HealthWatchTest, a_keeper_hears_at_once_what_of_it_is_written) {
+    std::uint64_t written = 0;
+    add("a");
+    watch = std::make_unique<HealthWatch>(
+        HealthWatch::Deps{
+            reactor,
+            inspector,
+            [this] { return volumes; },
+            {&listener},
+            [&](const WorkerId&) { return written; }},
+        HealthWatch::Limits{50ms, 10s, 5ms, 4}
+    );
+    inspector.takes = 20ms;
+    watch->start();
+    ASSERT_TRUE(run_until([&] { return inspector.asked.size() == 1; }));
+    written = 3;
+    ASSERT_TRUE(run_until([&] { return listener.told.size() == 2; }));
+    EXPECT_THAT(inspector.written_told, ElementsAre(0u, 3u));
+}
+
 TEST_F(HealthWatchTest, it_may_end_while_somebody_is_asked) {
     add("mute");
     start();

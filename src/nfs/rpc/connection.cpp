@@ -151,6 +151,7 @@ void Connection::adopt(Connected connected) {
     socket_.assign(connected.socket.get(), error);
     if (error) return lose(socket_error(error.value()));
     connected.socket.release();
+    tell_listener(ConnectionNews::Event::made);
     calls_.rewind();
     // A server that takes the connection and says nothing is no better than one that does not.
     if (!calls_.empty()) arm_timer(clock_now() + options_.patience.timeo);
@@ -172,10 +173,17 @@ void Connection::tell_about_port() {
     );
 }
 
+void Connection::tell_listener(ConnectionNews::Event event) const {
+    if (!shared_->on_connection) return;
+    shared_->on_connection({event, to_string(options_.server), local_port_});
+}
+
 void Connection::drop_socket() {
     ++generation_;
+    const bool was_open = socket_.is_open();
     boost::system::error_code ignored;
     socket_.close(ignored);
+    if (was_open) tell_listener(ConnectionNews::Event::ended);
     reader_.reset();
     flush_ = Flush::idle;
 }

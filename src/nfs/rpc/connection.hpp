@@ -40,8 +40,16 @@ enum class PortNotice : std::uint8_t { due, given };
 
 /// What the connections of a transport share; outlives all of them.
 struct Shared {
-    Shared(core::Reactor& the_reactor, std::string server_name, PortNotice notice)
-        : reactor(&the_reactor), health(std::move(server_name)), port_notice(notice) {}
+    Shared(
+        core::Reactor& the_reactor,
+        std::string server_name,
+        PortNotice notice,
+        ConnectionListener listener
+    )
+        : reactor(&the_reactor),
+          health(std::move(server_name)),
+          port_notice(notice),
+          on_connection(std::move(listener)) {}
 
     core::Reactor* reactor;
     ReceiveBlocks blocks;
@@ -51,6 +59,7 @@ struct Shared {
     ServerHealth health;
     std::uint32_t next_xid = 0;
     PortNotice port_notice;
+    ConnectionListener on_connection;
 };
 
 struct ConnectionOptions {
@@ -121,6 +130,7 @@ private:
     void begin_silence(void (ServerHealth::*tell)());
     void end_silence();
     void tell_about_port();
+    void tell_listener(ConnectionNews::Event event) const;
 
     std::shared_ptr<Shared> shared_;
     ConnectionOptions options_;

@@ -23,7 +23,9 @@ std::uint32_t first_xid() {
 
 Transport::Transport(core::Reactor& reactor, const TransportOptions& options)
     : server_(options.connection.server),
-      shared_(std::make_shared<Shared>(reactor, options.server_name, options.port_notice)),
+      shared_(std::make_shared<Shared>(
+          reactor, options.server_name, options.port_notice, options.on_connection
+      )),
       budget_(reactor, kUnitsPerConnection * options.connections) {
     shared_->next_xid = first_xid();
     for (std::uint32_t i = 0; i < options.connections; ++i) {

@@ -22,6 +22,7 @@ struct TransportOptions {
     PortNotice port_notice = PortNotice::due;
     /// Tried first, one for each connection: those of a client that is gone on with.
     std::vector<std::uint16_t> source_ports = {};
+    ConnectionListener on_connection = {};
 };
 
 /// Which connection carries a call.

@@ -372,8 +372,7 @@ ClientStatus Client3::status() const {
 void Client3::trim() { transport_->trim(); }
 
 std::vector<std::byte> Client3::export_state() const {
-    ClientState state{
-        transport_->server(), notice_.mount_service, root_, fs_info_, root_attr_, {}};
+    ClientState state{transport_->server(), notice_.mount_service, root_, fs_info_, root_attr_, {}};
     for (const auto& connection : transport_->connections()) {
         state.ports.push_back(connection->local_port());
     }
@@ -392,6 +391,7 @@ core::Task<void> Client3::shutdown(const CallContext& context) {
         options.connection.persistence = rpc::ConnectionOptions::Persistence::once;
         options.connection.patience = {rpc::GiveUp::with_etimedout, 1s, 0};
         options.port_notice = rpc::PortNotice::given;  // by the mount, if it was to be said
+        options.on_connection = notice_.on_connection;
         rpc::Transport transport(transport_->reactor(), options);
         auto telling = mount3::unmount(transport, *context.credential, notice_.export_path);
         const auto told = co_await telling;

@@ -37,6 +37,7 @@ struct UnmountNotice {
     rpc::Endpoint mount_service;  ///< port 0: nobody to tell
     std::string export_path;
     SourcePort source_port = SourcePort::reserved;
+    ConnectionListener on_connection = {};
 };
 
 class Client3 final : public Client {

@@ -44,6 +44,22 @@ bool is_own_namespace() {
            ours.st_ino != first.st_ino;
 }
 
+/// REQUIRES: root's rights, which it takes to see the namespace of PID 1.
+void tell_of_hidden_mounts(const std::string& root) {
+    if (!is_own_namespace()) return;
+    const auto mounts = control::read_mountinfo();
+    if (!mounts) return;
+    const auto* below = control::find_below(*mounts, root);
+    if (below && below->propagation.find("shared:") == std::string::npos) {
+        core::log::warning(
+            "volumes will not be seen by the container engine: this service has a mount namespace "
+            "of its own, and {} is not shared with the host; start it without sandboxing "
+            "(ProtectSystem=, PrivateTmp= and the like), or make it shared",
+            below->mountpoint
+        );
+    }
+}
+
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
@@ -58,6 +74,7 @@ core::Outcome<std::unique_ptr<House>> House::make(
     const auto& settings = *live.settings();
     auto mounter = start_mounter(live.path(), environment);
     if (!mounter) return mounter.error();
+    tell_of_hidden_mounts(settings.mounts.root);
     const auto directories = directories_of(settings);
     for (const auto& directory : {directories.definitions(), directories.live()}) {
         if (auto given = give_directory(directory, user); !given) return given.error();
@@ -98,9 +115,7 @@ House::House(
            live.settings()->admin.metrics_per_volume ? Metrics::PerVolume::yes
                                                      : Metrics::PerVolume::no}
       ),
-      recheck_(
-          {reactor, [this] { return mounted_volumes(volumes_); }, audit_, metrics_, mounter_}
-      ),
+      recheck_({reactor, [this] { return mounted_volumes(volumes_); }, audit_, metrics_, mounter_}),
       health_(
           {reactor,
            mounter_,
@@ -176,16 +191,6 @@ void House::look_around() const {
             "{} is mounted and belongs to no volume; it stays as it is; uidnfs umount {}",
             mount.mountpoint,
             mount.mountpoint
-        );
-    }
-    if (!is_own_namespace()) return;
-    const auto* below = control::find_below(*mounts, root);
-    if (below && below->propagation.find("shared:") == std::string::npos) {
-        core::log::warning(
-            "volumes will not be seen by the container engine: this service has a mount namespace "
-            "of its own, and {} is not shared with the host; start it without sandboxing "
-            "(ProtectSystem=, PrivateTmp= and the like), or make it shared",
-            below->mountpoint
         );
     }
 }

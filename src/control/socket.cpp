@@ -88,6 +88,20 @@ core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner, C
     return Channel(std::move(socket));
 }
 
+/// Whether it is this process that listens there. With doubt: it is.
+bool leads_to_us(const std::string& path) {
+    core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) return true;
+    const auto address = address_of(path);
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        return errno == EAGAIN;  // ours always listens
+    }
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+           peer.pid == ::getpid();
+}
+
 /// Those that may have made the mount.
 std::vector<std::uint32_t> owners_of(const Address& address) {
     std::vector<std::uint32_t> owners{::geteuid()};
@@ -150,7 +164,8 @@ core::Result<ControlSocket> ControlSocket::listen(std::uint32_t minor) {
 }
 
 ControlSocket::~ControlSocket() {
-    if (socket_) ::unlink(path_.c_str());
+    // The mount is gone, and so another one may have its minor number and its path already.
+    if (socket_ && leads_to_us(path_)) ::unlink(path_.c_str());
 }
 
 std::optional<Channel> ControlSocket::accept() const {

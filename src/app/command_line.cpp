@@ -22,6 +22,7 @@ usage:
   uidnfs status [MOUNTPOINT] [--json]
   uidnfs check SOURCE [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...] [--write] [--json]
   uidnfs recover FILE [--list] [--to SOURCE|DIRECTORY] [--force]
+  uidnfs upgrade MOUNTPOINT|--all [--flush-deadline SECONDS]
   uidnfs COMMAND --help
   uidnfs --help | --version
 
@@ -31,6 +32,7 @@ commands:
   status   says how mounts are: identity, server, caches, operations, bytes not yet committed
   check    says step by step what a mount would meet; mounts nothing
   recover  writes back what a mount could not write when it ended
+  upgrade  lets this version go on with mounts of another one, in use or not
 
 example:
   uidnfs mount nas1:/exports/a /mnt -o uid=1001,gid=1001
@@ -114,7 +116,19 @@ changed on the server since is not touched. Exit status 1 if anything was not wr
                               has its path now, or to a new one
 )";
 
-constexpr std::string_view kCommands = "mount, umount, status, check, recover";
+constexpr std::string_view kUpgradeUsage =
+    R"(usage: uidnfs upgrade MOUNTPOINT|--all [--flush-deadline SECONDS]
+
+Lets this program go on with a mount that another version of it serves: programs that use it see a
+pause. Nothing changes when this version cannot read the state of the mount, or when the server does
+not answer what is under way within the deadline. The way back is the same command of the other
+version.
+
+  --all                       every mount of this user
+  --flush-deadline SECONDS    how long to wait for the server (default: 10)
+)";
+
+constexpr std::string_view kCommands = "mount, umount, status, check, recover, upgrade";
 
 UsageError misuse(std::string why, std::string_view command) {
     return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
@@ -305,6 +319,22 @@ Command parse_recover(const std::vector<std::string>& arguments) {
     return result;
 }
 
+Command parse_upgrade(const std::vector<std::string>& arguments) {
+    UpgradeArguments result;
+    std::string mountpoint;
+    bool all = false;
+    std::uint32_t seconds = 0;
+    CLI::App app;
+    auto* one = app.add_option("MOUNTPOINT", mountpoint);
+    app.add_flag("--all", all)->excludes(one);
+    auto* deadline = app.add_option("--flush-deadline", seconds)->check(CLI::Range(0u, 86'400u));
+    if (auto other = parse_flags(app, arguments, "upgrade", kUpgradeUsage)) return *other;
+    if (mountpoint.empty() && !all) return misuse("MOUNTPOINT or --all is missing", "upgrade");
+    if (!all) result.mountpoint = std::move(mountpoint);
+    if (deadline->count() > 0) result.flush_deadline_seconds = seconds;
+    return result;
+}
+
 }  // namespace
 
 Command parse_command_line(const std::vector<std::string>& arguments) {
@@ -319,6 +349,7 @@ Command parse_command_line(const std::vector<std::string>& arguments) {
     if (name == "status") return parse_status(rest);
     if (name == "check") return parse_check(rest);
     if (name == "recover") return parse_recover(rest);
+    if (name == "upgrade") return parse_upgrade(rest);
     if (name == "keeper") return KeeperRole{};
     if (name == "worker") return WorkerRole{};
     if (name == "salvage") return SalvageRole{};

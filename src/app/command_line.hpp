@@ -64,6 +64,11 @@ struct RecoverArguments {
     Conflicts conflicts = Conflicts::refused;
 };
 
+struct UpgradeArguments {
+    std::optional<std::string> mountpoint;  ///< none: all of this user
+    std::optional<std::uint32_t> flush_deadline_seconds;
+};
+
 /// --help and --version: what was asked for, for standard output.
 struct ShowText {
     std::string text;
@@ -85,6 +90,7 @@ using Command = std::variant<
     StatusArguments,
     CheckArguments,
     RecoverArguments,
+    UpgradeArguments,
     ShowText,
     UsageError,
     KeeperRole,

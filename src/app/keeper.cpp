@@ -40,6 +40,7 @@ Keeper::Keeper(
       starter_(&starter),
       retry_(request_.options.when, config::retry_window(request_.options), now()) {
     spec_.keeper_pid = static_cast<std::uint32_t>(::getpid());
+    spec_.keeper_version = UIDNFS_VERSION;
 }
 
 Keeper::~Keeper() {
@@ -66,9 +67,11 @@ void Keeper::wait_for_events() {
         {worker_ ? worker_->pidfd() : -1, POLLIN, 0},
         {is_starting() ? starter_->fd() : -1, POLLIN, 0},
         {control_ ? control_->fd() : -1, POLLIN, 0},
+        {upgrade_ && upgrade_->successor ? upgrade_->channel.fd() : -1, POLLIN, 0},
     };
     const auto fixed = fds.size();
     auto next = std::min(deadline_, next_look());
+    if (upgrade_) next = std::min(next, upgrade_->deadline);
     for (const auto& client : clients_) {
         // One that waits for an answer is only watched for its end.
         const auto wanted = client.wants == Client::Wants::unknown ? POLLIN : 0;
@@ -89,6 +92,7 @@ void Keeper::wait_for_events() {
     if (phase_ == Phase::over) return;
     if (fds[0].revents != 0) on_signal();
     if (fds[3].revents != 0 && is_starting()) on_starter();
+    if (fds[5].revents != 0) on_successor();
     for (std::size_t i = fixed; i < fds.size() && phase_ != Phase::over; ++i) {
         if (fds[i].revents != 0) on_client(clients_[i - fixed]);
     }
@@ -127,6 +131,7 @@ void Keeper::check_time(core::SteadyTime time) {
             case Phase::over: break;
         }
     }
+    check_upgrade(time);
     if (phase_ != Phase::over) check_worker(time);
     for (auto& client : clients_) {
         if (time >= client.deadline) answer_end(client);
@@ -186,6 +191,8 @@ void Keeper::on_worker_message(const Message& message) {
         hang_watch_.answered(now());
     } else if (verb == "ready" && succession_ == Succession::getting_ready) {
         on_next_ready();
+    } else if (verb == "failed" && succession_ == Succession::getting_ready && upgrade_) {
+        take_over(read_verdict(message).failure.user_text);
     } else if (verb == "failed" && succession_ == Succession::getting_ready) {
         log::error("{}", message.text("text"));
         give_up("no worker can go on with the mount: " + read_verdict(message).failure.user_text);
@@ -204,6 +211,8 @@ void Keeper::on_worker_message(const Message& message) {
         deadline_ = now() + flush_deadline() + kGrace;
     } else if (verb == "drained" && message.number("id") == 0 && phase_ == Phase::draining) {
         unmount_after_drain(message.all("lost"));
+    } else if (verb == "handed_over") {
+        on_handed_over(message);
     } else if (verb == "ended" && ended_ == Ended::no) {
         ended_ = Ended::yes;
         note_lost(message.all("lost"));

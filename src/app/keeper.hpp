@@ -45,6 +45,8 @@ public:
 private:
     /// What a worker may take beyond the deadline it was given, before it counts as hanging.
     static constexpr std::chrono::milliseconds kGrace{2000};
+    /// What an old worker may take to answer what it has, where whoever upgrades does not say.
+    static constexpr std::chrono::milliseconds kHandOver{10'000};
 
     enum class Phase : std::uint8_t {
         starting,  ///< the worker connects; nothing is attached
@@ -65,12 +67,30 @@ private:
             watch,
             remount,
             access,  ///< deny, allow
+            upgrade,
         };
         Channel channel;
         Wants wants = Wants::unknown;
         std::uint64_t id = 0;  ///< of the question to the worker
         core::SteadyTime deadline;
         std::vector<config::RawOption> asked = {};  ///< remount
+    };
+
+    /// A change to another version of the program (keeper_upgrade.cpp).
+    struct Upgrade {
+        enum class Step : std::uint8_t {
+            checking,      ///< the new worker looks at the state
+            handing_over,  ///< the old one ends what it has begun
+            going_on,      ///< the new one takes over: `program` is the version before
+        };
+        Step step;
+        std::optional<Child> successor;  ///< until it is the worker
+        Channel channel;
+        core::Fd program;
+        std::uint64_t id;  ///< of the client that waits, and of the question to the worker
+        std::chrono::milliseconds limit;
+        core::SteadyTime deadline;
+        std::string version;
     };
 
     core::Outcome<void> start();
@@ -107,6 +127,15 @@ private:
     core::SteadyTime next_look() const noexcept;
     std::optional<core::SteadyDuration> time_left() const;
 
+    // Another version goes on (keeper_upgrade.cpp)
+    core::Result<Child> spawn_role(const char* role, int channel, Output output) const;
+    void upgrade(Client& client, const Message& request, std::vector<core::Fd> descriptors);
+    void on_successor();
+    void on_handed_over(const Message& message);
+    void upgraded();
+    void upgrade_failed(const std::string& why);
+    void check_upgrade(core::SteadyTime now);
+
     core::Outcome<void> attach(std::uint64_t read_bytes);
     core::Outcome<std::uint32_t> attach_ours(std::uint64_t read_bytes);
     void open_control(std::uint32_t minor);
@@ -137,6 +166,9 @@ private:
     void answer_end(Client& client);
     void answer(Client& client, const Message& message);
     Message status_reply(std::string json) const;
+    static std::chrono::milliseconds limit_of(
+        const Message& request, core::SteadyDuration otherwise
+    );
     bool ask_worker(Client& client, Message question);
 
     core::SteadyDuration flush_deadline() const;
@@ -173,6 +205,8 @@ private:
     Restarts restarts_;
     HangWatch hang_watch_;
     std::vector<Child> dead_;  ///< killed and not reaped yet
+    core::Fd program_;         ///< of the workers; none: ours
+    std::optional<Upgrade> upgrade_;
     std::vector<std::string> lost_;
     std::string given_up_;  ///< why, where the worker did not say what is lost
     std::string kept_;      ///< recovery file

@@ -35,13 +35,13 @@ core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 Message error(std::string text) { return Message("error").add("text", std::move(text)); }
 
-milliseconds limit_of(const Message& request, core::SteadyDuration otherwise) {
+}  // namespace
+
+milliseconds Keeper::limit_of(const Message& request, core::SteadyDuration otherwise) {
     const auto asked = request.number("milliseconds");
     if (!asked) return std::chrono::duration_cast<milliseconds>(otherwise);
     return milliseconds(std::min<std::uint64_t>(*asked, 86'400'000));
 }
-
-}  // namespace
 
 void Keeper::accept_client() {
     while (auto channel = control_->accept()) {
@@ -55,7 +55,7 @@ void Keeper::on_client(Client& client) {
         client.channel.close();  // hung up; what it started goes on
         return;
     }
-    const auto received = client.channel.receive();
+    auto received = client.channel.receive();
     if (!received) {
         if (received.error().code() != EAGAIN) client.channel.close();
         return;
@@ -96,6 +96,8 @@ void Keeper::on_client(Client& client) {
         client.deadline = core::SteadyTime::max();
     } else if (verb == "remount") {
         remount(client, request);
+    } else if (verb == "upgrade") {
+        upgrade(client, request, std::move(received->descriptors));
     } else if (verb == "write_behind") {
         // The next worker hears of it from the spec.
         spec_.write_behind_limit = request.number("bytes").value_or(0);
@@ -268,6 +270,7 @@ void Keeper::answer_end(Client& client) {
             client.deadline = core::SteadyTime::max();
             if (phase_ != Phase::over) return;
             break;
+        case Client::Wants::upgrade: answer(client, error("the mount has ended")); return;
         case Client::Wants::stop:
         case Client::Wants::watch: break;
     }

@@ -30,9 +30,7 @@ core::Outcome<Message> Keeper::salvage(int file) {
     if (!ends) return failure(describe_errno(ends.error().code()));
     auto& [ours, theirs] = *ends;
     const auto output = spec_.stay == Stay::foreground ? Output::standard_error : Output::none;
-    auto child = spawn_self(
-        {"uidnfs", "salvage", request_.source.display(), spec_.mountpoint}, theirs.fd(), output
-    );
+    auto child = spawn_role("salvage", theirs.fd(), output);
     if (!child) return failure(describe_errno(child.error().code()));
     theirs.close();
     const std::array descriptors{arena_->fd(), file};

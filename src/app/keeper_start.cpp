@@ -80,9 +80,7 @@ core::Outcome<void> Keeper::launch_worker() {
     if (!ends) return because(cannot(), "no socket for the worker", ends.error());
     auto& [ours, theirs] = *ends;
     const auto output = spec_.stay == Stay::foreground ? Output::standard_error : Output::none;
-    auto child = spawn_self(
-        {"uidnfs", "worker", request_.source.display(), spec_.mountpoint}, theirs.fd(), output
-    );
+    auto child = spawn_role("worker", theirs.fd(), output);
     if (!child) return because(cannot(), "the worker process cannot be started", child.error());
     forget_connections();  // of a try before this one
     worker_.emplace(std::move(*child));

@@ -29,6 +29,7 @@ bool Keeper::can_take_over() const noexcept {
 
 void Keeper::take_over(const std::string& why) {
     hang_watch_.end();
+    upgrade_failed("the worker process died: " + why);
     if (worker_) {
         const auto pid = worker_->pid();
         // Two must not work on one arena. A thread that the kernel keeps does not come back to it.
@@ -79,7 +80,11 @@ void Keeper::on_next_ready() {
     succession_ = Succession::none;
     restarts_.ready();
     hang_watch_.begin(now());
-    log::warning("worker {} has taken the mount over", worker_->pid());
+    if (upgrade_) {
+        upgraded();
+    } else {
+        log::warning("worker {} has taken the mount over", worker_->pid());
+    }
     const auto left = time_left().value_or(flush_deadline());
     const auto count = std::chrono::duration_cast<milliseconds>(left).count();
     const auto limit = static_cast<std::uint64_t>(count);

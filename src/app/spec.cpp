@@ -8,7 +8,6 @@ namespace uidnfs::app {
 namespace {
 
 constexpr std::uint64_t kVersion = 1;
-constexpr std::string_view kVerb = "spec";
 
 std::optional<std::uint32_t> small_number(const Message& message, std::string_view name) {
     const auto value = message.number(name);
@@ -49,8 +48,8 @@ std::uint64_t MountSpec::write_behind(const config::MountOptions& of_mount) cons
     return write_behind_limit == 0 ? wanted : std::min(wanted, write_behind_limit);
 }
 
-Message MountSpec::encode() const {
-    Message message{std::string(kVerb)};
+Message MountSpec::encode(std::string_view verb) const {
+    Message message{std::string(verb)};
     message.add("version", kVersion).add("source", source).add("mountpoint", mountpoint);
     message.add("stay", stay == Stay::foreground ? "foreground" : "background");
     message.add("way", std::string(to_string(way)));
@@ -58,6 +57,7 @@ Message MountSpec::encode() const {
     message.add("worker_memory", worker_memory).add("worker_group", worker_group);
     message.add("write_behind_limit", write_behind_limit);
     if (!recovery.empty()) message.add("recovery", recovery);
+    if (!keeper_version.empty()) message.add("keeper_version", keeper_version);
     if (takeovers != 0) {
         message.add("takeovers", takeovers).add("takeover_time", takeover_time);
         message.add("takeover_reason", takeover_reason);
@@ -71,7 +71,8 @@ Message MountSpec::encode() const {
 }
 
 core::Result<MountSpec> MountSpec::decode(const Message& message) {
-    if (message.verb() != kVerb || message.number("version") != kVersion) {
+    const bool is_spec = message.verb() == kVerb || message.verb() == kSuccessorVerb;
+    if (!is_spec || message.number("version") != kVersion) {
         return core::Error(EPROTO);
     }
     MountSpec spec;
@@ -88,6 +89,7 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.takeover_time = message.text("takeover_time");
     spec.takeover_reason = message.text("takeover_reason");
     spec.denied = message.text("denied");
+    spec.keeper_version = message.text("keeper_version");
     const auto stay = message.text("stay");
     if (stay != "foreground" && stay != "background") return core::Error(EPROTO);
     spec.stay = stay == "foreground" ? Stay::foreground : Stay::background;

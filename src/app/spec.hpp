@@ -53,12 +53,18 @@ struct MountSpec {
     std::uint32_t takeovers = 0;  ///< workers of this mount before this one
     std::string takeover_time;    ///< of the last; RFC 3339
     std::string takeover_reason;
-    std::string denied;  ///< why its identity may do nothing any more; empty: it may
+    std::string keeper_version;  ///< of the program that the keeper runs
+    std::string denied;          ///< why its identity may do nothing any more; empty: it may
 
     /// Bytes acknowledged and not yet committed that the mount may have now.
     std::uint64_t write_behind(const config::MountOptions& of_mount) const noexcept;
 
-    Message encode() const;
+    /// "spec": begin. "successor": only see whether you could, and say so; the spec follows when it
+    /// is time. A program that knows no successors must not take one for the other.
+    static constexpr std::string_view kVerb = "spec";
+    static constexpr std::string_view kSuccessorVerb = "successor";
+
+    Message encode(std::string_view verb = kVerb) const;
     /// EPROTO when it is not a spec of a version that is known.
     static core::Result<MountSpec> decode(const Message& message);
 };

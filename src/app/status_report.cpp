@@ -88,6 +88,7 @@ json::object describe_unknown(std::string_view mountpoint, std::string_view sour
         {"worker_pid", nullptr},
         {"keeper_pid", nullptr},
         {"version", nullptr},
+        {"keeper_version", nullptr},
         {"since", nullptr},
         {"denied", nullptr},
         {"server_address", nullptr},
@@ -120,6 +121,7 @@ json::object describe_mount(const MountSpec& spec, const config::MountRequest& r
     status["app_gid"] = options.app_gid;
     if (spec.keeper_pid != 0) status["keeper_pid"] = spec.keeper_pid;
     status["version"] = UIDNFS_VERSION;
+    if (!spec.keeper_version.empty()) status["keeper_version"] = spec.keeper_version;
     status["since"] = spec.since;
     if (!spec.denied.empty()) status["denied"] = spec.denied;
     status["locks"] = "local";

@@ -30,6 +30,7 @@ namespace log = core::log;
 
 /// A mount with nothing to do for this long gives its memory back.
 constexpr seconds kIdle{10};
+constexpr milliseconds kIdleStep{1};
 /// More would not fit into one message; the log has them all.
 constexpr std::size_t kMaxLostTold = 200;
 
@@ -58,6 +59,24 @@ void add_lost(Message& message, const std::vector<fs::LostRange>& lost) {
 }
 
 core::Fd duplicate(int fd) { return core::Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
+/// Whether this version can go on with a mount that another one serves; nothing is written. Its
+/// records are looked at when they are at rest.
+core::Outcome<void> can_go_on(const core::Fd& memory) {
+    const auto arena = core::Arena::attach(duplicate(memory.get()), mount_regions());
+    if (arena && fuse::SessionMemory::init_in(*arena)) return {};
+    const int code = arena ? EPROTO : arena.error().code();
+    if (code == EPROTONOSUPPORT || code == EINVAL) {
+        return core::Failure{
+            code,
+            fmt::format(
+                "version " UIDNFS_VERSION " cannot read the state of the mount (it reads layout "
+                "{}); unmount it and mount it again to change the version",
+                core::Arena::kVersion
+            )};
+    }
+    return core::Failure{code, fs::explain_refusal(core::Error(code))};
+}
 
 }  // namespace
 
@@ -268,6 +287,10 @@ void Worker::on_message(const Message& message, std::vector<core::Fd>& descripto
         core::spawn(answer_status(id));
     } else if (message.verb() == "drain" && mount_) {
         core::spawn(drain(id, deadline));
+    } else if (message.verb() == "hand_over" && mount_) {
+        core::spawn(hand_over(id, deadline));
+    } else if (message.verb() == "go_on") {
+        go_on();
     } else if (message.verb() == "stop") {
         if (!mount_) ::_exit(0);
         core::spawn(finish(deadline));
@@ -323,7 +346,8 @@ core::Task<void> Worker::deny(std::uint64_t id, std::string reason) {
 
 core::Task<void> Worker::take_access(std::string reason) {
     denying_ = Denying::running;
-    if (!mount_->filesystem.is_denied()) log::warning("access is taken away: {}", printable(reason));
+    if (!mount_->filesystem.is_denied())
+        log::warning("access is taken away: {}", printable(reason));
     spec_.denied = std::move(reason);
     auto denying = mount_->filesystem.deny();
     auto lost = co_await denying;
@@ -357,6 +381,7 @@ void Worker::on_keeper_gone() {
     keeper_.close();
     // Nobody attached the mount: nobody will, and nobody waits for it.
     if (life_ == Life::connecting || life_ == Life::ready) ::_exit(kExitRoleFailed);
+    go_on();  // it may have died in the middle of an upgrade
     log::warning("the keeper process is gone; the mount goes on without it (takeover: none)");
 }
 
@@ -396,6 +421,37 @@ core::Task<void> Worker::drain(std::uint64_t id, core::SteadyTime deadline) {
     message.add("id", id);
     add_lost(message, lost);
     tell_keeper(message);
+}
+
+core::Task<void> Worker::hand_over(std::uint64_t id, core::SteadyTime deadline) {
+    // Most of it while the mount is served, so that the pause is short.
+    auto draining = mount_->filesystem.drain(deadline);
+    auto lost = co_await draining;
+    if (mount_->session) mount_->session->pause();
+    while (lost.empty() && mount_->session && !mount_->session->is_idle() && now() < deadline) {
+        auto pause = reactor_.sleep_for(kIdleStep);
+        co_await pause;
+    }
+    const bool is_idle = mount_->session && mount_->session->is_idle();
+    if (lost.empty() && is_idle) {
+        // What comes to the server late must not be older than what the next worker sends.
+        auto last = mount_->filesystem.drain(deadline);
+        lost = co_await last;
+    }
+    Message message("handed_over");
+    message.add("id", id);
+    if (!lost.empty()) {
+        message.add("text", "the server did not take all bytes in time; try again when it answers");
+    } else if (!is_idle) {
+        message.add("text", "the server did not answer all calls in time; try again when it does");
+    }
+    if (!lost.empty() || !is_idle) go_on();
+    save_client_state();
+    tell_keeper(message);
+}
+
+void Worker::go_on() {
+    if (mount_ && mount_->session) mount_->session->resume();
 }
 
 core::Task<void> Worker::finish(core::SteadyTime deadline) {
@@ -483,7 +539,8 @@ int run_worker() {
     if (!received) return kRoleMisused;
     auto spec = MountSpec::decode(received->message);
     if (!spec) return kRoleMisused;
-    const bool has_device = spec->way != Way::fusermount || spec->takeovers > 0;
+    const bool is_successor = received->message.verb() == MountSpec::kSuccessorVerb;
+    const bool has_device = spec->way != Way::fusermount || spec->takeovers > 0 || is_successor;
     const std::size_t expected = has_device ? 2 : 1;
     if (received->descriptors.size() != expected) return kRoleMisused;
     const auto refuse = [&](const core::Failure& failure) {
@@ -518,6 +575,17 @@ int run_worker() {
         );
     }
     auto& fds = received->descriptors;
+    if (is_successor) {
+        if (const auto able = can_go_on(fds[0]); !able) return refuse(able.error());
+        static_cast<void>(keeper.send(Message("fit").add("version", UIDNFS_VERSION)));
+        const auto order = keeper.receive_until(core::SteadyTime::max());
+        auto final_spec = order ? MountSpec::decode(order->message) : core::Error(EPIPE);
+        if (!final_spec || order->message.verb() != MountSpec::kVerb) return kExitRoleFailed;
+        auto final_request = config::parse_mount_request(final_spec->source, final_spec->options);
+        if (!final_request) return refuse(final_request.error());
+        *spec = std::move(*final_spec);
+        *request = std::move(*final_request);
+    }
     Worker worker(
         std::move(*spec),
         std::move(*request),

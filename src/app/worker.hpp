@@ -75,6 +75,9 @@ private:
 
     core::Task<void> drain(std::uint64_t id, core::SteadyTime deadline);
     core::Task<void> finish(core::SteadyTime deadline);
+    /// Another version goes on: nothing is taken any more, and what was begun is ended.
+    core::Task<void> hand_over(std::uint64_t id, core::SteadyTime deadline);
+    void go_on();
     core::Task<void> trim_when_idle();
 
     core::Task<void> answer_status(std::uint64_t id);

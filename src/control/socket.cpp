@@ -179,14 +179,18 @@ std::optional<Channel> ControlSocket::accept() const {
 }
 
 core::Result<Channel> send_to_keeper(
-    const Address& address, const Message& request, Connect connect
+    const Address& address,
+    const Message& request,
+    Connect connect,
+    std::span<const int> descriptors
 ) {
     core::Error failed(ENOENT);
     for (const auto owner : owners_of(address)) {
         for (const auto& directory : control_directories(owner)) {
             auto channel = connect_to(control_path(directory, address.minor), owner, connect);
             if (channel) {
-                if (const auto sent = channel->send(request); !sent) return sent.error();
+                if (const auto sent = channel->send(request, descriptors); !sent)
+                    return sent.error();
                 return channel;
             }
             const int code = channel.error().code();
@@ -198,9 +202,12 @@ core::Result<Channel> send_to_keeper(
 }
 
 core::Result<Message> ask_keeper(
-    const Address& address, const Message& request, core::SteadyTime deadline
+    const Address& address,
+    const Message& request,
+    core::SteadyTime deadline,
+    std::span<const int> descriptors
 ) {
-    const auto channel = send_to_keeper(address, request);
+    const auto channel = send_to_keeper(address, request, Connect::waits, descriptors);
     if (!channel) return channel.error();
     auto received = channel->receive_until(deadline);
     if (!received) return received.error();

@@ -8,9 +8,11 @@
 //     drain milliseconds=N          ok | lost lost=... (one per range)
 //     finish                        ok | lost lost=... | serving   after the mount was unmounted
 //     stop milliseconds=N           ok | lost lost=...             as SIGTERM does
-//     watch                         ok | lost lost=...             when it has ended, whenever that
-//     is log_level level=debug         ok remount step=check|change source=... option=...   ok
-//     read_only= noexec= noatime= kernel= anything else, or no success  error text=...
+//     watch                         ok | lost lost=...   when it has ended, whenever that is
+//     log_level level=debug         ok
+//     remount step=check|change source=... option=...   ok read_only= noexec= noatime= kernel=
+//     upgrade milliseconds=N, with a descriptor of the program   ok version=...
+//     anything else, or no success  error text=...
 #pragma once
 
 #include "control/channel.hpp"
@@ -21,6 +23,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -67,13 +70,19 @@ enum class Connect : std::uint8_t { waits, at_once };
 /// Asks the keeper of a mount; the answer comes on the channel. Errors as ask_keeper(), but
 /// ETIMEDOUT. EAGAIN: it accepts nobody.
 core::Result<Channel> send_to_keeper(
-    const Address& address, const Message& request, Connect connect = Connect::waits
+    const Address& address,
+    const Message& request,
+    Connect connect = Connect::waits,
+    std::span<const int> descriptors = {}
 );
 
 /// Asks the keeper of a mount. ENOENT, ECONNREFUSED: there is none; EACCES: only root may;
 /// ETIMEDOUT: it did not answer until `deadline`; EPIPE: it ended without an answer.
 core::Result<Message> ask_keeper(
-    const Address& address, const Message& request, core::SteadyTime deadline
+    const Address& address,
+    const Message& request,
+    core::SteadyTime deadline,
+    std::span<const int> descriptors = {}
 );
 
 /// Who listens at the other end of `channel`, as the kernel saw it begin to listen (SO_PEERCRED).

@@ -129,10 +129,12 @@ core::Result<Child> spawn(const Program& program) {
     return Child(pid, std::move(pidfd));
 }
 
-core::Result<Child> spawn_self(
-    const std::vector<std::string>& arguments, int channel, Output output
+namespace {
+
+core::Result<Child> spawn_role(
+    std::string path, const std::vector<std::string>& arguments, int channel, Output output
 ) {
-    Program program{kSelf, arguments, channel};
+    Program program{std::move(path), arguments, channel};
     if (output != Output::none) {
         program.output = STDERR_FILENO;
         // The log asks for it: whether standard error is the journal.
@@ -141,6 +143,23 @@ core::Result<Child> spawn_self(
         }
     }
     return spawn(program);
+}
+
+}  // namespace
+
+core::Result<Child> spawn_self(
+    const std::vector<std::string>& arguments, int channel, Output output
+) {
+    return spawn_role(kSelf, arguments, channel, output);
+}
+
+core::Result<Child> spawn_version(
+    int program, const std::vector<std::string>& arguments, int channel, Output output
+) {
+    // Ours, for the child's own is closed by then.
+    return spawn_role(
+        fmt::format("/proc/{}/fd/{}", ::getpid(), program), arguments, channel, output
+    );
 }
 
 }  // namespace uidnfs::control

@@ -40,7 +40,8 @@ public:
     /// SIGKILL, and reaps it if it ends within a second (a thread of it may be stuck in the
     /// kernel).
     void kill();
-    /// SIGKILL; waits no longer than it takes to be off its processor, and reaps it if it has ended.
+    /// SIGKILL; waits no longer than it takes to be off its processor, and reaps it if it has
+    /// ended.
     void kill_soon();
 
 private:
@@ -67,6 +68,12 @@ core::Result<Child> spawn(const Program& program);
 /// `arguments` are what ps(1) shows, the program's name first. Errors: errno of posix_spawn(3).
 core::Result<Child> spawn_self(
     const std::vector<std::string>& arguments, int channel, Output output
+);
+
+/// As spawn_self(), but another version of this program: the executable that `program` is open on,
+/// whatever has its path by now.
+core::Result<Child> spawn_version(
+    int program, const std::vector<std::string>& arguments, int channel, Output output
 );
 
 }  // namespace uidnfs::control

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace uidnfs::fuse {
 namespace {
@@ -51,7 +52,18 @@ void Device::start() {
     wait_readable();
 }
 
+void Device::pause() noexcept {
+    if (state_ == State::reading || state_ == State::no_slot) state_ = State::paused;
+}
+
+void Device::resume() {
+    if (state_ != State::paused) return;
+    state_ = State::reading;
+    continue_soon();
+}
+
 void Device::wait_readable() {
+    if (std::exchange(turn_, Turn::coming) == Turn::coming) return;
     descriptor_.async_wait(
         boost::asio::posix::stream_descriptor::wait_read,
         [self = self_](const boost::system::error_code& error) {
@@ -61,6 +73,7 @@ void Device::wait_readable() {
 }
 
 void Device::on_readable(const boost::system::error_code& error) {
+    turn_ = Turn::none;
     if (error) {
         // A descriptor that epoll does not take is not /dev/fuse.
         state_ = State::stopped;
@@ -71,15 +84,21 @@ void Device::on_readable(const boost::system::error_code& error) {
 }
 
 void Device::continue_soon() {
+    if (std::exchange(turn_, Turn::coming) == Turn::coming) return;
     boost::asio::post(reactor_.io(), [self = self_] {
-        if (*self) (*self)->pump();
+        if (*self) (*self)->pump_next();
     });
+}
+
+void Device::pump_next() {
+    turn_ = Turn::none;
+    pump();
 }
 
 void Device::pump() {
     std::size_t bytes = 0;
     for (int i = 0; i < kRequestsPerTurn && bytes < kBytesPerTurn; ++i) {
-        if (state_ == State::stopped) return;
+        if (state_ != State::reading) return;
         auto* slot = slots_.take();
         if (!slot) {
             state_ = State::no_slot;

@@ -3,15 +3,15 @@
 // reactor's thread only.
 #pragma once
 
+#include "core/reactor.hpp"
+#include "core/slots.hpp"
+
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
-
-#include "core/reactor.hpp"
-#include "core/slots.hpp"
 
 namespace uidnfs::fuse {
 
@@ -39,18 +39,25 @@ public:
     /// REQUIRES: the descriptor belongs to a mount (fsconfig(2) FSCONFIG_CMD_CREATE is done).
     void start();
     void stop() noexcept { state_ = State::stopped; }
+    /// Nothing is read until resume(); what is asked meanwhile waits in the kernel.
+    void pause() noexcept;
+    void resume();
 
 private:
     void pump();
     void wait_readable();
     void on_readable(const boost::system::error_code& error);
     void continue_soon();
+    void pump_next();
 
     core::Reactor& reactor_;
     core::SlotPool& slots_;
     boost::asio::posix::stream_descriptor descriptor_;
     Handler& handler_;
-    enum class State : std::uint8_t { idle, reading, no_slot, stopped } state_ = State::idle;
+    enum class State : std::uint8_t { idle, reading, no_slot, paused, stopped };
+    State state_ = State::idle;
+    /// There is at most one, also after a pause.
+    enum class Turn : std::uint8_t { none, coming } turn_ = Turn::none;
     std::shared_ptr<Device*> self_;  // what is queued on the reactor checks that we still live
 };
 

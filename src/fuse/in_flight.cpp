@@ -107,8 +107,14 @@ std::span<const core::RegionSpec> SessionMemory::arena_regions() { return kRegio
 SessionMemory::SessionMemory(const core::Arena& arena)
     : init_region_(arena.region(kInitRegion)), in_flight_(arena.region(kInFlightRegion)) {}
 
-std::optional<InitExchange> SessionMemory::init() const {
-    const auto& record = *reinterpret_cast<const InitRecord*>(init_region_.base);
+std::optional<InitExchange> SessionMemory::init() const { return read_init(init_region_); }
+
+std::optional<InitExchange> SessionMemory::init_in(const core::Arena& arena) {
+    return read_init(arena.region(kInitRegion));
+}
+
+std::optional<InitExchange> SessionMemory::read_init(const core::Region& region) {
+    const auto& record = *reinterpret_cast<const InitRecord*>(region.base);
     // The memory is shared with a process that died: what it says is looked at.
     const bool fits = record.request_size <= record.request.size() &&
                       record.request_size >= sizeof(fuse_in_header) &&

@@ -87,10 +87,14 @@ public:
     InFlight& in_flight() noexcept { return in_flight_; }
     /// Nothing when no INIT was answered, or what is there is not one.
     std::optional<InitExchange> init() const;
+    /// As init(), of a mount that somebody else serves.
+    static std::optional<InitExchange> init_in(const core::Arena& arena);
     /// Once in the life of a mount.
     void save(const InitExchange& exchange) noexcept;
 
 private:
+    static std::optional<InitExchange> read_init(const core::Region& region);
+
     core::Region init_region_;
     InFlight in_flight_;
 };

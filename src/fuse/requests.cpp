@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/requests.hpp"
 
+#include "core/log.hpp"
+#include "fuse/libfuse.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
-
-#include "core/log.hpp"
-#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -32,6 +32,7 @@ Request::Request(Requests& requests, fuse_req* handle, const RequestInfo& info) 
     : requests_(&requests), filesystem_(requests.filesystem_), handle_(handle), info_(info) {
     insert_before(requests.waiting_);
     ++requests.waiting_count_;
+    requests.last_taken_ = info.unique;
 }
 
 Request::Request(Request&& other) noexcept

@@ -4,15 +4,15 @@
 // allocates nor calls the system. Owned by the Session; reactor's thread only.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
-#include <vector>
-
 #include "core/clock.hpp"
 #include "fs/operations.hpp"
 #include "fuse/in_flight.hpp"
 #include "fuse/status.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 struct fuse_req;
 
@@ -89,6 +89,9 @@ public:
     /// Every request that is read, also those without an answer (FORGET).
     void count(std::uint32_t opcode) noexcept;
 
+    /// It became a Request, answered or not; else libfuse has answered it by itself.
+    bool has_taken(std::uint64_t unique) const noexcept { return last_taken_ == unique; }
+
     bool empty() const noexcept { return waiting_.next == &waiting_; }
     /// REQUIRES: not empty().
     core::SteadyTime oldest() const noexcept { return at(waiting_.next).info_.arrived; }
@@ -140,6 +143,7 @@ private:
     std::uint64_t waiting_count_ = 0;
     std::uint64_t background_count_ = 0;
     std::uint64_t released_ = 0;
+    std::uint64_t last_taken_ = 0;
     std::array<Counter, kOpcodes> counters_{};
 };
 

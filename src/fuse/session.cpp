@@ -110,6 +110,11 @@ public:
     bool can_be_taken_over() const noexcept {
         return memory_ && (offered_flags(init_.request) & kHasResend) != 0;
     }
+    void pause() noexcept { device_->pause(); }
+    void resume() { device_->resume(); }
+    bool is_idle() const noexcept {
+        return requests.empty() && (!memory_ || memory_->in_flight().size() == 0);
+    }
     const InitExchange& init() const noexcept { return init_; }
     SessionStatus status() const;
 
@@ -130,6 +135,8 @@ private:
     void work_on_suspicious();
     core::Task<void> watch_alone(InFlight::Index record, std::uint64_t unique);
     core::Result<void> replay_init();
+    /// Has the kernel ask again for what it waits for.
+    core::Result<void> ask_again();
     ssize_t write(int fd, iovec* vectors, int count);
     /// Writes the answer to INIT with what libfuse leaves out.
     ssize_t write_init(int fd, iovec* vectors, int count);
@@ -264,6 +271,8 @@ void Session::Impl::dispatch(
     buffer.mem = request.data();
     buffer.size = request.size();
     fuse_session_process_buf(session_, &buffer);
+    // What it does not know or refuses by itself: the record has nobody else.
+    if (memory_ && !requests.has_taken(header.unique)) memory_->in_flight().end(record);
     slot = nullptr;
     bytes = {};
     progress = {};
@@ -335,15 +344,25 @@ ssize_t Session::Impl::write_init(int fd, iovec* vectors, int count) {
 core::Result<void> Session::Impl::start() {
     if (begin_ == Begin::taken_over) {
         if (const auto replayed = replay_init(); !replayed) return replayed;
-        fuse_out_header resend{};
-        resend.len = sizeof resend;
-        resend.error = kNotifyResend;
-        // ENODEV: unmounted meanwhile; reading tells.
-        if (::write(fuse_session_fd(session_), &resend, sizeof resend) < 0 && errno != ENODEV) {
-            return core::Error(errno);
-        }
+        if (const auto asked = ask_again(); !asked) return asked;
     }
     device_->start();
+    return {};
+}
+
+core::Result<void> Session::Impl::ask_again() {
+    // Older kernels: only where the worker before has answered everything (Worker::hand_over).
+    if (!can_be_taken_over()) {
+        if (memory_->in_flight().size() != 0) return core::Error(ENOTSUP);
+        return {};
+    }
+    fuse_out_header resend{};
+    resend.len = sizeof resend;
+    resend.error = kNotifyResend;
+    // ENODEV: unmounted meanwhile; reading tells.
+    if (::write(fuse_session_fd(session_), &resend, sizeof resend) < 0 && errno != ENODEV) {
+        return core::Error(errno);
+    }
     return {};
 }
 
@@ -351,7 +370,6 @@ core::Result<void> Session::Impl::replay_init() {
     auto found = memory_ ? memory_->init() : std::nullopt;
     if (!found) return core::Error(EPROTO);
     init_ = std::move(*found);
-    if (!can_be_taken_over()) return core::Error(ENOTSUP);
     auto request = init_.request;
     fuse_in_header header{};
     std::memcpy(&header, request.data(), sizeof header);
@@ -461,6 +479,9 @@ core::Result<void> Session::start() { return impl_->start(); }
 bool Session::can_be_taken_over() const noexcept { return impl_->can_be_taken_over(); }
 const InitExchange& Session::init() const noexcept { return impl_->init(); }
 SessionStatus Session::status() const { return impl_->status(); }
+void Session::pause() noexcept { impl_->pause(); }
+void Session::resume() { impl_->resume(); }
+bool Session::is_idle() const noexcept { return impl_->is_idle(); }
 void Session::trim() noexcept { impl_->listing_blocks->trim(); }
 
 }  // namespace uidnfs::fuse

@@ -78,6 +78,11 @@ public:
     SessionStatus status() const;
     /// Whether the kernel asks again what a worker that died had not answered; known once `ready`.
     bool can_be_taken_over() const noexcept;
+    /// Nothing is taken from the kernel until resume(): for a worker that hands the mount over.
+    void pause() noexcept;
+    void resume();
+    /// The kernel waits for no answer from here, and nothing goes on that it was told the end of.
+    bool is_idle() const noexcept;
     /// Gives idle memory back to the system.
     void trim() noexcept;
 

@@ -141,6 +141,17 @@ TEST(CommandLine, Recover) {
     EXPECT_THAT(misuse({"recover", "file", "--list", "--to", "/mnt"}), HasSubstr("excludes"));
 }
 
+TEST(CommandLine, UpgradeIsForOneMountOrAll) {
+    const auto one = parsed<UpgradeArguments>({"upgrade", "/mnt"});
+    EXPECT_EQ(one.mountpoint, "/mnt");
+    EXPECT_EQ(one.flush_deadline_seconds, std::nullopt);
+    const auto all = parsed<UpgradeArguments>({"upgrade", "--all", "--flush-deadline", "3"});
+    EXPECT_EQ(all.mountpoint, std::nullopt);
+    EXPECT_EQ(all.flush_deadline_seconds, 3u);
+    EXPECT_THAT(misuse({"upgrade"}), HasSubstr("--all"));
+    EXPECT_THAT(misuse({"upgrade", "/mnt", "--all"}), HasSubstr("excludes"));
+}
+
 TEST(StatusLine, IsForOneMountOrAll) {
     EXPECT_EQ(parsed<StatusArguments>({"status"}).mountpoint, std::nullopt);
     const auto status = parsed<StatusArguments>({"status", "--json", "/mnt"});

@@ -21,6 +21,7 @@ MountSpec full_spec() {
     spec.worker_user = ServiceUser{65534, 65533};
     spec.since = "2026-01-31T12:00:00Z";
     spec.keeper_pid = 4711;
+    spec.keeper_version = "1.2.3";
     spec.recovery = "/var/lib/uidnfs/recovery";
     spec.worker_memory = 1 << 28;
     spec.worker_group = "/sys/fs/cgroup/system.slice/uidnfsd.service/worker-1";
@@ -29,6 +30,12 @@ MountSpec full_spec() {
     spec.takeover_time = "2026-02-01T12:00:00Z";
     spec.takeover_reason = "killed by signal 9 (Killed)";
     return spec;
+}
+
+TEST(MountSpec, IsForAWorkerOrASuccessor) {
+    const auto message = full_spec().encode(MountSpec::kSuccessorVerb);
+    EXPECT_EQ(message.verb(), "successor");
+    EXPECT_TRUE(MountSpec::decode(message));
 }
 
 TEST(MountSpec, ComesBackAsItWasSent) {
@@ -41,6 +48,7 @@ TEST(MountSpec, ComesBackAsItWasSent) {
     EXPECT_EQ(again->worker_user, spec.worker_user);
     EXPECT_EQ(again->since, spec.since);
     EXPECT_EQ(again->keeper_pid, spec.keeper_pid);
+    EXPECT_EQ(again->keeper_version, "1.2.3");
     EXPECT_EQ(again->recovery, spec.recovery);
     EXPECT_EQ(again->worker_memory, spec.worker_memory);
     EXPECT_EQ(again->worker_group, spec.worker_group);

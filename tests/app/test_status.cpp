@@ -93,6 +93,7 @@ TEST_F(StatusTest, HasEveryPromisedName) {
           "worker_pid",
           "keeper_pid",
           "version",
+          "keeper_version",
           "since",
           "server_address",
           "local_ports",

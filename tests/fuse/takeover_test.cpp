@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A session that goes on where one ended whose process died: INIT from memory, requests that come
 // again, what their replies would have handed over, and those that the processes died of.
+#include "fuse/session_fixture.hpp"
+
 #include <fcntl.h>
 
 #include <cerrno>
-
-#include "fuse/session_fixture.hpp"
 
 namespace uidnfs::test {
 namespace {
@@ -13,9 +13,9 @@ namespace {
 using ::testing::Contains;
 
 // linux/fuse.h 7.40.
-constexpr std::uint64_t kResent = 1ull << 63;      // FUSE_UNIQUE_RESEND
-constexpr std::uint64_t kHasResend = 1ull << 39;   // FUSE_HAS_RESEND
-constexpr int kNotifyResend = 7;                   // FUSE_NOTIFY_RESEND
+constexpr std::uint64_t kResent = 1ull << 63;     // FUSE_UNIQUE_RESEND
+constexpr std::uint64_t kHasResend = 1ull << 39;  // FUSE_HAS_RESEND
+constexpr int kNotifyResend = 7;                  // FUSE_NOTIFY_RESEND
 
 class TakenOver : public SessionTest {
 protected:
@@ -200,12 +200,52 @@ TEST_F(TakenOver, OneThatMerelyTakesLongDoesNotKeepTheOthersForEver) {
         resend(other, FUSE_GETATTR, body);
     }
     run_until([this] { return script.calls.size() == 2; });
-    run_for(2500ms);  // until nobody is watched any more: a sleep that outlives its reactor is a leak
+    run_for(2500ms
+    );  // until nobody is watched any more: a sleep that outlives its reactor is a leak
+}
+
+TEST_F(TakenOver, AKernelThatCannotAskAgainIsGoneOnWithWhenNothingIsInFlight) {
+    serve_as_first(kHasResend);
+    session->pause();
+    EXPECT_TRUE(session->is_idle());
+    die();
+    ASSERT_TRUE(go_on());
+    run_until([this] { return ready == 1; });
+    EXPECT_EQ(ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{})).error, 0);
+}
+
+TEST_F(TakenOver, WhatComesInAPauseIsTakenAfterIt) {
+    serve_as_first();
+    script.hold();
+    const auto first = kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    run_until([this] { return script.calls.size() == 1; });
+    session->pause();
+    const auto second = kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    run_for(5ms);
+    EXPECT_EQ(script.calls.size(), 1u);
+    EXPECT_FALSE(session->is_idle());
+    script.go_on();
+    EXPECT_EQ(answer_to(first).error, 0);
+    run_until([this] { return session->is_idle(); });
+    session->resume();
+    session->resume();
+    EXPECT_EQ(answer_to(second).error, 0);
+    EXPECT_EQ(ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{})).error, 0);
+}
+
+TEST_F(TakenOver, WhatLibfuseAnswersByItselfIsNotInFlight) {
+    serve_as_first();
+    EXPECT_EQ(ask(FUSE_GETXATTR, 1, std::string(256, '\0')).error, ENOSYS);
+    EXPECT_TRUE(session->is_idle());
+    EXPECT_EQ(session_memory->in_flight().size(), 0u);
 }
 
 TEST_F(TakenOver, AKernelThatCannotAskAgainIsRefused) {
     serve_as_first(kHasResend);
     EXPECT_FALSE(session->can_be_taken_over());
+    script.hold();
+    kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    run_until([this] { return script.calls.size() == 1; });
     die();
     const auto started = go_on();
     ASSERT_FALSE(started);

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// `uidnfs upgrade`: this program goes on with mounts that another version of it serves. Their
+// keepers are handed the executable itself, for its path may be another one's soon.
+#include "app/commands.hpp"
+#include "app/mountpoint.hpp"
+#include "app/names.hpp"
+
+#include <boost/json.hpp>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <string>
+
+namespace uidnfs::app {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds kFlushDeadline{10};
+/// For two starts of a program on a machine under load.
+constexpr seconds kMargin{90};
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+class Upgrade {
+public:
+    Upgrade(const UpgradeArguments& arguments, Console& console)
+        : console_(console),
+          deadline_(arguments.flush_deadline_seconds.value_or(kFlushDeadline.count())),
+          program_(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) {}
+
+    int one(const std::string& mountpoint) {
+        const auto path = canonical_mountpoint(mountpoint);
+        if (!path) {
+            return fail(mountpoint, describe_errno(path.error().code()) + "; check the path");
+        }
+        const auto mounts = read_mountinfo();
+        if (!mounts)
+            return fail(mountpoint, "/proc does not tell what is mounted; mount /proc here");
+        const auto* entry = find_by_path(*mounts, *path);
+        if (!entry || !is_ours(*entry)) return fail(mountpoint, "it is not a mount of uidnfs");
+        return upgrade({entry->minor, entry->owner}, mountpoint);
+    }
+
+    int all() {
+        int status = kExitDone;
+        for (const auto& keeper : all_keepers()) {
+            const auto reply = ask_keeper(keeper, Message("status"), now() + seconds(2));
+            // A socket that was left by a keeper that was killed.
+            if (!reply && reply.error().code() == ECONNREFUSED) continue;
+            if (reply && reply->text("phase") == "ending") continue;
+            const auto name = mountpoint_in(reply);
+            if (upgrade(keeper, name.empty() ? fmt::format("0:{}", keeper.minor) : name) !=
+                kExitDone) {
+                status = kExitFailed;
+            }
+        }
+        return status;
+    }
+
+private:
+    static std::string mountpoint_in(const core::Result<Message>& reply) {
+        if (!reply) return {};
+        boost::system::error_code error;
+        const auto status = boost::json::parse(std::string(reply->text("json")), error);
+        const auto* object = status.if_object();
+        const auto* told = error || !object ? nullptr : object->if_contains("mountpoint");
+        return told && told->is_string() ? std::string(told->get_string()) : std::string();
+    }
+
+    int upgrade(const Address& keeper, const std::string& name) {
+        if (!program_) return fail(name, "this program cannot be opened (/proc/self/exe)");
+        Message request("upgrade");
+        request.add("milliseconds", static_cast<std::uint64_t>(deadline_.count()) * 1000);
+        const int program = program_.get();
+        const auto reply = ask_keeper(keeper, request, now() + deadline_ + kMargin, {&program, 1});
+        if (!reply) return fail(name, why(reply.error().code()));
+        if (reply->verb() != "ok") return fail(name, printable(reply->text("text")));
+        return kExitDone;
+    }
+
+    static std::string why(int code) {
+        switch (code) {
+            case EACCES:
+            case EPERM: return "only root and whoever mounted it may; run as one of them";
+            case ENOENT:
+            case ECONNREFUSED: return "its keeper process is gone; unmount it and mount it again";
+            default: return "its keeper does not answer; see uidnfs status";
+        }
+    }
+
+    int fail(const std::string& name, const std::string& why) {
+        console_.complain(fmt::format("cannot upgrade {}: {}", printable(name), why));
+        return kExitFailed;
+    }
+
+    Console& console_;
+    seconds deadline_;
+    core::Fd program_;
+};
+
+}  // namespace
+
+int run_upgrade(const UpgradeArguments& arguments, Console& console) {
+    Upgrade upgrade(arguments, console);
+    return arguments.mountpoint ? upgrade.one(*arguments.mountpoint) : upgrade.all();
+}
+
+}  // namespace uidnfs::app

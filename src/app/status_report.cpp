@@ -178,6 +178,12 @@ void add_filesystem(json::object& status, const fs::FsStatus& filesystem) {
         {"lookup_misses", filesystem.lookup_misses},
         {"access_hits", filesystem.access_hits},
         {"access_misses", filesystem.access_misses},
+        {"read_ahead_hits", filesystem.read_ahead_hits},
+        {"read_ahead_unused", filesystem.read_ahead_unused},
+        {"read_ahead_bytes", filesystem.read_ahead_bytes},
+        {"round_trips_saved",
+         filesystem.attribute_hits + filesystem.lookup_hits + filesystem.access_hits +
+             filesystem.read_ahead_hits},
         {"write_behind_budget", filesystem.write_behind_budget},
         {"write_errors", filesystem.write_errors},
         {"refused_callers", filesystem.refused_callers},

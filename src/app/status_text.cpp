@@ -184,6 +184,18 @@ std::string render_status(const json::object& status) {
         );
         line(
             out,
+            "reading",
+            fmt::format(
+                "ahead: {} reads found it, {} asked for in vain, {} held; {} round trips saved in "
+                "all",
+                count(*cache, "read_ahead_hits"),
+                count(*cache, "read_ahead_unused"),
+                human_bytes(count(*cache, "read_ahead_bytes")),
+                count(*cache, "round_trips_saved")
+            )
+        );
+        line(
+            out,
             "writing",
             fmt::format(
                 "{} not yet committed of {} allowed, errors {}",

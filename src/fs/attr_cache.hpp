@@ -63,6 +63,8 @@ public:
         if (changing_++ > 0) order_ = Order::unknown;
     }
     Change end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRange& range);
+    /// A change of ours is under way.
+    bool is_changing() const noexcept { return changing_ > 0; }
     /// The call failed without saying anything about the object.
     Change end_change(core::SteadyTime now, const TimerRange& range) {
         return end_change(nfs::Wcc{}, now, range);

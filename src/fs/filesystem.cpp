@@ -52,6 +52,7 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
           [this](std::size_t numbers) { return credentials_in_use(numbers); }
       ),
       inodes_(InodeRecords(deps.arena.region(kInodeRegion)), counter_records_),
+      ahead_(std::make_shared<ReadAhead::House>(deps.reactor, deps.client, deps.clock)),
       opens_(OpenRecords(deps.arena.region(kOpenRegion)), counter_records_),
       writer_(
           {deps.reactor,
@@ -86,10 +87,14 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
       boot_nonce_(random_bits()) {
     const auto inode = inodes_.add_root(deps.client.root(), root);
     learn(inode, root, inode->attrs.token());
+    ahead_->believed = options_.timers.file_min;
+    ahead_->learn = [this](const InodeRef& read, const nfs::Attr& attr, AttrCache::Token asked) {
+        learn(read, attr, asked);
+    };
     restore();
 }
 
-Filesystem::~Filesystem() = default;
+Filesystem::~Filesystem() { ahead_->learn = nullptr; }
 
 core::SlotPool& Filesystem::slots() noexcept { return slots_; }
 
@@ -220,6 +225,7 @@ core::Task<void> Filesystem::warm() {
 
 void Filesystem::change(const Options& wanted) {
     options_.timers = wanted.timers;
+    ahead_->believed = options_.timers.file_min;
     options_.close_to_open = wanted.close_to_open;
     options_.lookup_cache = wanted.lookup_cache;
     options_.write_mode = wanted.write_mode;
@@ -234,6 +240,9 @@ FsStatus Filesystem::status() const {
     out.bytes_not_committed = writer_.bytes_held();
     out.write_behind_budget = writer_.budget();
     out.write_errors = writer_.errors();
+    out.read_ahead_hits = ahead_->hits;
+    out.read_ahead_unused = ahead_->unused;
+    out.read_ahead_bytes = ahead_->held;
     return out;
 }
 
@@ -243,6 +252,9 @@ core::Task<std::vector<LostRange>> Filesystem::drain(core::SteadyTime deadline) 
 
 void Filesystem::trim() {
     make_room_for_names(nullptr);
+    opens_.for_each([](const OpenFileRef& file) {
+        if (file->ahead) file->ahead->drop();
+    });
     writer_.trim();
     slots_.trim();
 }

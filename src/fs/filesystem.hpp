@@ -207,11 +207,16 @@ private:
     void note_miss(
         const nfs::CallContext& context, const InodeRef& parent, const std::string& name
     );
+    void list_if_wanted(const nfs::CallContext& context, const InodeRef& directory);
+    /// Attributes of a file with a known name were, or were not, believed any more.
+    void note_stale(const nfs::CallContext& context, const Inode& inode);
+    void note_fresh(const Inode& inode);
     core::Task<void> list_ahead(nfs::CallContext context, InodeRef directory);
     struct PageRequest {
         std::uint64_t cookie;
         KnownNames::Load load;
         core::SteadyTime asked;
+        std::uint64_t changes;  ///< changes_ when it was asked for
     };
     /// Ends the load.
     void take_page(
@@ -219,6 +224,10 @@ private:
         KnownNames& known,
         const PageRequest& request,
         const nfs::DirPage& page
+    );
+    /// Files that the kernel knows get the attributes of a page.
+    void learn_page(
+        const KnownNames& known, const PageRequest& request, const nfs::DirPage& page
     );
     /// Other directories forget theirs when the budget is used up.
     void make_room_for_names(const Inode* wanted);
@@ -279,6 +288,13 @@ private:
     core::Result<OpenReply> add_open(
         const nfs::CallContext& context, const InodeRef& inode, OpenKind kind, int flags
     );
+    /// Whether bytes that this file's readers have not asked for yet may be fetched.
+    bool may_read_ahead(const OpenFile& file) const noexcept;
+    ReadAhead& ahead_of(OpenFile& file);
+    /// The READ that goes out together with the open of a small file.
+    std::unique_ptr<ReadAhead> read_at_open(
+        const nfs::CallContext& context, const InodeRef& inode, int flags
+    );
     core::Task<core::Result<std::size_t>> append(
         OpenFileRef file, core::Slice data, nfs::Stability stability, core::Progress progress
     );
@@ -332,6 +348,7 @@ private:
     std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
     std::shared_ptr<NamesBudget> names_budget_ = std::make_shared<NamesBudget>();
     InodeTable inodes_;
+    ReadAhead::HouseRef ahead_;
     OpenTable opens_;
     Writer writer_;
     PageWatch page_watch_;
@@ -343,6 +360,7 @@ private:
     std::uint64_t
         boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
     std::uint32_t counter_ = 0;
+    std::uint64_t changes_ = 0;  ///< of ours that ended
     enum class Support : std::uint8_t { assumed, missing };
     Support readdirplus_ = Support::assumed;
     Support exclusive_create_ = Support::assumed;

@@ -57,6 +57,7 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     // file now must not stop at the old size.
     if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
     inode->known.reset();
+    ++inode->content;
     if (!inode->is_regular()) return;
     // Nobody has it open: the next open decides by the stamp, no need to bother the kernel. Whoever
     // has it open may have read new pages since the last change.
@@ -68,6 +69,7 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
 
 void Filesystem::on_lost(const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {
     // The kernel's pages show what the server refused; its own bytes are the truth from now on.
+    ++inode->content;
     inode->pages.reset();
     inode->attrs.expire();
     if (inode->lookups == 0 && inode->opens == 0) return;
@@ -85,6 +87,7 @@ void Filesystem::on_error(Inode& inode, const core::Error& error) noexcept {
     inode.known.reset();
     inode.access.known = decltype(inode.access)::Known::no;
     inode.pages.reset();
+    ++inode.content;
 }
 
 void Filesystem::on_surprise(Inode& directory, const core::Error& error) {
@@ -116,6 +119,7 @@ void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::
 
 void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
     if (wcc.after) server_clock_.observe(wcc.after->ctime, wall_now());
+    inode->changed_at = ++changes_;
     switch (inode->attrs.end_change(wcc, now(), timers(*inode))) {
         case Change::none: break;
         case Change::own:
@@ -123,6 +127,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
             break;
         case Change::unknown:
             // Somebody else may have written as well: the next open reads anew.
+            ++inode->content;
             inode->pages.reset();
             inode->known.reset();
             break;
@@ -223,6 +228,11 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
         if (answer == PatientQuestion::Answer::came && root_error_) co_return *root_error_;
         co_return attr_reply(*inode);
     }
+    if (inode->attrs.is_fresh(now())) {
+        note_fresh(*inode);
+    } else {
+        note_stale(ctx, *inode);
+    }
     const auto refreshed = co_await refresh(ctx, inode);
     if (!refreshed) {
         // stat(2) of a name that is replaced all the time: the kernel looks up once more, which may
@@ -310,6 +320,7 @@ core::Task<core::Result<AttrReply>> Filesystem::change(
         inode->attrs.begin_change();
         const auto reply = co_await deps_.client.setattr(context, open, attributes, std::nullopt);
         finish_change(inode, reply ? *reply : nfs::Wcc{});
+        if (attributes.size) ++inode->content;
         if (!reply) {
             on_error(*inode, reply.error());
             co_return reply.error();

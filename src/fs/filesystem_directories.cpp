@@ -76,6 +76,7 @@ core::Task<core::Result<void>> Filesystem::load_page(
     const auto known = names_of(file->inode);
     const auto load = known ? known->begin_load() : 0;
     auto begun = now();
+    const auto changes = changes_;
     auto page = co_await fetch_page(file, cookie, listing);
     if (!page && is_bad_cookie(page.error()) && cookie != 0 && stream.can_begin_again()) {
         stream.forgotten(cookie);
@@ -89,7 +90,7 @@ core::Task<core::Result<void>> Filesystem::load_page(
         co_return page.error();
     }
     if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
-    if (known) take_page(file->inode, *known, {cookie, load, begun}, *page);
+    if (known) take_page(file->inode, *known, {cookie, load, begun, changes}, *page);
     // A page that leads nowhere would be asked for without end.
     if (page->more == nfs::DirPage::More::yes) {
         if (page->entries.empty()) co_return core::Error(EIO);

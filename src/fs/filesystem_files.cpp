@@ -101,6 +101,7 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
     if (!admitted) co_return admitted.error();
     const auto inode = admitted->inode;
     const auto ctx = admitted->context;
+    auto ahead = read_at_open(ctx, inode, flags);
     const auto granted = co_await open_rights(ctx, inode);
     if (!granted) co_return granted.error();
     const auto needed = needed_for(flags);
@@ -112,7 +113,43 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
         const auto done = co_await cut(ctx, inode, ref, empty);
         if (!done) co_return done.error();
     }
-    co_return add_open(ctx, inode, OpenKind::file, flags);
+    const auto opened = add_open(ctx, inode, OpenKind::file, flags);
+    if (opened) opens_.find(opened->open)->ahead = std::move(ahead);
+    co_return opened;
+}
+
+bool Filesystem::may_read_ahead(const OpenFile& file) const noexcept {
+    // Whoever asks for direct or synchronous access wants to hear the server each time.
+    if (ahead_->believed == core::SteadyDuration(0) || is_append(file.flags)) return false;
+    if (file.flags & (O_DIRECT | O_SYNC | O_DSYNC)) return false;
+    return !file.inode->file || file.inode->file->extents.empty();
+}
+
+ReadAhead& Filesystem::ahead_of(OpenFile& file) {
+    if (!file.ahead) {
+        file.ahead = std::make_unique<ReadAhead>(ahead_, file.inode, file.context, file.ref);
+    }
+    return *file.ahead;
+}
+
+std::unique_ptr<ReadAhead> Filesystem::read_at_open(
+    const nfs::CallContext& context, const InodeRef& inode, int flags
+) {
+    constexpr int kOther = O_ACCMODE | O_TRUNC | O_DIRECT | O_SYNC | O_DSYNC | kOpenForExec;
+    if ((flags & kOther) != O_RDONLY || !inode->is_regular() || !inode->attrs.has_attr()) {
+        return nullptr;
+    }
+    if (options_.close_to_open == CloseToOpen::off || inode->attrs.is_changing()) return nullptr;
+    if (inode->file && !inode->file->extents.empty()) return nullptr;
+    // The kernel is likely to have it all.
+    const auto& attr = inode->attrs.attr();
+    const bool is_kept = inode->in_kernel == InKernel::perhaps && inode->pages &&
+                         inode->pages->stamp == stamp_of(attr) &&
+                         inode->pages->age == PageStamp::Age::settled;
+    if (is_kept || !ReadAhead::wants_small(*ahead_, attr.size)) return nullptr;
+    auto ahead = std::make_unique<ReadAhead>(ahead_, inode, context, nfs::OpenRef{inode->handle});
+    ahead->begin_small(attr.size);
+    return ahead;
 }
 
 core::Task<core::Result<nfs::CreateReply>> Filesystem::create_call(
@@ -249,15 +286,25 @@ core::Task<core::Result<ReadData>> Filesystem::read(
     if (!file) co_return core::Error(EBADF);
     if (is_denied()) co_return core::Error(EACCES);
     const auto inode = file->inode;
+    page_watch_.note(inode, file->context);
     std::vector<ExtentMap::Piece> held;
+    std::optional<std::uint64_t> server_end;
+    if (may_read_ahead(*file)) {
+        auto reading = ahead_of(*file).read(offset, size);
+        auto found = co_await reading;
+        held = std::move(found.pieces);
+        server_end = found.server_end;
+    } else if (file->ahead) {
+        file->ahead->drop();
+    }
     if (inode->file && !inode->file->extents.empty()) {
+        server_end.reset();
         held = inode->file->extents.within(offset, size);
         if (held.size() > Reader::kMaxPieces) {
             co_await writer_.flush(inode, Writer::Reach::disk, nfs::Stability::unstable);
             held.clear();
         }
     }
-    page_watch_.note(inode, file->context);
     const auto asked = inode->attrs.token();
     Reader reader(
         {deps_.reactor,
@@ -266,7 +313,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
         file->context,
         file->ref
     );
-    co_return co_await reader.run(offset, size, std::move(held), inode->local_end());
+    co_return co_await reader.run(offset, size, std::move(held), inode->local_end(), server_end);
 }
 
 core::Task<core::Result<std::size_t>> Filesystem::append(

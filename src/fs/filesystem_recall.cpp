@@ -80,10 +80,31 @@ void Filesystem::note_miss(
     const auto known = names_of(parent);
     if (!known) return;
     known->missed(name);
+    list_if_wanted(context, parent);
+}
+
+void Filesystem::list_if_wanted(const nfs::CallContext& context, const InodeRef& directory) {
+    const auto& known = directory->known;
     if (!known->wants_page()) return;
     if (options_.readdirplus == Readdirplus::off || readdirplus_ == Support::missing) return;
     known->ahead = KnownNames::Ahead::under_way;
-    core::spawn(list_ahead(context, parent));
+    core::spawn(list_ahead(context, directory));
+}
+
+void Filesystem::note_stale(const nfs::CallContext& context, const Inode& inode) {
+    // Pages say nothing new of what has several names: learn_page().
+    if (inode.names.empty() || inode.attrs.is_changing()) return;
+    const auto parent = inodes_.find(inode.names.front().parent);
+    const auto known = names_of(parent);
+    if (!known) return;
+    known->found_stale(inode.names.front().name);
+    list_if_wanted(context, parent);
+}
+
+void Filesystem::note_fresh(const Inode& inode) {
+    if (inode.names.empty()) return;
+    const auto parent = inodes_.find(inode.names.front().parent);
+    if (parent && parent->known) parent->known->hit();
 }
 
 core::Task<void> Filesystem::list_ahead(nfs::CallContext context, InodeRef directory) {
@@ -91,7 +112,7 @@ core::Task<void> Filesystem::list_ahead(nfs::CallContext context, InodeRef direc
     for (;;) {
         const auto from = known->next();
         const auto token = directory->attrs.token();
-        const PageRequest request{from.cookie, known->begin_load(), now()};
+        const PageRequest request{from.cookie, known->begin_load(), now(), changes_};
         const auto page =
             co_await deps_.client.readdirplus(context, directory->handle, from, kPageBytes);
         if (!page) {
@@ -114,6 +135,7 @@ void Filesystem::take_page(
     const PageRequest& request,
     const nfs::DirPage& page
 ) {
+    learn_page(known, request, page);
     if (directory->known.get() == &known) {
         if (names_budget_->is_used_up()) make_room_for_names(directory.get());
         if (!names_budget_->is_used_up()) {
@@ -121,6 +143,22 @@ void Filesystem::take_page(
         }
     }
     known.end_load();
+}
+
+void Filesystem::learn_page(
+    const KnownNames& known, const PageRequest& request, const nfs::DirPage& page
+) {
+    for (const auto& found : page.entries) {
+        if (!found.handle || !found.attr || known.was_touched(found.name, request.load)) continue;
+        // Another of its names may have been used to change it since the page was asked for.
+        const bool is_file = found.attr->type != nfs::FileType::directory;
+        if (is_file && found.attr->nlink != 1) continue;
+        const auto inode = inodes_.find(*found.handle);
+        if (!inode || inode->type != found.attr->type || inode->id == kRootId) continue;
+        // What a change of ours left behind may be newer although it looks the same.
+        if (inode->attrs.is_changing() || inode->changed_at > request.changes) continue;
+        learn(inode, *found.attr, AttrCache::kUnordered);
+    }
 }
 
 void Filesystem::make_room_for_names(const Inode* wanted) {

@@ -126,6 +126,10 @@ struct Inode {
         enum class Known : std::uint8_t { no, yes } known = Known::no;
     } access;
 
+    /// Counts what may have changed the content: bytes that were asked for before are not it.
+    std::uint64_t content = 0;
+    /// Number, in the mount, of the last change of ours that ended (Filesystem::changes_).
+    std::uint64_t changed_at = 0;
     std::optional<PageStamp> pages;
     InKernel in_kernel = InKernel::no;
     Watched watched = Watched::no;

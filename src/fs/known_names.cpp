@@ -58,13 +58,33 @@ void KnownNames::end_load() {
     if (--loads_ == 0) touched_.clear();
 }
 
+bool KnownNames::was_touched(const std::string& name, Load load) const {
+    const auto touched = touched_.find(name);
+    return touched != touched_.end() && touched->second >= load;
+}
+
+void KnownNames::found_stale(std::string_view name) {
+    const auto which = std::hash<std::string_view>{}(name);
+    if (which == last_stale_) return;
+    last_stale_ = which;
+    if (pass_ == Pass::attributes) {
+        ++misses_;
+        return;
+    }
+    if (++stale_ < kWalk || ahead != Ahead::idle) return;
+    pass_ = Pass::attributes;
+    next_ = {};
+    pages_ = 0;
+    hits_ = 0;
+    misses_ = kWalk;
+}
+
 void KnownNames::add(
     std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked
 ) {
     for (const auto& entry : page.entries) {
         if (entry.name == "." || entry.name == "..") continue;
-        const auto touched = touched_.find(entry.name);
-        if (touched != touched_.end() && touched->second >= load) continue;
+        if (was_touched(entry.name, load)) continue;
         if (entry.handle && entry.attr) {
             put(entry.name, Listed{*entry.handle, *entry.attr, asked});
         } else {
@@ -75,11 +95,15 @@ void KnownNames::add(
     ++pages_;
     if (from_cookie != next_.cookie) return;
     if (!page.entries.empty()) next_ = {page.entries.back().cookie, page.verifier};
-    if (page.more == nfs::DirPage::More::end) extent_ = Extent::all;
+    if (page.more != nfs::DirPage::More::end) return;
+    extent_ = Extent::all;
+    pass_ = Pass::names;
+    stale_ = 0;
 }
 
 bool KnownNames::wants_page() const noexcept {
-    if (ahead != Ahead::idle || is_complete() || budget_->is_used_up()) return false;
+    if (ahead != Ahead::idle || budget_->is_used_up()) return false;
+    if (is_complete() && pass_ == Pass::names) return false;
     if (pages_ == 0) return misses_ >= kWalk;
     return misses_ > 0 && pages_ < kFreePages + hits_ / kHitsForAPage;
 }

@@ -66,11 +66,13 @@ public:
     using Load = std::uint64_t;
     Load begin_load();
     void end_load();
+    /// A call of ours changed what the name stands for since the load began.
+    bool was_touched(const std::string& name, Load load) const;
     /// Takes a page that began after `from_cookie`. Pages in their order make the names complete.
     void add(
         std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked
     );
-    /// Where the first page begins that is not known yet.
+    /// Where the page begins that is wanted next.
     const nfs::DirCursor& next() const noexcept { return next_; }
 
     /// The server was asked for a name, and by its answer lets us search the directory.
@@ -80,7 +82,10 @@ public:
         last_missed_ = which;
         search_ = Search::permitted;
     }
-    /// A name was answered from here.
+    /// The server was asked for the attributes of a file of this name, because they were too old.
+    /// Whoever does that for one file after the other needs listings too.
+    void found_stale(std::string_view name);
+    /// A name was answered from here, or attributes were.
     void hit() noexcept { ++hits_; }
     bool may_search() const noexcept { return search_ == Search::permitted; }
     void permit_search() noexcept { search_ = Search::permitted; }
@@ -100,9 +105,13 @@ private:
     Load sequence_ = 0;
     nfs::DirCursor next_;
     enum class Extent : std::uint8_t { part, all } extent_ = Extent::part;
+    /// What pages are fetched ahead for: further names, or newer attributes of those known.
+    enum class Pass : std::uint8_t { names, attributes } pass_ = Pass::names;
     enum class Search : std::uint8_t { unproven, permitted } search_ = Search::unproven;
     std::uint32_t misses_ = 0;  ///< since the last page, of one name after another
     std::size_t last_missed_ = 0;
+    std::uint32_t stale_ = 0;  ///< attributes found too old, of one file after another
+    std::size_t last_stale_ = 0;
     std::uint32_t hits_ = 0;
     std::uint32_t pages_ = 0;
 };

@@ -5,6 +5,7 @@
 
 #include "fs/dir_stream.hpp"
 #include "fs/inode.hpp"
+#include "fs/read_ahead.hpp"
 #include "fs/records.hpp"
 #include "nfs/client.hpp"
 
@@ -22,6 +23,7 @@ struct OpenFile {
     nfs::CallContext context;  ///< whose credential its reads and writes carry
     WriteError::Seen error_seen = 0;
     std::unique_ptr<DirStream> directory;
+    std::unique_ptr<ReadAhead> ahead;  ///< once something was read ahead
 };
 
 using OpenFileRef = std::shared_ptr<OpenFile>;
@@ -84,6 +86,10 @@ public:
     /// A record of nothing that is there.
     void erase(OpenRecords::Index index) { records_.erase(index); }
 
+    template <class F>
+    void for_each(F&& visit) const {
+        for (const auto& [id, file] : by_id_) visit(file);
+    }
     std::size_t size() const noexcept { return by_id_.size(); }
     const OpenRecords& records() const noexcept { return records_; }
 

@@ -32,8 +32,10 @@ void Reader::plan_gap(std::uint64_t offset, std::uint64_t end) {
     const std::uint64_t limit = deps_.client.fs_info().read_max;
     while (offset < end) {
         const auto step = std::min(limit, end - offset);
-        parts_.push_back({offset, static_cast<std::uint32_t>(step), {}, 0, std::nullopt});
-        ++waiting_;
+        const bool is_behind = server_end_ && offset >= *server_end_;
+        const auto from = is_behind ? Part::From::here : Part::From::server;
+        parts_.push_back({offset, static_cast<std::uint32_t>(step), {}, 0, std::nullopt, from});
+        if (!is_behind) ++waiting_;
         offset += step;
     }
 }
@@ -44,7 +46,7 @@ void Reader::plan(
     for (const auto& piece : held) {
         plan_gap(offset, piece.offset);
         const auto size = static_cast<std::uint32_t>(piece.data.size());
-        parts_.push_back({piece.offset, size, {piece.data}, size, std::nullopt});
+        parts_.push_back({piece.offset, size, {piece.data}, size, std::nullopt, Part::From::here});
         offset = piece.offset + size;
     }
     plan_gap(offset, end);
@@ -100,14 +102,16 @@ core::Task<core::Result<ReadData>> Reader::run(
     std::uint64_t offset,
     std::size_t size,
     std::vector<ExtentMap::Piece> held,
-    std::uint64_t local_end
+    std::uint64_t local_end,
+    std::optional<std::uint64_t> server_end
 ) {
+    server_end_ = server_end;
     plan(offset, offset + size, held);
     if (parts_.size() == 1 && waiting_ == 1) {
         co_await fetch(0);
     } else {
         for (std::size_t i = 0; i < parts_.size(); ++i) {
-            if (parts_[i].got < parts_[i].size) core::spawn(fetch(i));
+            if (parts_[i].from == Part::From::server) core::spawn(fetch(i));
         }
         while (waiting_ > 0) co_await finished_.wait();
     }

@@ -30,13 +30,15 @@ public:
     Reader(const Reader&) = delete;
     Reader& operator=(const Reader&) = delete;
 
-    /// `held`: ExtentMap::within() of the range. `local_end`: where held data end, in or behind the
-    /// range; what lies between the server's end of file and there reads as zeros.
+    /// `held`: what is here of the range, in order. `local_end`: where unsent data end, in or behind
+    /// the range; what lies between the server's end of file and there reads as zeros.
+    /// `server_end`: that end of file, if it is known; nothing is asked for behind it.
     core::Task<core::Result<ReadData>> run(
         std::uint64_t offset,
         std::size_t size,
         std::vector<ExtentMap::Piece> held,
-        std::uint64_t local_end
+        std::uint64_t local_end,
+        std::optional<std::uint64_t> server_end
     );
 
 private:
@@ -47,6 +49,7 @@ private:
         std::vector<core::Slice> pieces;
         std::size_t got = 0;
         std::optional<core::Error> error;
+        enum class From : std::uint8_t { here, server } from = From::server;
     };
 
     void plan(std::uint64_t offset, std::uint64_t end, const std::vector<ExtentMap::Piece>& held);
@@ -59,6 +62,7 @@ private:
     nfs::OpenRef open_;
     core::Event finished_;
     std::size_t waiting_ = 0;
+    std::optional<std::uint64_t> server_end_;
     std::vector<Part> parts_;
 };
 

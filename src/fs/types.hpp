@@ -131,6 +131,10 @@ struct FsStatus {
     std::uint64_t lookup_misses = 0;
     std::uint64_t access_hits = 0;
     std::uint64_t access_misses = 0;
+    // Reads of applications that needed no READ of their own; READs that nobody needed; bytes.
+    std::uint64_t read_ahead_hits = 0;
+    std::uint64_t read_ahead_unused = 0;
+    std::uint64_t read_ahead_bytes = 0;
     std::uint64_t refused_callers = 0;
     std::uint64_t write_errors = 0;
 };

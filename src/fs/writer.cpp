@@ -135,6 +135,7 @@ core::Task<core::Result<void>> Writer::put(
         const ExtentMap::From from{file.origin_of(context), *credential};
         inserted = file.extents.insert(offset, keep(std::move(data)), from, deps_.clock.now());
     }
+    ++inode->content;
     settle(inode);
     if (inserted == ExtentMap::Inserted::no_room) co_return core::Error(ENOMEM);
     make_room(inode);
@@ -290,10 +291,14 @@ core::Task<void> Writer::sent(InodeRef inode, ExtentMap::Epoch epoch, nfs::Stabi
 core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stability) {
     if (!inode->file || inode->file->extents.empty()) co_return;
     auto& file = *inode->file;
-    // One WRITE that the server puts on disk itself saves the COMMIT.
-    if (reach == Reach::disk && file.extents.is_one_batch(deps_.client.fs_info().write_max)) {
-        stability = nfs::Stability::file_sync;
+    // One WRITE that the server puts on disk itself saves the COMMIT, if that is no slower here.
+    std::optional<SyncChoice::Way> way;
+    if (reach == Reach::disk && stability == nfs::Stability::unstable &&
+        file.extents.is_one_batch(deps_.client.fs_info().write_max)) {
+        way = sync_choice_.next();
+        if (*way == SyncChoice::Way::file_sync) stability = nfs::Stability::file_sync;
     }
+    const auto begun = deps_.clock.now();
     const auto epoch = file.extents.next_epoch();
     co_await sent(inode, epoch, stability);
     while (reach == Reach::disk && !file.extents.is_stable(epoch)) {
@@ -305,6 +310,7 @@ core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stabi
             co_await commit(inode);
         }
     }
+    if (way) sync_choice_.took(*way, deps_.clock.now() - begun);
 }
 
 core::Task<void> Writer::hold(InodeRef inode) {

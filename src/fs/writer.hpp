@@ -9,6 +9,7 @@
 #include "fs/inode.hpp"
 #include "fs/inode_table.hpp"
 #include "fs/options.hpp"
+#include "fs/sync_choice.hpp"
 #include "fs/write_log.hpp"
 #include "nfs/client.hpp"
 
@@ -126,6 +127,7 @@ private:
     std::uint64_t errors_ = 0;
     std::optional<core::Error> refusal_;  ///< since give_up()
     core::Seldom complaints_;  ///< about WRITE and COMMIT
+    SyncChoice sync_choice_;
     std::shared_ptr<Writer*> self_;  // a timer that is due checks that we still live
 };
 

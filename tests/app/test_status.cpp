@@ -129,6 +129,19 @@ TEST_F(StatusTest, KeepsUnknownNumbersNull) {
     EXPECT_EQ(status_["bytes_not_committed"], 17u);
 }
 
+TEST_F(StatusTest, SaysHowManyRoundTripsWereSaved) {
+    fs::FsStatus filesystem;
+    filesystem.attribute_hits = 1;
+    filesystem.lookup_hits = 20;
+    filesystem.access_hits = 300;
+    filesystem.read_ahead_hits = 4000;
+    filesystem.attribute_misses = 50'000;
+    filesystem.read_ahead_bytes = 7;
+    add_filesystem(status_, filesystem);
+    EXPECT_EQ(status_["cache"].at("round_trips_saved"), 4321u);
+    EXPECT_EQ(status_["cache"].at("read_ahead_bytes"), 7u);
+}
+
 TEST_F(StatusTest, IsHealthyOnlyWhenItSaysSo) {
     EXPECT_FALSE(is_healthy(status_));
     set_health(status_, {});

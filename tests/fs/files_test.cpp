@@ -354,7 +354,7 @@ TEST_F(Files, open_asks_getattr_and_access_together) {
     auto& m = mount();
     const auto id = m.walk("/a");
     m.client().forget_most();
-    const auto reply = m.run(m.fs().open(m.caller, id, O_RDONLY));
+    const auto reply = m.run(m.fs().open(m.caller, id, O_RDWR));
     ASSERT_TRUE(reply);
     EXPECT_EQ(m.client().most_in_flight(), 2u);
     EXPECT_EQ(count(Procedure::getattr), 1u);

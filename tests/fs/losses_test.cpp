@@ -170,7 +170,7 @@ TEST_F(Losses, refused_bytes_leave_the_kernels_pages_and_the_next_write_says_so)
 TEST_F(Losses, read_of_nothing_that_is_not_the_end_is_an_error) {
     auto& m = mount();
     m.make_file("/a", "content");
-    const auto file = m.open_file("/a", O_RDONLY);
+    const auto file = m.open_file("/a", O_RDWR);
     server.inject({.procedure = Procedure::read, .at_most = 0});
     EXPECT_EQ(errno_of(m.try_read(file, 0, 100)), EIO);
     EXPECT_EQ(m.read_all(file), "content");

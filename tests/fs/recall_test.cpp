@@ -34,6 +34,74 @@ TEST_F(Recall, stat_of_every_file_of_a_directory_costs_a_tenth_of_a_call) {
     EXPECT_LE(count_all(), 70u);
 }
 
+TEST_F(Recall, stat_of_known_files_costs_a_tenth_of_a_call) {
+    constexpr int kFiles = 700;
+    put_files("/d", kFiles);
+    auto& m = mount();
+    const auto directory = m.walk("/d");
+    std::vector<fs::InodeId> ids;
+    for (int i = 0; i < kFiles; ++i) {
+        ids.push_back(m.lookup(directory, "file-" + std::to_string(i))->id);
+    }
+    for (int round = 0; round < 3; ++round) {
+        world.clock.advance(seconds(120));
+        server.overwrite(path("/d", 7 + round), 0, "CONTENT and more");
+        server.clear_calls();
+        for (int i = 0; i < kFiles; ++i) {
+            const auto size = m.stat_id(ids[static_cast<std::size_t>(i)]).st_size;
+            ASSERT_EQ(size, i >= 7 && i <= 7 + round ? 16 : 7) << i;
+        }
+        EXPECT_LE(count_all(), 70u);
+    }
+}
+
+TEST_F(Recall, a_few_stats_are_no_reason_to_list_a_directory) {
+    put_files("/d", 50);
+    auto& m = mount();
+    const auto directory = m.walk("/d");
+    const auto one = m.lookup(directory, "file-1")->id;
+    const auto two = m.lookup(directory, "file-2")->id;
+    world.clock.advance(seconds(120));
+    server.clear_calls();
+    for (int i = 0; i < 5; ++i) {
+        m.stat_id(one);
+        m.stat_id(two);
+        world.clock.advance(seconds(120));
+        m.stat_id(two);
+        world.clock.advance(seconds(120));
+    }
+    m.drain();
+    EXPECT_LE(count(Procedure::readdirplus), 3u);
+}
+
+TEST_F(Recall, own_changes_while_a_page_is_on_its_way_are_not_undone_by_it) {
+    constexpr int kFiles = 30;
+    put_files("/d", kFiles);
+    auto& m = mount();
+    const auto directory = m.walk("/d");
+    std::vector<fs::InodeId> ids;
+    for (int i = 0; i < kFiles; ++i) {
+        ids.push_back(m.lookup(directory, "file-" + std::to_string(i))->id);
+    }
+    for (const auto presence : {Presence::always, Presence::never}) {
+        world.clock.advance(seconds(120));
+        // The page is made on the server now and arrives when all is over.
+        server.inject({.procedure = Procedure::readdirplus, .hold_reply = milliseconds(200)});
+        for (int i = 0; i < 6; ++i) m.stat_id(ids[static_cast<std::size_t>(i)]);
+        server.adjust([&](Behaviour& behaviour) { behaviour.post_op_attrs = presence; });
+        const auto file = m.open_file("/d/file-20", O_WRONLY);
+        m.write_at(file, 0, presence == Presence::always ? "longer content" : "longer content yet");
+        ASSERT_EQ(m.close_file(file), 0);
+        ASSERT_EQ(m.chmod_path("/d/file-21", presence == Presence::always ? 0600 : 0640), 0);
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+        world.serve_what_follows();
+        EXPECT_EQ(m.stat_id(ids[20]).st_size, presence == Presence::always ? 14 : 18);
+        EXPECT_EQ(m.stat_id(ids[21]).st_mode & 0777, presence == Presence::always ? 0600u : 0640u);
+        server.adjust([](Behaviour& behaviour) { behaviour.post_op_attrs = Presence::always; });
+        server.forget_faults();
+    }
+}
+
 TEST_F(Recall, files_of_a_listing_cost_no_lookup) {
     put_files("/d", 50);
     const auto directory = mount().walk("/d");

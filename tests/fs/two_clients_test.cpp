@@ -70,6 +70,8 @@ TEST_F(TwoClients, file_removed_by_the_other_is_stale_for_its_reader) {
     mount().make_file("/a", "x");
     const auto file = second().open_file("/a", O_RDONLY);
     EXPECT_EQ(mount().remove_file("/a"), 0);
+    // What came with the open is its content for a moment.
+    world.clock.advance(std::chrono::milliseconds(501));
     EXPECT_EQ(errno_of(second().try_read(file, 0, 1)), ESTALE);
     second().release_file(file);
     EXPECT_FALSE(second().exists("/a"));

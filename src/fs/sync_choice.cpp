@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/sync_choice.hpp"
+
+#include <algorithm>
+
+namespace uidnfs::fs {
+namespace {
+
+/// A mean of fewer says nothing.
+constexpr std::uint32_t kEnough = 4;
+/// One in so many goes the other way: while nothing is known of that, and later.
+constexpr std::uint32_t kProbeEarly = 16;
+constexpr std::uint32_t kProbeLater = 64;
+/// The mean of so many; a single sync that took long is soon forgotten.
+constexpr std::int64_t kMeanOf = 8;
+
+}  // namespace
+
+SyncChoice::Way SyncChoice::next() noexcept {
+    const auto other = preferred_ == Way::file_sync ? Way::commit : Way::file_sync;
+    const auto each = seen(other).samples < kEnough ? kProbeEarly : kProbeLater;
+    return ++count_ % each == 0 ? other : preferred_;
+}
+
+void SyncChoice::took(Way way, core::SteadyDuration time) noexcept {
+    auto& mine = seen(way);
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+    mine.samples = std::min(mine.samples + 1, kEnough);
+    mine.mean_ns += mine.samples == 1 ? ns : (ns - mine.mean_ns) / kMeanOf;
+    const auto& one = seen(Way::file_sync);
+    const auto& two = seen(Way::commit);
+    if (one.samples < kEnough || two.samples < kEnough) return;
+    // The second call costs the server too: it must be worth a quarter of the time.
+    if (two.mean_ns < one.mean_ns / 4 * 3) {
+        preferred_ = Way::commit;
+    } else if (two.mean_ns >= one.mean_ns) {
+        preferred_ = Way::file_sync;
+    }
+}
+
+}  // namespace uidnfs::fs

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// How small files get to the server's disk, by what the server is faster at.
+#include "fs/sync_choice.hpp"
+
+#include "fs/fixture.hpp"
+
+namespace uidnfs::test {
+namespace {
+
+using fs::SyncChoice;
+using std::chrono::microseconds;
+using Way = SyncChoice::Way;
+
+/// How many of `count` flushes go UNSTABLE and COMMIT on a server that takes so long for each.
+int commits(SyncChoice& choice, int count, microseconds file_sync, microseconds commit) {
+    int seen = 0;
+    for (int i = 0; i < count; ++i) {
+        const auto way = choice.next();
+        seen += way == Way::commit;
+        choice.took(way, way == Way::commit ? commit : file_sync);
+    }
+    return seen;
+}
+
+TEST(SyncChoice, one_call_is_preferred_until_two_are_clearly_faster) {
+    SyncChoice choice;
+    EXPECT_LE(commits(choice, 1000, microseconds(1000), microseconds(900)), 25);
+    EXPECT_EQ(choice.preferred(), Way::file_sync);
+}
+
+TEST(SyncChoice, the_faster_way_is_found_and_kept) {
+    SyncChoice choice;
+    commits(choice, 80, microseconds(3000), microseconds(700));
+    EXPECT_EQ(choice.preferred(), Way::commit);
+    EXPECT_GE(commits(choice, 1000, microseconds(3000), microseconds(700)), 950);
+}
+
+TEST(SyncChoice, a_server_that_changes_changes_the_choice) {
+    SyncChoice choice;
+    commits(choice, 200, microseconds(3000), microseconds(700));
+    commits(choice, 2000, microseconds(500), microseconds(700));
+    EXPECT_EQ(choice.preferred(), Way::file_sync);
+}
+
+TEST(SyncChoice, a_single_slow_sync_changes_nothing) {
+    SyncChoice choice;
+    commits(choice, 200, microseconds(500), microseconds(600));
+    choice.took(Way::file_sync, microseconds(1500));
+    EXPECT_EQ(choice.preferred(), Way::file_sync);
+}
+
+class SmallFiles : public FsTest {};
+
+TEST_F(SmallFiles, a_new_file_with_content_costs_two_calls) {
+    auto& m = mount();
+    ASSERT_EQ(m.make_dir("/d"), 0);
+    m.walk("/d");
+    const auto directory = m.walk("/d");
+    m.lookup(directory, "absent");
+    server.clear_calls();
+    constexpr int kFiles = 100;
+    for (int i = 0; i < kFiles; ++i) {
+        const auto name = "file-" + std::to_string(i);
+        ASSERT_EQ(m.lookup(directory, name)->id, 0u);
+        const auto made = m.run(m.fs().create(m.caller, directory, name, 0644, O_WRONLY | O_CREAT));
+        ASSERT_TRUE(made);
+        const File file{made->entry.id, made->open.open, made->open.pages, made->open.caching};
+        m.write_at(file, 0, std::string(4096, 'x'));
+        ASSERT_EQ(m.close_file(file), 0);
+        ASSERT_EQ(server.disk_content("/d/" + name).size(), 4096u) << "on the disk after close";
+    }
+    EXPECT_LE(count_all(), 2 * kFiles + kFiles / 10u);
+}
+
+TEST_F(SmallFiles, names_are_moved_and_removed_by_one_call_each) {
+    auto& m = mount();
+    ASSERT_EQ(m.make_dir("/d"), 0);
+    const auto directory = m.walk("/d");
+    for (int i = 0; i < 20; ++i) m.make_file("/d/file-" + std::to_string(i), "x");
+    server.clear_calls();
+    for (int i = 0; i < 20; ++i) {
+        const auto name = "file-" + std::to_string(i);
+        const auto moved = m.run(m.fs().rename(
+            m.caller, directory, name, directory, "moved-" + name, fs::RenameMode::replace
+        ));
+        ASSERT_TRUE(moved);
+        ASSERT_TRUE(m.run(m.fs().unlink(m.caller, directory, "moved-" + name)));
+    }
+    EXPECT_EQ(count_all(), 40u);
+}
+
+}  // namespace
+}  // namespace uidnfs::test

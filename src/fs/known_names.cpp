@@ -11,6 +11,8 @@ constexpr std::uint32_t kWalk = 3;
 /// In a large directory of which somebody needs a few names, listing it all is a waste.
 constexpr std::uint32_t kFreePages = 4;
 constexpr std::uint32_t kHitsForAPage = 8;
+/// As kWalk, where the last pages were not worth their while.
+constexpr std::uint32_t kLongWalk = 48;
 
 }  // namespace
 
@@ -71,7 +73,9 @@ void KnownNames::found_stale(std::string_view name) {
         ++misses_;
         return;
     }
-    if (++stale_ < kWalk || ahead != Ahead::idle) return;
+    // Pages that told nobody anything, as when a few files are polled, make the next ones rare.
+    const bool paid = hits_ >= kHitsForAPage * pages_;
+    if (++stale_ < (paid ? kWalk : kLongWalk) || ahead != Ahead::idle) return;
     pass_ = Pass::attributes;
     next_ = {};
     pages_ = 0;

@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 sys.dont_write_bytecode = True
 
-
+import calls  # noqa: E402
 import directory  # noqa: E402
 import footprint  # noqa: E402
 import ganesha  # noqa: E402
@@ -36,8 +36,11 @@ import volumes  # noqa: E402
 
 EXPORT = ganesha.Export("bench", owner=(1001, 1001))
 
+SKIPPED = 77
+
 # Name, what runs, and the network of the server: a proxy needs the server's ports on this side.
 SECTIONS = (
+    ("calls", calls.run, "loopback"),
     ("streaming", streaming.run, "loopback"),
     ("latency", latency.run, "loopback"),
     ("footprint", footprint.run, "loopback"),
@@ -56,7 +59,7 @@ class Bench:
         self.export = EXPORT
         self.server = None
         self.command = uidnfs_command.Uidnfs(arguments.uidnfs)
-        self.load = measure.Load(_readable_copy(arguments.load))
+        self.load = arguments.load and measure.Load(_readable_copy(arguments.load))
         self.rpc_bench = arguments.rpc_bench
         self.ldap_bench = arguments.ldap_bench
         self.report = report.Report(head)
@@ -82,6 +85,9 @@ class Bench:
 
 def main():
     arguments = _arguments()
+    if os.geteuid() != 0:
+        print("skipped: the benchmark makes namespaces and mounts and needs root")
+        return SKIPPED
     try:
         if not sandbox.is_inside():
             sandbox.enter(["-B", str(pathlib.Path(__file__).resolve()), *sys.argv[1:]])
@@ -98,9 +104,10 @@ def main():
 def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--uidnfs", required=True, type=pathlib.Path)
-    parser.add_argument("--load", required=True, type=pathlib.Path, help="load.cpp, compiled")
-    parser.add_argument("--passthrough", required=True, type=pathlib.Path,
-                        help="passthrough_ll, compiled")
+    parser.add_argument("--load", type=pathlib.Path,
+                        help="load.cpp, compiled; only the calls can do without")
+    parser.add_argument("--passthrough", type=pathlib.Path,
+                        help="passthrough_ll, compiled; only the calls can do without")
     parser.add_argument("--rpc-bench", type=pathlib.Path, help="left out: no table of it")
     parser.add_argument("--ldap-bench", type=pathlib.Path, help="left out: no table of it")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
@@ -112,6 +119,8 @@ def _arguments():
     unknown = set(arguments.sections) - {name for name, *_ in SECTIONS}
     if unknown:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    if arguments.sections != ["calls"] and not (arguments.load and arguments.passthrough):
+        parser.error("--load and --passthrough are needed for other sections than calls")
     return arguments
 
 

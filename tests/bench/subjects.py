@@ -16,11 +16,12 @@ START_SECONDS = 10
 
 
 class Mounted:
-    """A live mount: its directory and the processes behind it."""
+    """A live mount: its directory, the processes behind it, and `uidnfs status` of ours."""
 
-    def __init__(self, path, pids):
+    def __init__(self, path, pids, status=None):
         self.path = pathlib.Path(path)
         self.pids = pids
+        self.status = status
 
     def __truediv__(self, name):
         return self.path / name
@@ -52,7 +53,7 @@ class Uidnfs:
             mount.mount()
             status = mount.status()
             self.read_ahead_kib = read_ahead_file(mount.path).read_text(encoding="ascii").strip()
-            yield Mounted(mount.path, [status["worker_pid"], status["keeper_pid"]])
+            yield Mounted(mount.path, [status["worker_pid"], status["keeper_pid"]], mount.status)
         finally:
             if mount.is_mounted():
                 take_down(mount)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/PERFORMANCE.md and its picture (SVG) from what a run measured: page.py RESULT.json PAGE.md"""
+"""A page and its picture (SVG) from what a run measured: page.py RESULT.json PAGE.md"""
 
 import html
 import json
@@ -12,7 +12,7 @@ _WIDTH, _ROW, _LEFT, _RIGHT = 760, 26, 250, 70
 
 _HEAD = """# What an operation costs
 
-Written by `scripts/bench --page docs/PERFORMANCE.md`; do not edit. {version}, kernel {kernel}, {processors} processors,
+Written by `scripts/bench --page`; do not edit. {version}, kernel {kernel}, {processors} processors,
 load {load_before} before the run, {when}{options}.
 """
 _LOADED = """

@@ -147,7 +147,9 @@ std::unique_ptr<ReadAhead> Filesystem::read_at_open(
                          inode->pages->stamp == stamp_of(attr) &&
                          inode->pages->age == PageStamp::Age::settled;
     if (is_kept || !ReadAhead::wants_small(*ahead_, attr.size)) return nullptr;
-    auto ahead = std::make_unique<ReadAhead>(ahead_, inode, context, nfs::OpenRef{inode->handle});
+    auto ahead = std::make_unique<ReadAhead>(
+        ahead_, inode, nfs::CallContext{context.credential}, nfs::OpenRef{inode->handle}
+    );
     ahead->begin_small(attr.size);
     return ahead;
 }
@@ -351,11 +353,7 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
 }
 
 core::Task<core::Result<std::size_t>> Filesystem::write(
-    OpenId open,
-    std::uint64_t offset,
-    core::Slice data,
-    WriteOrigin origin,
-    core::Progress progress
+    OpenId open, std::uint64_t offset, core::Slice data, WriteOrigin origin, core::Progress progress
 ) {
     const auto file = opens_.find(open);
     if (!file) co_return core::Error(EBADF);

@@ -88,7 +88,8 @@ void Filesystem::list_if_wanted(const nfs::CallContext& context, const InodeRef&
     if (!known->wants_page()) return;
     if (options_.readdirplus == Readdirplus::off || readdirplus_ == Support::missing) return;
     known->ahead = KnownNames::Ahead::under_way;
-    core::spawn(list_ahead(context, directory));
+    // It outlives the request, whose record is not its to touch.
+    core::spawn(list_ahead(nfs::CallContext{context.credential}, directory));
 }
 
 void Filesystem::note_stale(const nfs::CallContext& context, const Inode& inode) {

@@ -23,6 +23,18 @@ json::value or_null(const std::optional<std::uint32_t>& id) {
     return id ? json::value(*id) : json::value(nullptr);
 }
 
+double seconds_of(std::chrono::nanoseconds time) {
+    return std::chrono::duration<double>(time).count();
+}
+
+json::object describe(const fs::SyncChoice& choice) {
+    using Way = fs::SyncChoice::Way;
+    return {
+        {"way", choice.preferred() == Way::file_sync ? "file_sync" : "commit"},
+        {"file_sync", seconds_of(choice.mean(Way::file_sync))},
+        {"commit", seconds_of(choice.mean(Way::commit))}};
+}
+
 /// One counter of the operations and calls: what happened how often, and how long it took.
 json::object latency(
     std::uint64_t count, std::uint64_t errors, std::uint64_t total_us, std::uint64_t max_us
@@ -187,6 +199,7 @@ void add_filesystem(json::object& status, const fs::FsStatus& filesystem) {
         {"write_behind_budget", filesystem.write_behind_budget},
         {"write_errors", filesystem.write_errors},
         {"refused_callers", filesystem.refused_callers},
+        {"small_files", describe(filesystem.small_files)},
     };
 }
 

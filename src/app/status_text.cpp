@@ -89,6 +89,12 @@ std::string hit_rate(const json::object& cache, const std::string& kind) {
     );
 }
 
+std::string way_of_small_files(const json::object& cache) {
+    const auto* choice = part(cache, "small_files");
+    if (!choice || shown(*choice, "way") == "file_sync") return "FILE_SYNC";
+    return "UNSTABLE and COMMIT";
+}
+
 /// The busiest ones; all of them are in the JSON.
 void latencies(std::string& out, std::string_view label, const json::object& counters) {
     constexpr std::size_t kShown = 6;
@@ -198,10 +204,11 @@ std::string render_status(const json::object& status) {
             out,
             "writing",
             fmt::format(
-                "{} not yet committed of {} allowed, errors {}",
+                "{} not yet committed of {} allowed, errors {}; small files by {}",
                 human_bytes(count(status, "bytes_not_committed")),
                 human_bytes(count(*cache, "write_behind_budget")),
-                count(*cache, "write_errors")
+                count(*cache, "write_errors"),
+                way_of_small_files(*cache)
             )
         );
         if (const auto refused = count(*cache, "refused_callers"); refused > 0) {

@@ -91,10 +91,18 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
     ahead_->learn = [this](const InodeRef& read, const nfs::Attr& attr, AttrCache::Token asked) {
         learn(read, attr, asked);
     };
+    ahead_->make_room = [this] {
+        opens_.for_each([](const OpenFileRef& file) {
+            if (file->ahead) file->ahead->drop_old();
+        });
+    };
     restore();
 }
 
-Filesystem::~Filesystem() { ahead_->learn = nullptr; }
+Filesystem::~Filesystem() {
+    ahead_->learn = nullptr;
+    ahead_->make_room = nullptr;
+}
 
 core::SlotPool& Filesystem::slots() noexcept { return slots_; }
 
@@ -240,6 +248,7 @@ FsStatus Filesystem::status() const {
     out.bytes_not_committed = writer_.bytes_held();
     out.write_behind_budget = writer_.budget();
     out.write_errors = writer_.errors();
+    out.small_files = writer_.sync_choice();
     out.read_ahead_hits = ahead_->hits;
     out.read_ahead_unused = ahead_->unused;
     out.read_ahead_bytes = ahead_->held;

@@ -176,7 +176,8 @@ private:
     /// A call of ours failed because a name is there, or is not there, against what was known: what
     /// is asked next must not contradict it.
     void on_surprise(Inode& directory, const core::Error& error);
-    void settle_pages(Inode& inode);
+    /// The kernel's pages were not read before `read_since`.
+    void settle_pages(Inode& inode, WallTime read_since);
     struct stat present(const Inode& inode) const;
     AttrReply attr_reply(const Inode& inode) const;
     Validity entry_valid(const Inode& parent) const;
@@ -285,8 +286,13 @@ private:
     core::Task<core::Result<void>> cut(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
+    /// `read_since`: as for settle_pages().
     core::Result<OpenReply> add_open(
-        const nfs::CallContext& context, const InodeRef& inode, OpenKind kind, int flags
+        const nfs::CallContext& context,
+        const InodeRef& inode,
+        OpenKind kind,
+        int flags,
+        WallTime read_since
     );
     /// Whether bytes that this file's readers have not asked for yet may be fetched.
     bool may_read_ahead(const OpenFile& file) const noexcept;

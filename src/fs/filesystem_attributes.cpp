@@ -16,10 +16,6 @@ namespace {
 /// Between the LOOKUP and the GETATTR of one stat(2), at most.
 constexpr std::chrono::milliseconds kOneCall{500};
 
-WallTime wall_now() {
-    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
-}
-
 timespec to_timespec(const nfs::Time& time) noexcept {
     return {static_cast<time_t>(time.seconds), static_cast<long>(time.nanoseconds)};
 }
@@ -98,19 +94,19 @@ void Filesystem::on_surprise(Inode& directory, const core::Error& error) {
     deps_.invalidator.all_names();
 }
 
-void Filesystem::settle_pages(Inode& inode) {
+void Filesystem::settle_pages(Inode& inode, WallTime read_since) {
     if (!inode.pages) return;
     const auto& attr = inode.attrs.attr();
     inode.pages = PageStamp{
         stamp_of(attr),
-        server_clock_.is_young(attr.mtime, wall_now()) ? PageStamp::Age::young
+        server_clock_.is_young(attr.mtime, read_since) ? PageStamp::Age::young
                                                        : PageStamp::Age::settled};
 }
 
 void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked) {
     switch (inode->attrs.learn(attr, asked, now(), timers(*inode))) {
         case Change::none: break;
-        case Change::own: settle_pages(*inode); break;
+        case Change::own: settle_pages(*inode, wall_now()); break;
         case Change::unknown:
         case Change::foreign: on_foreign_change(inode); break;
     }
@@ -123,7 +119,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
     switch (inode->attrs.end_change(wcc, now(), timers(*inode))) {
         case Change::none: break;
         case Change::own:
-            if (inode->attrs.has_attr()) settle_pages(*inode);
+            if (inode->attrs.has_attr()) settle_pages(*inode, wall_now());
             break;
         case Change::unknown:
             // Somebody else may have written as well: the next open reads anew.

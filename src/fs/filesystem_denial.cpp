@@ -47,10 +47,14 @@ void Filesystem::forget_known() {
         inode->attrs.expire();
         inode->access.known = decltype(inode->access)::Known::no;
         inode->in_kernel = InKernel::no;
+        ++inode->content;
         if (inode->id != kRootId && inode->lookups == 0 && inode->opens == 0) return;
         deps_.invalidator.attributes(inode->id);
     });
     deps_.invalidator.all_names();
+    opens_.for_each([](const OpenFileRef& file) {
+        if (file->ahead) file->ahead->drop();
+    });
     // Pages of open files first: the notifier takes so many and no more, and nobody can open the
     // others now, nor finds their old pages when that is possible again.
     for (const bool is_open : {true, false}) {

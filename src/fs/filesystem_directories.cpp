@@ -51,7 +51,7 @@ core::Task<core::Result<OpenReply>> Filesystem::opendir(Caller caller, InodeId i
     const auto granted = co_await asking;
     if (!granted) co_return granted.error();
     if (!(*granted & nfs::kAccessRead)) co_return core::Error(EACCES);
-    co_return add_open(ctx, inode, OpenKind::directory, 0);
+    co_return add_open(ctx, inode, OpenKind::directory, 0, wall_now());
 }
 
 core::Task<core::Result<nfs::DirPage>> Filesystem::fetch_page(

@@ -46,7 +46,11 @@ std::uint64_t Filesystem::largest_file() const noexcept {
 }
 
 core::Result<OpenReply> Filesystem::add_open(
-    const nfs::CallContext& context, const InodeRef& inode, OpenKind kind, int flags
+    const nfs::CallContext& context,
+    const InodeRef& inode,
+    OpenKind kind,
+    int flags,
+    WallTime read_since
 ) {
     const auto credential = ledger_.number_of(context.credential);
     const auto file = credential ? opens_.add(inode, kind, flags, *credential) : nullptr;
@@ -68,7 +72,7 @@ core::Result<OpenReply> Filesystem::add_open(
         if (trusted) reply.pages = Pages::keep;
         // Whatever the kernel reads from now on belongs to this stamp.
         inode->pages = PageStamp{stamp, PageStamp::Age::young};
-        settle_pages(*inode);
+        settle_pages(*inode, read_since);
     }
     if (reply.pages == Pages::keep) {
         page_watch_.note(inode, file->context);
@@ -101,6 +105,7 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
     if (!admitted) co_return admitted.error();
     const auto inode = admitted->inode;
     const auto ctx = admitted->context;
+    const auto asked = wall_now();
     auto ahead = read_at_open(ctx, inode, flags);
     const auto granted = co_await open_rights(ctx, inode);
     if (!granted) co_return granted.error();
@@ -113,7 +118,7 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
         const auto done = co_await cut(ctx, inode, ref, empty);
         if (!done) co_return done.error();
     }
-    const auto opened = add_open(ctx, inode, OpenKind::file, flags);
+    const auto opened = add_open(ctx, inode, OpenKind::file, flags, asked);
     if (opened) opens_.find(opened->open)->ahead = std::move(ahead);
     co_return opened;
 }
@@ -253,7 +258,7 @@ core::Task<core::Result<CreateReply>> Filesystem::create(
     }
     // What was made just now has no old pages.
     if (!inode->pages) inode->pages = PageStamp{stamp_of(inode->attrs.attr())};
-    const auto opened = add_open(ctx, inode, OpenKind::file, flags);
+    const auto opened = add_open(ctx, inode, OpenKind::file, flags, wall_now());
     if (!opened) co_return opened.error();
     co_return CreateReply{entry(*parent, inode), *opened};
 }
@@ -294,6 +299,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
     if (may_read_ahead(*file)) {
         auto reading = ahead_of(*file).read(offset, size);
         auto found = co_await reading;
+        if (found.error) co_return *found.error;
         held = std::move(found.pieces);
         server_end = found.server_end;
     } else if (file->ahead) {

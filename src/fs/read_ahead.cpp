@@ -19,6 +19,8 @@ constexpr core::SteadyDuration kSlow = 1s;
 /// Whoever opens a file in order to read it does so at once. Whoever waits may be waiting for
 /// somebody who writes it.
 constexpr core::SteadyDuration kAtOnce = 500ms;
+/// The open files are looked through for old bytes no more often.
+constexpr core::SteadyDuration kTidy = 1s;
 constexpr std::uint32_t kMostCredit = 16;
 constexpr std::uint32_t kTryEach = 16;
 
@@ -27,6 +29,15 @@ std::uint64_t round_up(std::uint64_t size, std::uint64_t unit) noexcept {
 }
 
 }  // namespace
+
+bool ReadAhead::House::has_room(std::uint64_t charge) {
+    if (held + charge <= kMostOfAll) return true;
+    const auto now = clock.now();
+    if (!make_room || (made_room != core::SteadyTime::min() && now - made_room < kTidy)) return false;
+    made_room = now;
+    make_room();
+    return held + charge <= kMostOfAll;
+}
 
 ReadAhead::Chunk::Chunk(HouseRef house_, std::uint64_t offset_, std::uint32_t size_)
     : house(std::move(house_)),
@@ -53,8 +64,8 @@ ReadAhead::ReadAhead(HouseRef house, InodeRef inode, nfs::CallContext context, n
 bool ReadAhead::wants_small(House& house, std::uint64_t size) {
     if (house.believed == 0s || size == 0 || size > kSmall) return false;
     if (round_up(size, kPage) > house.client.fs_info().read_max) return false;
-    if (house.held + kLeastCharge > kMostOfAll) return false;
-    return house.credit > 0 || house.opens++ % kTryEach == 0;
+    if (house.credit == 0 && house.opens++ % kTryEach != 0) return false;
+    return house.has_room(kLeastCharge);
 }
 
 void ReadAhead::begin_small(std::uint64_t size) {
@@ -63,10 +74,11 @@ void ReadAhead::begin_small(std::uint64_t size) {
 }
 
 bool ReadAhead::start(std::uint64_t offset, std::uint32_t size, Chunk::Origin origin) {
-    if (house_->held + std::max<std::uint64_t>(size, kLeastCharge) > kMostOfAll) return false;
+    if (!house_->has_room(std::max<std::uint64_t>(size, kLeastCharge))) return false;
     auto chunk = std::make_shared<Chunk>(house_, offset, size);
     chunk->origin = origin;
     chunk->content = inode_->content;
+    chunk->before = stamp_of(inode_->attrs.attr());
     if (origin == Chunk::Origin::open) chunk->believed = std::min(house_->believed, kAtOnce);
     chunks_.push_back(chunk);
     core::spawn(fetch(std::move(chunk), inode_, context_, open_));
@@ -78,8 +90,8 @@ core::Task<void> ReadAhead::fetch(
 ) {
     const auto asked = inode->attrs.token();
     auto reply = co_await chunk->house->client.read(context, open, chunk->offset, chunk->size);
-    // Without attributes nobody knows of which state of the file the bytes are. An error is told by
-    // the application's own read.
+    // Without attributes nobody knows of which state of the file the bytes are. An error of the
+    // server is told by the application's own read.
     if (reply && reply->attr && chunk->house->learn) {
         chunk->house->learn(inode, *reply->attr, asked);
         chunk->data = std::move(reply->data);
@@ -88,14 +100,21 @@ core::Task<void> ReadAhead::fetch(
         chunk->stage = Chunk::Stage::here;
     } else {
         chunk->stage = Chunk::Stage::failed;
+        if (!reply) chunk->error = reply.error();
     }
     chunk->arrived.notify_all();
 }
 
+bool ReadAhead::is_young(const Chunk& chunk) const noexcept {
+    return house_->clock.now() - chunk.asked < std::min(chunk.believed, house_->believed);
+}
+
 bool ReadAhead::is_good(const Chunk& chunk) const {
+    // Servers read first and look at the attributes then: with the stamp from before nobody can have
+    // written in between.
     return chunk.stage == Chunk::Stage::here && chunk.content == inode_->content &&
-           inode_->attrs.has_attr() && chunk.stamp == stamp_of(inode_->attrs.attr()) &&
-           house_->clock.now() - chunk.asked < std::min(chunk.believed, house_->believed);
+           chunk.stamp == chunk.before && inode_->attrs.has_attr() &&
+           chunk.stamp == stamp_of(inode_->attrs.attr()) && is_young(chunk);
 }
 
 bool ReadAhead::covers(std::uint64_t offset) const noexcept {
@@ -110,6 +129,13 @@ void ReadAhead::drop() noexcept {
         if (wasted && house_->credit > 0) --house_->credit;
     }
     chunks_.clear();
+}
+
+void ReadAhead::drop_old() noexcept {
+    const auto is_of_use = [&](const ChunkRef& chunk) {
+        return chunk->stage != Chunk::Stage::here || is_young(*chunk);
+    };
+    if (!std::all_of(chunks_.begin(), chunks_.end(), is_of_use)) drop();
 }
 
 void ReadAhead::follow(std::uint64_t offset, std::uint64_t size) {
@@ -150,6 +176,12 @@ core::Task<ReadAhead::Found> ReadAhead::read(std::uint64_t offset, std::uint64_t
         // So far the window was too small for this reader on this path.
         if (chunk->origin == Chunk::Origin::sequence) window_ = std::min(window_ * 2, kMostOfOne);
         while (chunk->stage == Chunk::Stage::under_way) co_await chunk->arrived.wait();
+        // `soft` has waited long enough. What the server says of a stretch may not be true of this part.
+        if (chunk->error && chunk->error->source() != core::ErrorSource::nfs) {
+            found.error = chunk->error;
+            drop();
+            co_return found;
+        }
     }
     if (!std::all_of(wanted.begin(), wanted.end(), [&](const auto& c) { return is_good(*c); })) {
         drop();

@@ -4,8 +4,8 @@
 // Owned by one OpenFile; all of a mount share a ReadAhead::House. Reactor's thread only.
 //
 // INVARIANT: bytes are given out only if nothing is known to have changed the file since they were
-// asked for (Inode::content), the stamp that came with them is still the file's, and they are
-// not older than the attributes may be (docs/decisions/0014).
+// asked for (Inode::content), the stamp that came with them is what the file had before and has now,
+// and they are not older than the attributes may be (docs/decisions/0014).
 #pragma once
 
 #include "core/clock.hpp"
@@ -40,6 +40,9 @@ public:
         const core::Clock& clock;
         /// Attributes that came with a READ; empty once nobody wants to know.
         std::function<void(const InodeRef&, const nfs::Attr&, AttrCache::Token)> learn;
+        /// The budget is used up: whoever holds bytes that are too old lets go of them.
+        std::function<void()> make_room;
+        core::SteadyTime made_room = core::SteadyTime::min();
         core::SteadyDuration believed{0};  ///< no bytes are older; 0: nothing is read ahead
         std::uint64_t held = 0;            ///< bytes, as charged
         std::uint64_t hits = 0;    ///< reads of applications that needed no READ of their own
@@ -48,6 +51,9 @@ public:
         /// each that does not one down. At 0 only every sixteenth open is tried.
         std::uint32_t credit = 8;
         std::uint32_t opens = 0;
+
+        /// Whether so many bytes more may be asked for.
+        bool has_room(std::uint64_t charge);
     };
 
     using HouseRef = std::shared_ptr<House>;
@@ -65,11 +71,15 @@ public:
     struct Found {
         std::vector<ExtentMap::Piece> pieces;     ///< in order, without overlap
         std::optional<std::uint64_t> server_end;  ///< of the file, where it is known
+        /// The server could not be asked while the application waited: no need to try once more.
+        std::optional<core::Error> error;
     };
     /// An application reads: takes what is there or on its way, and asks for what comes next.
     core::Task<Found> read(std::uint64_t offset, std::uint64_t size);
     /// Forgets what was asked for.
     void drop() noexcept;
+    /// The same, if it is too old to be shown.
+    void drop_old() noexcept;
 
 private:
     struct Chunk {
@@ -90,7 +100,9 @@ private:
         enum class Used : std::uint8_t { no, yes } used = Used::no;
         core::Slice data;
         nfs::ReadReply::End end = nfs::ReadReply::End::no;
-        Stamp stamp;
+        Stamp before;  ///< of the file when it was asked for
+        Stamp stamp;   ///< that came with the bytes
+        std::optional<core::Error> error;
         core::Event arrived;
         std::uint64_t behind() const noexcept { return offset + size; }
     };
@@ -101,6 +113,7 @@ private:
     );
     bool start(std::uint64_t offset, std::uint32_t size, Chunk::Origin origin);
     void follow(std::uint64_t offset, std::uint64_t size);
+    bool is_young(const Chunk& chunk) const noexcept;
     bool is_good(const Chunk& chunk) const;
     bool covers(std::uint64_t offset) const noexcept;
 

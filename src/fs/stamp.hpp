@@ -24,6 +24,10 @@ inline std::uint64_t ctime_word(const nfs::Time& ctime) noexcept {
 
 using WallTime = std::chrono::sys_time<std::chrono::nanoseconds>;
 
+inline WallTime wall_now() {
+    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
+}
+
 inline WallTime to_wall(const nfs::Time& time) noexcept {
     return WallTime(
         std::chrono::seconds(time.seconds) + std::chrono::nanoseconds(time.nanoseconds)

@@ -13,6 +13,8 @@ constexpr std::uint32_t kProbeEarly = 16;
 constexpr std::uint32_t kProbeLater = 64;
 /// The mean of so many; a single sync that took long is soon forgotten.
 constexpr std::int64_t kMeanOf = 8;
+/// One that took longer than so many means met something else: an outage, a busy disk.
+constexpr std::int64_t kOutlier = 4;
 
 }  // namespace
 
@@ -24,7 +26,8 @@ SyncChoice::Way SyncChoice::next() noexcept {
 
 void SyncChoice::took(Way way, core::SteadyDuration time) noexcept {
     auto& mine = seen(way);
-    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+    auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+    if (mine.samples > 0) ns = std::min(ns, kOutlier * mine.mean_ns + 1);
     mine.samples = std::min(mine.samples + 1, kEnough);
     mine.mean_ns += mine.samples == 1 ? ns : (ns - mine.mean_ns) / kMeanOf;
     const auto& one = seen(Way::file_sync);

@@ -21,6 +21,10 @@ public:
     /// One that went this way took so long.
     void took(Way way, core::SteadyDuration time) noexcept;
     Way preferred() const noexcept { return preferred_; }
+    /// What the last few took; zero before the first.
+    std::chrono::nanoseconds mean(Way way) const noexcept {
+        return std::chrono::nanoseconds(seen_[static_cast<std::size_t>(way)].mean_ns);
+    }
 
 private:
     struct Seen {

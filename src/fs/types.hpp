@@ -4,6 +4,7 @@
 
 #include "core/buffer.hpp"
 #include "core/progress.hpp"
+#include "fs/sync_choice.hpp"
 #include "mapper/ids.hpp"
 
 #include <sys/stat.h>
@@ -137,6 +138,7 @@ struct FsStatus {
     std::uint64_t read_ahead_bytes = 0;
     std::uint64_t refused_callers = 0;
     std::uint64_t write_errors = 0;
+    SyncChoice small_files;  ///< how they reach the disk, and what each way took
 };
 
 /// Tells the kernel that what it keeps is no longer right. Called on the reactor's thread; must not

@@ -299,6 +299,7 @@ core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stabi
         if (*way == SyncChoice::Way::file_sync) stability = nfs::Stability::file_sync;
     }
     const auto begun = deps_.clock.now();
+    const auto errors = errors_;
     const auto epoch = file.extents.next_epoch();
     co_await sent(inode, epoch, stability);
     while (reach == Reach::disk && !file.extents.is_stable(epoch)) {
@@ -310,7 +311,7 @@ core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stabi
             co_await commit(inode);
         }
     }
-    if (way) sync_choice_.took(*way, deps_.clock.now() - begun);
+    if (way && errors == errors_) sync_choice_.took(*way, deps_.clock.now() - begun);
 }
 
 core::Task<void> Writer::hold(InodeRef inode) {

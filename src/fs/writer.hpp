@@ -91,6 +91,7 @@ public:
     void set_budget(std::uint64_t bytes);
     std::uint64_t bytes_held() const noexcept;
     std::uint64_t errors() const noexcept { return errors_; }
+    const SyncChoice& sync_choice() const noexcept { return sync_choice_; }
     void trim() noexcept;
 
 private:

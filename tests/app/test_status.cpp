@@ -142,6 +142,22 @@ TEST_F(StatusTest, SaysHowManyRoundTripsWereSaved) {
     EXPECT_EQ(status_["cache"].at("read_ahead_bytes"), 7u);
 }
 
+TEST_F(StatusTest, SaysHowSmallFilesReachTheDisk) {
+    using Way = fs::SyncChoice::Way;
+    fs::FsStatus filesystem;
+    add_filesystem(status_, filesystem);
+    EXPECT_NE(render_status(status_).find("small files by FILE_SYNC"), std::string::npos);
+    for (int i = 0; i < 4; ++i) {
+        filesystem.small_files.took(Way::file_sync, std::chrono::milliseconds(3));
+        filesystem.small_files.took(Way::commit, std::chrono::milliseconds(1));
+    }
+    add_filesystem(status_, filesystem);
+    const auto& small_files = status_["cache"].at("small_files");
+    EXPECT_EQ(small_files.at("way"), "commit");
+    EXPECT_DOUBLE_EQ(small_files.at("file_sync").as_double(), 0.003);
+    EXPECT_NE(render_status(status_).find("UNSTABLE and COMMIT"), std::string::npos);
+}
+
 TEST_F(StatusTest, IsHealthyOnlyWhenItSaysSo) {
     EXPECT_FALSE(is_healthy(status_));
     set_health(status_, {});

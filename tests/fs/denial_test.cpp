@@ -184,6 +184,29 @@ TEST_F(Denial, what_the_kernel_keeps_is_dropped) {
     EXPECT_GT(told.all_names_count, 0);
 }
 
+TEST_F(Denial, what_was_read_ahead_is_forgotten) {
+    auto& m = mount();
+    server.put_file("/a", "text");
+    server.put_file("/b", "text");
+    const auto here = m.open_file("/a", O_RDONLY);
+    world.serve_until([&] { return m.client().in_flight() == 0; });
+    server.inject({.procedure = Procedure::read, .hold_reply = 200ms});
+    const auto under_way = m.open_file("/b", O_RDONLY);
+    EXPECT_GT(m.fs().status().read_ahead_bytes, 0u);
+    deny();
+    EXPECT_EQ(errno_of(m.try_read(here, 0, 4)), EACCES);
+    EXPECT_EQ(errno_of(m.try_read(under_way, 0, 4)), EACCES);
+    world.serve_until([&] { return m.client().in_flight() == 0; });
+    EXPECT_EQ(m.fs().status().read_ahead_bytes, 0u);
+    m.fs().allow();
+    server.overwrite("/a", 0, "TEXT");
+    server.overwrite("/b", 0, "TEXT");
+    EXPECT_EQ(m.read_at(here, 0, 4), "TEXT");
+    EXPECT_EQ(m.read_at(under_way, 0, 4), "TEXT");
+    m.release_file(here);
+    m.release_file(under_way);
+}
+
 TEST_F(Denial, access_comes_back_with_the_same_open_files) {
     auto& m = mount();
     m.make_file("/a", "text");

@@ -256,6 +256,87 @@ TEST_F(ReadAhead, failed_or_short_reads_ahead_disturb_nobody) {
     m.release_file(file);
 }
 
+TEST_F(ReadAhead, whoever_waited_for_a_server_in_vain_does_not_wait_twice) {
+    server.put_file("/a", "content");
+    auto& m = mount();
+    const auto id = m.walk("/a");
+    server.clear_calls();
+    server.inject(
+        {.procedure = Procedure::read,
+         .hold_reply = milliseconds(100),
+         .reply = Fault::Reply::lost}
+    );
+    const auto file = open_known(m, id);
+    EXPECT_EQ(errno_of(m.try_read(file, 0, 4096)), ETIMEDOUT);
+    EXPECT_EQ(reads(), 1u);
+    EXPECT_EQ(m.read_at(file, 0, 4096), "content");
+    m.release_file(file);
+}
+
+TEST_F(ReadAhead, a_server_that_was_gone_before_anybody_read_is_asked_again) {
+    server.put_file("/a", "content");
+    auto& m = mount();
+    const auto id = m.walk("/a");
+    server.inject({.procedure = Procedure::read, .reply = Fault::Reply::lost});
+    const auto file = open_known(m, id);
+    settle(m);
+    EXPECT_EQ(m.read_at(file, 0, 4096), "content");
+    m.release_file(file);
+}
+
+TEST_F(ReadAhead, bytes_of_a_state_that_was_not_known_before_are_asked_for_again) {
+    // The server may have read before somebody wrote, and looked at the attributes afterwards.
+    server.put_file("/a", "content");
+    auto& m = mount();
+    const auto id = m.walk("/a");
+    server.overwrite("/a", 0, "CONTENT and more");
+    server.clear_calls();
+    const auto file = open_known(m, id);
+    settle(m);
+    EXPECT_EQ(m.read_at(file, 0, 4096), "CONTENT and more");
+    EXPECT_EQ(reads(), 2u);
+    m.release_file(file);
+}
+
+TEST_F(ReadAhead, what_was_read_while_the_mtime_was_young_is_not_kept) {
+    // Another write may follow in the same tick, after the READ and before the open is answered.
+    auto& m = mount();
+    server.put_file("/a", "content");
+    const auto id = m.walk("/a");
+    server.with_clock([](ServerClock& clock) { clock.advance(std::chrono::seconds(1)); });
+    server.overwrite("/a", 0, "CONTENT");
+    server.inject({.procedure = Procedure::getattr, .hold_reply = milliseconds(1200)});
+    auto file = open_known(m, id);
+    EXPECT_EQ(m.read_at(file, 0, 4096), "CONTENT");
+    m.release_file(file);
+    file = open_known(m, id);
+    EXPECT_EQ(file.pages, fs::Pages::drop);
+    m.release_file(file);
+}
+
+TEST_F(ReadAhead, files_that_are_open_and_not_read_do_not_use_up_the_budget) {
+    constexpr int kFiles = 520;  // of 64 KiB each, as they are charged
+    client_options.travel.most_rounds = 1;
+    auto& m = mount();
+    std::vector<File> files;
+    for (int i = 0; i < kFiles; ++i) {
+        const auto path = "/file-" + std::to_string(i);
+        server.put_file(path, "content");
+        files.push_back(m.open_file(path, O_RDONLY));
+        settle(m);
+        ASSERT_LE(m.fs().status().read_ahead_bytes, fs::ReadAhead::kMostOfAll);
+    }
+    server.put_file("/a", "content");
+    const auto id = m.walk("/a");
+    world.clock.advance(std::chrono::seconds(2));
+    server.clear_calls();
+    const auto file = open_known(m, id);
+    settle(m);
+    EXPECT_EQ(m.fs().status().read_ahead_bytes, 64u << 10) << "those that are too old are gone";
+    m.release_file(file);
+    for (const auto& open : files) m.release_file(open);
+}
+
 TEST_F(ReadAhead, without_attributes_in_the_reply_nothing_is_shown_early) {
     server.adjust([](Behaviour& behaviour) { behaviour.post_op_attrs = Presence::never; });
     server.put_file("/a", "content");

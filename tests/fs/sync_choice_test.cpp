@@ -49,6 +49,14 @@ TEST(SyncChoice, a_single_slow_sync_changes_nothing) {
     EXPECT_EQ(choice.preferred(), Way::file_sync);
 }
 
+TEST(SyncChoice, an_outage_is_no_measure_of_a_way) {
+    SyncChoice choice;
+    commits(choice, 200, microseconds(500), microseconds(900));
+    choice.took(Way::file_sync, std::chrono::seconds(60));
+    EXPECT_LE(choice.mean(Way::file_sync), microseconds(700));
+    EXPECT_EQ(choice.preferred(), Way::file_sync);
+}
+
 class SmallFiles : public FsTest {};
 
 TEST_F(SmallFiles, a_new_file_with_content_costs_two_calls) {
@@ -70,6 +78,17 @@ TEST_F(SmallFiles, a_new_file_with_content_costs_two_calls) {
         ASSERT_EQ(server.disk_content("/d/" + name).size(), 4096u) << "on the disk after close";
     }
     EXPECT_LE(count_all(), 2 * kFiles + kFiles / 10u);
+}
+
+TEST_F(SmallFiles, a_flush_that_fails_is_not_measured) {
+    auto& m = mount();
+    m.make_file("/a", "x");
+    const auto before = m.fs().status().small_files.mean(Way::file_sync);
+    server.inject({.procedure = Procedure::write, .fail = Status::nospc});
+    const auto file = m.open_file("/a", O_WRONLY);
+    m.write_at(file, 0, "more");
+    EXPECT_EQ(m.close_file(file), ENOSPC);
+    EXPECT_EQ(m.fs().status().small_files.mean(Way::file_sync), before);
 }
 
 TEST_F(SmallFiles, names_are_moved_and_removed_by_one_call_each) {

@@ -67,13 +67,27 @@ TEST_F(TwoClients, exclusive_create_has_one_winner) {
 }
 
 TEST_F(TwoClients, file_removed_by_the_other_is_stale_for_its_reader) {
+    // Not opened for reading alone: nothing comes with the open.
     mount().make_file("/a", "x");
-    const auto file = second().open_file("/a", O_RDONLY);
+    const auto file = second().open_file("/a", O_RDWR);
     EXPECT_EQ(mount().remove_file("/a"), 0);
-    // What came with the open is its content for a moment.
-    world.clock.advance(std::chrono::milliseconds(501));
     EXPECT_EQ(errno_of(second().try_read(file, 0, 1)), ESTALE);
     second().release_file(file);
+    EXPECT_FALSE(second().exists("/a"));
+}
+
+TEST_F(TwoClients, what_came_with_the_open_is_the_content_as_of_the_open) {
+    // Close-to-open speaks of the open: whoever had read right after it, into the kernel's pages,
+    // would see this as well, and for longer. It is no answer to what happened later.
+    mount().make_file("/a", "x");
+    const auto file = second().open_file("/a", O_RDONLY);
+    const auto later = second().open_file("/a", O_RDONLY);
+    EXPECT_EQ(mount().remove_file("/a"), 0);
+    EXPECT_EQ(second().read_at(file, 0, 1), "x");
+    world.clock.advance(std::chrono::milliseconds(501));
+    EXPECT_EQ(errno_of(second().try_read(later, 0, 1)), ESTALE);
+    second().release_file(file);
+    second().release_file(later);
     EXPECT_FALSE(second().exists("/a"));
 }
 

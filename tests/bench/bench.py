@@ -21,9 +21,12 @@ sys.dont_write_bytecode = True
 
 import calls  # noqa: E402
 import directory  # noqa: E402
+import distance  # noqa: E402
 import footprint  # noqa: E402
 import ganesha  # noqa: E402
+import instructions  # noqa: E402
 import latency  # noqa: E402
+import limits  # noqa: E402
 import lookups  # noqa: E402
 import measure  # noqa: E402
 import report  # noqa: E402
@@ -43,11 +46,14 @@ SECTIONS = (
     ("calls", calls.run, "loopback"),
     ("streaming", streaming.run, "loopback"),
     ("latency", latency.run, "loopback"),
+    ("limits", limits.run, "loopback"),
     ("footprint", footprint.run, "loopback"),
     ("volumes", volumes.run, "loopback"),
     ("transport", transport.run, "loopback"),
     ("directory", directory.run, "loopback"),
+    ("instructions", instructions.run, "loopback"),
     ("lookups", lookups.run, "own"),
+    ("distance", distance.run, "own"),
 )
 
 
@@ -62,8 +68,12 @@ class Bench:
         self.load = arguments.load and measure.Load(_readable_copy(arguments.load))
         self.rpc_bench = arguments.rpc_bench
         self.ldap_bench = arguments.ldap_bench
+        self.wire_bench = arguments.wire_bench
+        self.instructions = arguments.instructions
         self.report = report.Report(head)
         self.subjects = ()
+        self.memory = None
+        self._memory_fs = arguments.memory_fs
         self._passthrough = arguments.passthrough
         self._options = arguments.options
 
@@ -71,9 +81,15 @@ class Bench:
         self.server = server
         ours = subjects.Uidnfs(self.command, server.address, self.export, self._options)
         self.subjects = (ours, subjects.Passthrough(self._passthrough, self.export, ours))
+        self.memory = subjects.Memory(self._memory_fs, ours)
 
     def say(self, text):
         print(f"bench: {text}", file=sys.stderr, flush=True)
+
+    def watched(self, mount, *words):
+        """Runs one work of the load; the processor time of client and server comes with it."""
+        return self.load.run(
+            *words, watched={"client": mount.pids, "server": [self.server.pid]})
 
     def load_as_server(self, work, path, *words):
         """Makes a file of the export where the server keeps it, owned by the mapped identity."""
@@ -108,6 +124,10 @@ def _arguments():
                         help="load.cpp, compiled; only the calls can do without")
     parser.add_argument("--passthrough", type=pathlib.Path,
                         help="passthrough_ll, compiled; only the calls can do without")
+    parser.add_argument("--memory-fs", type=pathlib.Path, help="memory_fs.cpp, compiled; as above")
+    parser.add_argument("--wire-bench", type=pathlib.Path, help="left out: no limits of the wire")
+    parser.add_argument("--instructions", type=pathlib.Path,
+                        help="left out: instructions are not counted")
     parser.add_argument("--rpc-bench", type=pathlib.Path, help="left out: no table of it")
     parser.add_argument("--ldap-bench", type=pathlib.Path, help="left out: no table of it")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
@@ -119,8 +139,9 @@ def _arguments():
     unknown = set(arguments.sections) - {name for name, *_ in SECTIONS}
     if unknown:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
-    if arguments.sections != ["calls"] and not (arguments.load and arguments.passthrough):
-        parser.error("--load and --passthrough are needed for other sections than calls")
+    programs = (arguments.load, arguments.passthrough, arguments.memory_fs)
+    if arguments.sections != ["calls"] and not all(programs):
+        parser.error("only the calls can do without --load, --passthrough and --memory-fs")
     return arguments
 
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The application of the benchmark: does one kind of work below a directory and prints how long it
 // took, as one line of JSON. It knows nothing of uidnfs: the same program runs over every mount.
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -223,6 +224,83 @@ Sample create_files(const std::string& directory, std::size_t count) {
     });
 }
 
+// As a program does that reads many small files.
+void read_whole(const std::string& path, Buffer& buffer) {
+    File file(path, O_RDONLY);
+    if (read(file.fd(), buffer.data, kPage) < 0) {
+        fail("read", path);
+    }
+    file.close();
+}
+
+Sample read_files(const std::string& directory, std::size_t first, std::size_t count) {
+    Buffer buffer(kPage);
+    return one_by_one(count, [&](std::size_t i) {
+        read_whole(directory + "/f" + std::to_string(first + i), buffer);
+    });
+}
+
+// 4 KiB writes at random places of a file that is there, then fsync, which counts only where the
+// bytes shall really arrive.
+enum class Until { accepted, durable };
+
+Sample write_at_random(const std::string& path, std::size_t count, std::size_t seed, Until until) {
+    File file(path, O_WRONLY);
+    struct stat attributes {};
+    if (fstat(file.fd(), &attributes) != 0) {
+        fail("stat", path);
+    }
+    Buffer buffer(kPage);
+    std::mt19937_64 random(seed);
+    std::uniform_int_distribution<off_t> page(0, attributes.st_size / kPage - 1);
+    const auto start = Clock::now();
+    auto sample = one_by_one(count, [&](std::size_t) {
+        if (pwrite(file.fd(), buffer.data, kPage, page(random) * kPage) != kPage) {
+            fail("pwrite", path);
+        }
+    });
+    if (fsync(file.fd()) != 0) {
+        fail("fsync", path);
+    }
+    if (until == Until::durable) {
+        sample.seconds = seconds_since(start);
+    }
+    file.close();
+    sample.bytes = count * kPage;
+    return sample;
+}
+
+Sample make_directories(const std::string& directory, std::size_t count) {
+    return one_by_one(count, [&](std::size_t i) {
+        const auto path = directory + "/d" + std::to_string(i);
+        if (mkdir(path.c_str(), 0755) != 0) {
+            fail("mkdir", path);
+        }
+    });
+}
+
+// ls -l: names and attributes of all entries; an operation is an entry.
+Sample list_directory(const std::string& path) {
+    const auto start = Clock::now();
+    DIR* directory = opendir(path.c_str());
+    if (!directory) {
+        fail("opendir", path);
+    }
+    Sample sample;
+    while (const auto* entry = readdir(directory)) {
+        struct stat attributes {};
+        if (fstatat(dirfd(directory), entry->d_name, &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
+            fail("stat", path + "/" + entry->d_name);
+        }
+        sample.latencies.push_back(0);
+    }
+    closedir(directory);
+    sample.seconds = seconds_since(start);
+    const auto each = sample.seconds * 1e6 / static_cast<double>(sample.latencies.size());
+    std::fill(sample.latencies.begin(), sample.latencies.end(), each);
+    return sample;
+}
+
 void stat_name(const std::string& path) {
     struct stat attributes {};
     if (stat(path.c_str(), &attributes) != 0) {
@@ -230,9 +308,9 @@ void stat_name(const std::string& path) {
     }
 }
 
-Sample stat_files(const std::string& directory, std::size_t count) {
+Sample stat_files(const std::string& directory, std::size_t first, std::size_t count) {
     return one_by_one(count, [&](std::size_t i) {
-        stat_name(directory + "/f" + std::to_string(i));
+        stat_name(directory + "/f" + std::to_string(first + i));
     });
 }
 
@@ -269,7 +347,11 @@ constexpr const char* kUsage =
     "usage: load write FILE BYTES\n"
     "       load read FILE...                  one thread for each file\n"
     "       load random FILE COUNT THREADS     COUNT reads in all\n"
-    "       load create|stat|rename|unlink DIRECTORY COUNT\n"
+    "       load rewrite FILE COUNT            random 4 KiB writes, fsync not counted\n"
+    "       load sustain FILE COUNT THREADS    the same until they are on the disk\n"
+    "       load create|mkdir|rename|unlink DIRECTORY COUNT\n"
+    "       load stat|openread DIRECTORY COUNT THREADS\n"
+    "       load list DIRECTORY\n"
     "       load lookups DIRECTORY THREADS\n";
 
 Sample run(const std::vector<std::string>& words) {
@@ -292,8 +374,28 @@ Sample run(const std::vector<std::string>& words) {
     if (work == "create") {
         return create_files(words.at(1), number(2));
     }
-    if (work == "stat") {
-        return stat_files(words.at(1), number(2));
+    if (work == "rewrite") {
+        return write_at_random(words.at(1), number(2), 1, Until::accepted);
+    }
+    if (work == "sustain") {
+        const auto threads = number(3);
+        return in_parallel(threads, [&](std::size_t i) {
+            return write_at_random(words.at(1), number(2) / threads, i + 1, Until::durable);
+        });
+    }
+    if (work == "mkdir") {
+        return make_directories(words.at(1), number(2));
+    }
+    if (work == "list") {
+        return list_directory(words.at(1));
+    }
+    if (work == "stat" || work == "openread") {
+        const auto threads = number(3);
+        const auto each = number(2) / threads;
+        const auto part = work == "stat" ? stat_files : read_files;
+        return in_parallel(threads, [&](std::size_t i) {
+            return part(words.at(1), i * each, each);
+        });
     }
     if (work == "rename") {
         return rename_files(words.at(1), number(2));

@@ -44,6 +44,10 @@ class Sample:
         """Wall time by operation: with several in flight less than their latency."""
         return self.seconds * 1e6 / self.operations
 
+    def busy(self, role):
+        """Share of one processor that it used meanwhile, in percent."""
+        return 100 * self.cpu[role] / self.seconds
+
     def cpu_per_gib(self, role):
         return self.cpu[role] * GIB / self.bytes
 
@@ -122,6 +126,21 @@ def forget_freed_blocks():
     finds it alike and it does not grow from run to run."""
     # Fails where exports are on tmpfs, which does so by itself.
     subprocess.run(["fstrim", str(sandbox.EXPORTS)], check=False, capture_output=True, timeout=60)
+
+
+def limited_by(samples):
+    """What a work waits for most, by the processor time of both sides."""
+    client, server = (median([sample.busy(role) for sample in samples])
+                      for role in ("client", "server"))
+    if client >= 85 and client >= server:
+        what = "uidnfs, which keeps a processor busy"
+    elif server >= 85:
+        what = "the server, which keeps a processor busy"
+    elif client + server >= 85:
+        what = "client and server in turn"
+    else:
+        what = "waiting: the server's disk, round trips, the kernel"
+    return f"{what} (busy: client {client:.0f} %, server {server:.0f} %)"
 
 
 def median(values):

@@ -15,6 +15,11 @@ _HEAD = """# What an operation costs
 Written by `scripts/bench --page`; do not edit. {version}, kernel {kernel}, {processors} processors,
 load {load_before} before the run, {when}{options}.
 """
+# In which a row has a value (column) that should be at most another (column, times a factor).
+_PICTURES = {"calls": (2, lambda row: row[3]),
+             "limits": (3, lambda row: 1.15 * (row[1] + row[2])),
+             "together": (3, lambda row: 1.1 * (row[1] + row[2]))}
+
 _LOADED = """
 **The machine was busy** (load above half of its processors): the calls below hold all the same, times and bandwidths of
 such a run say nothing.
@@ -30,8 +35,8 @@ def write(path, head, tables):
         parts.append(_LOADED)
     for table in tables:
         parts.append(f"\n## {table['title']}\n\n")
-        if table["key"] == "calls":
-            picture = path.with_suffix(".svg")
+        if table["key"] in _PICTURES:
+            picture = path.with_name(f"{path.stem}-{table['key']}.svg")
             picture.write_text(_bars(table), encoding="utf-8")
             parts.append(f"![{table['title']}]({picture.name})\n\n")
         if "text" in table:
@@ -49,7 +54,8 @@ def _row(cells):
 
 def _bars(table):
     """One bar for each row: what it costs, and a line where it should end."""
-    rows = [(row[0], row[2], row[3]) for row in table["rows"]]
+    column, target_of = _PICTURES[table["key"]]
+    rows = [(row[0], row[column], target_of(row)) for row in table["rows"]]
     most = max(max(each, target) for _, each, target in rows)
     height = _ROW * len(rows) + 12
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '

@@ -9,12 +9,12 @@ import measure
 import report
 
 READERS = 4
-TARGET = 0.5
 
+# Work, title, how often P's bandwidth ours has to be.
 _WORKS = (
-    ("write", "1 MiB writes + fsync"),
-    ("read", "1 MiB reads, cold"),
-    ("readers", f"{READERS} readers of 1 MiB, cold"),
+    ("write", "1 MiB writes + fsync", 0.95),
+    ("read", "1 MiB reads, cold", 1.35),
+    ("readers", f"{READERS} readers of 1 MiB, cold", 2.0),
 )
 
 
@@ -22,7 +22,7 @@ def run(bench):
     size = 256 * measure.MIB if bench.quick else measure.GIB
     rounds = 3 if bench.quick else 5
     _make_files(bench, size)
-    samples = {(work, subject.name): [] for work, _ in _WORKS for subject in bench.subjects}
+    samples = {(work, subject.name): [] for work, *_ in _WORKS for subject in bench.subjects}
     for number, subject in measure.interleaved(rounds, bench.subjects):
         bench.say(f"streaming, round {number + 1} of {rounds}, {subject.name}")
         samples["write", subject.name].append(_write(bench, subject, size))
@@ -69,15 +69,16 @@ def _read(bench, subject, names):
 def _bandwidth(bench, samples, size, rounds):
     ours, peer = (subject.name for subject in bench.subjects)
     rows = []
-    for work, title in _WORKS:
+    for work, title, target in _WORKS:
         median = {name: measure.median([sample.mib_per_second for sample in samples[work, name]])
                   for name in (ours, peer)}
         ratio = median[ours] / median[peer]
         rows.append([title, median[peer], median[ours], ratio,
-                     report.verdict(ratio >= TARGET, f">= {TARGET}")])
+                     report.verdict(ratio >= target, f">= {target}"),
+                     measure.limited_by(samples[work, ours])])
     bench.report.table(
         "streaming", "Large files through the mount",
-        ["", "P MiB/s", "uidnfs MiB/s", "uidnfs / P", "target"], rows,
+        ["", "P MiB/s", "uidnfs MiB/s", "uidnfs / P", "target", "limited by"], rows,
         [f"{size // measure.MIB} MiB, medians of {rounds} interleaved runs; readahead of both: "
          f"{bench.subjects[0].read_ahead_kib} KiB",
          "P = libfuse's passthrough_ll over the server's own directory"])
@@ -90,7 +91,7 @@ def _processor(bench, samples):
         return measure.median([sample.cpu_per_gib(role) for sample in samples[work, name]])
 
     rows = [[title, seconds(work, peer, "client"), seconds(work, ours, "client"),
-             seconds(work, ours, "server")] for work, title in _WORKS]
+             seconds(work, ours, "server")] for work, title, _ in _WORKS]
     bench.report.table(
         "processor", "Processor time, seconds per GiB",
         ["", "P", "uidnfs", "NFS server"], rows,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is compared: uidnfs over the NFS server, and P, libfuse's example passthrough_ll over the
-server's own export directory. Both are mounted the same way and get the same kernel readahead.
+"""What is compared: uidnfs over the NFS server; P, libfuse's example passthrough_ll over the server's
+own export directory; F, a file system in memory that does nothing (memory_fs.cpp). All are mounted
+the same way and get the same kernel readahead.
 """
 
 import contextlib
@@ -59,31 +60,31 @@ class Uidnfs:
                 take_down(mount)
 
 
-class Passthrough:
-    """P. `peer` is mounted first, so that its read_ahead_kb is known."""
+class _Example:
+    """A small FUSE program. `peer` is mounted first, so that its read_ahead_kb is known."""
 
-    name = "P"
-
-    def __init__(self, binary, export, peer):
+    def __init__(self, binary, peer):
         self._binary = str(binary)
-        self._export = export
         self._peer = peer
+
+    def _words(self, path):
+        """The command line that mounts on `path` and stays in the foreground."""
+        raise NotImplementedError
 
     @contextlib.contextmanager
     def mounted(self):
         path = _new_mountpoint()
         path.mkdir()
-        log = sandbox.ROOT / "passthrough.log"
+        log = sandbox.ROOT / f"{self.name}.log"
         with open(log, "wb") as output:
             process = subprocess.Popen(
-                [self._binary, "-f", "-o", f"source={self._export.path},allow_other", str(path)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+                self._words(path), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             uidnfs_command.wait_until(
                 lambda: is_mounted(path) or process.poll() is not None, START_SECONDS,
-                "mounting passthrough_ll")
+                f"mounting {self.name}")
             if process.poll() is not None:
-                raise measure.BenchError(f"passthrough_ll ended with {process.returncode}: "
+                raise measure.BenchError(f"{self.name} ended with {process.returncode}: "
                                          + log.read_text(errors="replace").strip())
             path.stat()  # INIT is done, which would set the readahead once more
             if self._peer.read_ahead_kib:
@@ -93,6 +94,32 @@ class Passthrough:
             if is_mounted(path):
                 sandbox.run("umount", str(path))
             _end(process)
+
+
+class Passthrough(_Example):
+    """P."""
+
+    name = "P"
+
+    def __init__(self, binary, export, peer):
+        super().__init__(binary, peer)
+        self._export = export
+
+    def _words(self, path):
+        return [self._binary, "-f", "-o", f"source={self._export.path},allow_other", str(path)]
+
+
+class Memory(_Example):
+    """F. What it holds is made with each mount: `holds` are words for memory_fs."""
+
+    name = "F"
+
+    def __init__(self, binary, peer):
+        super().__init__(binary, peer)
+        self.holds = []
+
+    def _words(self, path):
+        return [self._binary, str(path), *self.holds]
 
 
 def take_down(mount):

@@ -7,7 +7,8 @@ import subprocess
 import measure
 import report
 
-TARGET = 0.8
+# Work: at least so many times the speed, at most so many times the processor time.
+_SMALL, _LARGE = (1.05, 0.95), (1.05, 0.9)
 _SECONDS = 200
 _LINE = re.compile(
     r"(?P<work>\S.*?)\s+(?P<ours>[\d.]+)\s+(?P<theirs>[\d.]+)\s+(?P<unit>ops/s|MiB/s)"
@@ -42,8 +43,9 @@ def run(bench):
 
 def _row(found):
     ratio = float(found["ratio"])
-    # WRITE has no target of its own yet.
-    target = None if found["work"].startswith("WRITE") else report.verdict(
-        ratio >= TARGET, f">= {TARGET}")
+    processor = float(found["cpu_ratio"])
+    faster, cheaper = _LARGE if found["unit"] == "MiB/s" else _SMALL
+    target = report.verdict(
+        ratio >= faster and processor <= cheaper, f">= {faster}, CPU <= {cheaper}")
     return [found["work"], found["unit"], float(found["theirs"]), float(found["ours"]), ratio,
-            float(found["their_cpu"]), float(found["cpu"]), float(found["cpu_ratio"]), target]
+            float(found["their_cpu"]), float(found["cpu"]), processor, target]

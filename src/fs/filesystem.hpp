@@ -350,7 +350,7 @@ private:
     WrittenRecords written_records_;
     CounterRecords counter_records_;
     CredentialLedger ledger_;
-    std::unordered_set<OpenId> adopted_opens_;     ///< of files, by a worker before this one
+    std::unordered_set<OpenId> nameless_opens_;    ///< of files whose names only the kernel may know
     std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
     std::shared_ptr<NamesBudget> names_budget_ = std::make_shared<NamesBudget>();
     InodeTable inodes_;

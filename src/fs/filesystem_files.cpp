@@ -64,6 +64,8 @@ core::Result<OpenReply> Filesystem::add_open(
         );
         return reply;
     }
+    // After a take-over the kernel opens files by names that it alone knows.
+    if (inode->names.empty()) nameless_opens_.insert(file->id);
     if (is_append(flags)) reply.caching = Caching::direct;
     if (inode->attrs.has_attr()) {
         const auto stamp = stamp_of(inode->attrs.attr());
@@ -435,7 +437,7 @@ core::Task<void> Filesystem::release(OpenId open) {
     const auto inode = file->inode;
     inodes_.record_error(*inode);
     opens_.remove(file);
-    adopted_opens_.erase(open);
+    nameless_opens_.erase(open);
     const auto ctx = file->context;
     const auto closed = co_await deps_.client.close(ctx, file->ref);
     if (!closed) core::log::debug("close: {}", core::to_string(closed.error()));

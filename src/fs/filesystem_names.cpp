@@ -194,7 +194,7 @@ core::Task<InodeRef> Filesystem::named(
 ) {
     auto child = inodes_.child(*parent, name);
     // Names are not in the arena; only what is open must not be removed by one that is not known.
-    if (!child && !(adopted_opens_.empty() && unsettled_silly_.empty())) {
+    if (!child && !(nameless_opens_.empty() && unsettled_silly_.empty())) {
         const auto found = co_await deps_.client.lookup(context, parent->handle, name);
         if (found) child = inodes_.find(found->handle);
         if (child) inodes_.add_name(parent, name, child);

@@ -31,7 +31,7 @@ void Filesystem::restore_opens() {
             streams.try_emplace(file->id);
             continue;
         }
-        adopted_opens_.insert(file->id);
+        nameless_opens_.insert(file->id);
         if (inode->is_regular()) page_watch_.note(inode, file->context);
     }
     // Those of a stream that was being closed have no open any more.

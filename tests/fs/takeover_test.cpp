@@ -126,6 +126,21 @@ TEST_F(Takeover, a_file_opened_before_is_not_removed_under_its_user) {
     EXPECT_TRUE(silly_names().empty());
 }
 
+TEST_F(Takeover, a_file_opened_by_a_name_that_only_the_kernel_knows_is_not_removed_under_its_user) {
+    auto& m = mount();
+    m.make_file("/a", "content");
+    const auto id = m.walk("/a");
+    m.kill_and_restart();
+    const auto opened = m.run(m.fs().open(m.caller, id, O_RDONLY));
+    ASSERT_TRUE(opened);
+    const File file{id, opened->open};
+    EXPECT_EQ(errno_of(m.run(m.fs().unlink(m.caller, fs::kRootId, "a"))), 0);
+    EXPECT_FALSE(server.exists("/a"));
+    EXPECT_EQ(m.read_all(file), "content");
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
 TEST_F(Takeover, a_file_opened_before_is_not_replaced_under_its_user) {
     auto& m = mount();
     m.make_file("/a", "old");

@@ -10,6 +10,7 @@ SOURCE = r"""
 import mmap, random
 chance = random.Random(seed)
 files, held, slowest = {}, [], []
+done = []  # the last things that were done, for whoever reads of a failure
 begun, operations = time.monotonic(), 0
 LARGEST = 400_000
 
@@ -85,11 +86,13 @@ def through_a_mapping():
 def hold():
     name = known()
     if name and len(held) < 3:
+        done[-1] += f" {name}"
         held.append((os.open(place(name), os.O_RDWR), files[name], name))
 
 def use_held():
     if held:
         fd, model, name = chance.choice(held)
+        done[-1] += f" {name}"
         data, offset = noise(), chance.randrange(LARGEST)
         os.pwrite(fd, data, offset)
         put(model, offset, data)
@@ -103,11 +106,13 @@ def let_go():
 def rename():
     if name := known():
         to = any_name()
+        done[-1] += f" {name} {to}"
         os.rename(place(name), place(to))
         files[to] = files.pop(name)
 
 def unlink():
     if name := known():
+        done[-1] += f" {name}"
         os.unlink(place(name))
         del files[name]
 
@@ -141,7 +146,12 @@ everything = [write] * 5 + [read] * 5 + [append] * 2 + [use_held] * 3 + [
     truncate, through_a_mapping, hold, let_go, rename, unlink, directory, exclusive, look]
 while time.monotonic() - begun < seconds or operations < 100:
     work, start = chance.choice(everything), time.monotonic()
-    work()
+    done.append(f"{start - begun:.2f} {work.__name__}")
+    del done[:-12]
+    try:
+        work()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{type(error).__name__} {error}; {done}; held: {[name for *_, name in held]}") from error
     took, second = 1000 * (time.monotonic() - start), int(start - begun)
     if not slowest or slowest[-1][0] != second:
         slowest.append((second, took))

@@ -137,6 +137,21 @@ class AfterUmount(RecoverTest):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertEqual(bytes(OFFSET) + BYTES, pathlib.Path(mount.on_server("f")).read_bytes())
 
+    def test_the_same_export_under_another_name(self):
+        """As server:/export and as a URL; a name that nobody has is an error."""
+        mount, kept = self.lose("f")
+        share = suite.lab().export("a").share
+        self.bring_back()
+        done = self.uidnfs.run("recover", kept, "--to", f"no-such-host.invalid:{share}")
+        self.assertEqual((1, ""), (done.returncode, done.stdout))
+        self.assertRegex(done.stderr, r"^cannot recover .*no-such-host\.invalid")
+        done = self.uidnfs.run("recover", kept, "--to", f"{suite.SERVER_NAME}:{share}")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assert_right(mount, "f")
+        again = self.uidnfs.run("recover", kept, "--to", f"nfs://{suite.SERVER_NAME}{share}")
+        self.assertEqual(0, again.returncode, again.stderr)
+        self.assertIn("the server has it already", again.stdout)
+
     def test_below_a_directory(self):
         mount, kept = self.lose("f")
         self.bring_back()

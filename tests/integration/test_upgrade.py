@@ -13,6 +13,7 @@ import time
 
 import model_load
 import suite
+import test_volumes
 import uidnfs_command
 
 
@@ -21,12 +22,8 @@ def next_version(version):
     return f"{head}{(int(last) + 1) % 10}"
 
 
-class UpgradeTest(suite.MountedTest):
-    options = "timeo=20"
-
-    def setUp(self):
-        super().setUp()
-        self.version = self.m.status()["version"]
+class Programs:
+    """Versions of the program; for tests that say self.version."""
 
     def program(self, content):
         path = suite.lab().new_mountpoint() / "uidnfs"
@@ -43,11 +40,19 @@ class UpgradeTest(suite.MountedTest):
         self.assertTrue(old in content, "its version is not found in the program")
         return uidnfs_command.Uidnfs(self.program(content.replace(old, new)))
 
-    def upgrade(self, program, *flags):
-        return program.run("upgrade", *(flags or (self.m.path,)), timeout=150)
-
     def assert_upgraded(self, done):
         self.assertEqual((0, "", ""), (done.returncode, done.stdout, done.stderr))
+
+
+class UpgradeTest(Programs, suite.MountedTest):
+    options = "timeo=20"
+
+    def setUp(self):
+        super().setUp()
+        self.version = self.m.status()["version"]
+
+    def upgrade(self, program, *flags):
+        return program.run("upgrade", *(flags or (self.m.path,)), timeout=150)
 
     def assert_refused(self, done, why):
         self.assertEqual(1, done.returncode)
@@ -239,3 +244,36 @@ class Refused(UpgradeTest):
         done = self.uidnfs.run("upgrade", "/proc")
         self.assertEqual((1, "cannot upgrade /proc: it is not a mount of uidnfs\n"),
                          (done.returncode, done.stderr))
+
+
+class Volumes(Programs, test_volumes.VolumeTest):
+    """What installing a package does to the mounts of the daemon."""
+
+    def status_of_all(self):
+        return self.uidnfs.status()[1]
+
+    def test_all_of_the_daemons(self):
+        inside = self.given(self.mounted())
+        self.mounted("w", "shared")
+        before = {state["mountpoint"]: state for state in self.status_of_all()}
+        self.version = next(iter(before.values()))["version"]
+        app = self.actor(suite.APP_UID)
+        app.run("state['fd'] = os.open(d + '/f', os.O_RDWR | os.O_CREAT)", d=inside)
+        self.assert_upgraded(self.next().run("upgrade", "--all", timeout=150))
+        after = {state["mountpoint"]: state for state in self.status_of_all()}
+        self.assertEqual(2, len(after))
+        self.assertEqual(sorted(before), sorted(after))
+        for place, state in after.items():
+            self.assertEqual(next_version(self.version), state["version"])
+            self.assertEqual(before[place]["keeper_pid"], state["keeper_pid"])
+            self.assertEqual("healthy", state["state"])
+        app.run("os.pwrite(state['fd'], b'content', 0); os.close(state.pop('fd'))")
+        self.assertEqual(b"content", pathlib.Path(self.on_server("f")).read_bytes())
+        def told():
+            return [line for line in self.daemon.audit_lines() if line["event"] == "upgrade"]
+        lines = uidnfs_command.wait_until(lambda: len(told()) == 2 and told(), 90, "the audit")
+        self.assertEqual({next_version(self.version)}, {line["worker_version"] for line in lines})
+        self.taken_back(inside)
+        for name in ("v", "w"):
+            self.assertEqual("", self.daemon.unmount(name))
+        self.assert_nothing_left()

@@ -85,6 +85,7 @@ void init(void*, fuse_conn_info* connection) {
         connection->capable & (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
                                FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC);
     connection->want &= ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ);
+    connection->max_read = kBlock;
     connection->max_write = kBlock;
     connection->max_background = 64;
 }

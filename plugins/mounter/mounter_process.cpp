@@ -192,7 +192,10 @@ core::Task<> MounterProcess::serve() {
     // What was begun for it is undone; what is mounted stays.
     for (auto& [directory, start] : starts_) start.stop.request_stop();
     const auto deadline = now() + kLongestEnd;
-    while (!starts_.empty() && now() < deadline) co_await reactor_.sleep_for(kPoll);
+    while (!starts_.empty() && now() < deadline) {
+        auto pause = reactor_.sleep_for(kPoll);
+        co_await pause;
+    }
     reactor_.stop();
 }
 
@@ -201,9 +204,15 @@ core::Task<> MounterProcess::read_front() {
     std::vector<std::byte> bytes(sizeof(Request) + 1);
     for (;;) {
         Ready ready(reactor_, front_.get(), core::SteadyTime::max());
-        if (!co_await ready) co_await reactor_.sleep_for(kPoll);  // no descriptor is free
+        if (!co_await ready) {  // no descriptor is free
+            auto pause = reactor_.sleep_for(kPoll);
+            co_await pause;
+        }
         for (;;) {
-            while (calls_ >= kMostCalls) co_await reactor_.sleep_for(kPoll);
+            while (calls_ >= kMostCalls) {
+                auto pause = reactor_.sleep_for(kPoll);
+                co_await pause;
+            }
             const auto size = ::recv(front_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
             if (size < 0 && (errno == EAGAIN || errno == EINTR)) break;
             if (size <= 0) {
@@ -286,7 +295,10 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
             co_return failed(errno, errno == EBUSY ? "it is in use" : core::describe_errno(errno));
         }
         // The keeper's last word; it has nothing to write any more.
-        while (!watched->end && now() < deadline) co_await reactor_.sleep_for(kPoll);
+        while (!watched->end && now() < deadline) {
+            auto pause = reactor_.sleep_for(kPoll);
+            co_await pause;
+        }
     }
     watched->stop = Watched::Stop::none;
     remove_directory(watched->directory);
@@ -360,7 +372,8 @@ void MounterProcess::share_out_soon() {
 }
 
 core::Task<> MounterProcess::share_out() {
-    co_await reactor_.sleep_for(kSharePause);
+    auto pause = reactor_.sleep_for(kSharePause);
+    co_await pause;
     sharing_ = Sharing::idle;
     const auto share = write_behind_share();
     std::vector<std::shared_ptr<Watched>> others;
@@ -400,7 +413,10 @@ core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
     std::optional<core::Result<control::Channel::Received>> received;
     do {
         Ready ready(reactor_, watched->channel.fd(), core::SteadyTime::max());
-        if (!co_await ready) co_await reactor_.sleep_for(kPoll);  // no descriptor is free
+        if (!co_await ready) {  // no descriptor is free
+            auto pause = reactor_.sleep_for(kPoll);
+            co_await pause;
+        }
         received.emplace(watched->channel.receive());
     } while (!*received && received->error().code() == EAGAIN);
     Ended ended;

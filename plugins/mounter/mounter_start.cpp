@@ -214,7 +214,10 @@ core::Task<> MounterProcess::undo(std::string directory) {
     constexpr int kTries = 5;
     constexpr milliseconds kPause{10};
     for (int i = 0; i < kTries; ++i) {
-        if (i > 0) co_await reactor_.sleep_for(kPause);
+        if (i > 0) {
+            auto pause = reactor_.sleep_for(kPause);
+            co_await pause;
+        }
         detach_all(path_of(directory));
     }
     remove_directory(directory);
@@ -226,7 +229,8 @@ core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(
 ) {
     if (const auto address = policy::parse_address(host)) co_return Addresses{*address};
     while (asking_.contains(host) && now() < deadline && !unwanted.stop_requested()) {
-        co_await reactor_.sleep_for(kPoll);
+        auto pause = reactor_.sleep_for(kPoll);
+        co_await pause;
     }
     std::erase_if(names_, [](const auto& each) { return each.second.until <= now(); });
     if (const auto known = names_.find(host); known != names_.end()) {
@@ -300,7 +304,10 @@ core::Task<MounterProcess::Ran> MounterProcess::run_program(
 /// One that was killed and is stuck in the kernel: no zombie stays when it gets out.
 core::Task<> MounterProcess::reap(control::Child child) {
     Ready ended(reactor_, child.pidfd(), core::SteadyTime::max());
-    if (!co_await ended) co_await reactor_.sleep_for(std::chrono::seconds(1));
+    if (!co_await ended) {
+        auto pause = reactor_.sleep_for(std::chrono::seconds(1));
+        co_await pause;
+    }
     child.try_reap();
 }
 

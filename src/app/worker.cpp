@@ -28,8 +28,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 namespace log = core::log;
 
-/// A mount with nothing to do for this long gives its memory back.
-constexpr seconds kIdle{10};
+/// A mount with nothing to do for this long gives its memory back; with less traffic than kIdleBytes
+/// in that time it has nothing to do, for open files are asked about all the time.
+constexpr seconds kIdle{3};
+constexpr std::uint64_t kIdleBytes = 256 << 10;
 constexpr milliseconds kIdleStep{1};
 /// More would not fit into one message; the log has them all.
 constexpr std::size_t kMaxLostTold = 200;
@@ -482,18 +484,17 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
 
 core::Task<void> Worker::trim_when_idle() {
     std::uint64_t served = 0;
-    enum class Memory { used, trimmed } memory = Memory::used;
+    std::uint64_t trimmed_at = 0;
     for (;;) {
         auto pause = reactor_.sleep_for(kIdle);
         co_await pause;
         if (!mount_->session) co_return;
         const auto client = mount_->client->status();
         const auto traffic = client.bytes_sent + client.bytes_received;
-        if (traffic != served) {
-            served = traffic;
-            memory = Memory::used;
-        } else if (memory == Memory::used && client.calls_in_flight == 0) {
-            memory = Memory::trimmed;
+        const auto moved = traffic - std::exchange(served, traffic);
+        const bool has_used = traffic - trimmed_at >= kIdleBytes;
+        if (moved < kIdleBytes && has_used && client.calls_in_flight == 0) {
+            trimmed_at = traffic;
             mount_->filesystem.trim();
             mount_->client->trim();
             mount_->session->trim();

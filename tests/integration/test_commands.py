@@ -115,6 +115,23 @@ class Mounting(suite.IntegrationTest):
         sizes = [resident_kib(status[pid]) for pid in ("keeper_pid", "worker_pid")]
         self.assertLess(sum(sizes), 16 * 1024, f"keeper and worker: {sizes} KiB")
 
+    def test_a_mount_that_was_busy_is_small_again(self):
+        mount = self.mount("a")
+        worker = mount.status()["worker_pid"]
+        app = self.actor(2000)
+        content = os.urandom(24 << 20)
+        app.write_file(mount / "busy", content)
+        self.assertEqual(content, app.read_file(mount / "busy"))
+        # What is open is asked about all the while.
+        opened = app.open(str(mount / "busy"), os.O_RDONLY)
+        app.pread(opened, 4096, 0)
+        uidnfs_command.wait_until(lambda: private_kib(worker) < 6 << 10, 30, "the return of memory")
+
+
+def private_kib(pid):
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    return sum(int(size) for size in re.findall(r"Private_\w+:\s*(\d+) kB", text))
+
 
 def resident_kib(pid):
     text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")

@@ -31,6 +31,7 @@ int run_name_resolver(const std::string& user, const std::string& host) {
         );
         if (failed == 0) text += fmt::format("{}\n", name.data());
     }
+    if (found) ::freeaddrinfo(found);
     if (error != 0) {
         text = fmt::format(
             "the server {} is not known ({}); check its name\n", host, ::gai_strerror(error)

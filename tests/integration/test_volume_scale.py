@@ -87,8 +87,10 @@ class ScaleTest(test_volumes.VolumeTest):
         print(f"{ROUNDS} rounds: growth of front {growth[0] >> 10} KiB, mounter "
               f"{growth[1] >> 10} KiB")
         self.assertEqual(before[0], after[0])
-        # What an allocator may keep; 1,000 leaked records of a volume would be more.
-        self.assertLess(max(growth), MIB)
+        # What the allocator keeps of how many were under way at one time, some 360 KiB each in the
+        # mounter: in use it had as much after 1,100 rounds as after 100. 1,000 leaked records of a
+        # request would be 10 MiB.
+        self.assertLess(max(growth), 4 * MIB)
 
     def test_times(self):
         names = [f"v{number}" for number in range(70)]

@@ -113,7 +113,6 @@ core::Task<core::Outcome<Ended>> MounterClient::stop(
     auto calling = call(make_request(Verb::stop, volume, worker, deadline));
     const auto reply = co_await calling;
     if (!reply) co_return reply.error();
-    if (reply->error != 0) co_return failure_of(*reply);
     forget(directory_name(volume), worker.id);
     if (events_.connections) events_.connections(volume, worker.id, reply->connections.view());
     co_return ended_of(*reply);
@@ -122,11 +121,7 @@ core::Task<core::Outcome<Ended>> MounterClient::stop(
 core::Task<core::Outcome<void>> MounterClient::detach(
     VolumeKey volume, Worker worker, core::SteadyTime
 ) {
-    auto calling = call(make_request(Verb::detach, volume, worker, now() + kShort));
-    const auto reply = co_await calling;
-    if (!reply) co_return reply.error();
-    if (reply->error != 0) co_return failure_of(*reply);
-    co_return core::Outcome<void>();
+    return carry_out(make_request(Verb::detach, volume, worker, now() + kShort));
 }
 
 core::Task<core::Outcome<Worker>> MounterClient::adopt(VolumeKey volume, LiveRecord record) {
@@ -144,7 +139,6 @@ core::Task<core::Outcome<std::string>> MounterClient::status(
     auto calling = call(std::move(request));
     const auto reply = co_await calling;
     if (!reply) co_return reply.error();
-    if (reply->error != 0) co_return failure_of(*reply);
     co_return std::string(reply->text.view());
 }
 
@@ -153,11 +147,7 @@ core::Task<core::Outcome<void>> MounterClient::set_log_level(
 ) {
     auto request = make_request(Verb::log_level, volume, worker, deadline);
     request->text.cut(level);
-    auto calling = call(std::move(request));
-    const auto reply = co_await calling;
-    if (!reply) co_return reply.error();
-    if (reply->error != 0) co_return failure_of(*reply);
-    co_return core::Outcome<void>();
+    return carry_out(std::move(request));
 }
 
 core::Task<core::Outcome<std::vector<std::string>>> MounterClient::deny(
@@ -168,32 +158,29 @@ core::Task<core::Outcome<std::vector<std::string>>> MounterClient::deny(
     auto calling = call(std::move(request));
     const auto reply = co_await calling;
     if (!reply) co_return reply.error();
-    if (reply->error != 0) co_return failure_of(*reply);
     co_return lost_of(*reply);
 }
 
 core::Task<core::Outcome<void>> MounterClient::allow(
     VolumeKey volume, Worker worker, core::SteadyTime deadline
 ) {
-    auto calling = call(make_request(Verb::allow, volume, worker, deadline));
-    const auto reply = co_await calling;
-    if (!reply) co_return reply.error();
-    if (reply->error != 0) co_return failure_of(*reply);
-    co_return core::Outcome<void>();
+    return carry_out(make_request(Verb::allow, volume, worker, deadline));
 }
 
 core::Task<core::Outcome<void>> MounterClient::reload() {
     auto request = std::make_unique<Request>();
     request->verb = Verb::reload;
+    return carry_out(std::move(request));
+}
+
+core::Task<core::Outcome<void>> MounterClient::carry_out(RequestPtr request) {
     auto calling = call(std::move(request));
     const auto reply = co_await calling;
     if (!reply) co_return reply.error();
-    if (reply->error != 0) co_return failure_of(*reply);
     co_return core::Outcome<void>();
 }
 
-core::Outcome<Worker> MounterClient::worker_of(const VolumeKey& volume, const Reply& reply) {
-    if (reply.error != 0) return failure_of(reply);
+Worker MounterClient::worker_of(const VolumeKey& volume, const Reply& reply) {
     const auto directory = directory_name(volume);
     const WorkerId keeper{reply.pid, reply.start_time};
     auto& known = known_[directory];
@@ -244,6 +231,7 @@ core::Task<core::Outcome<Reply>> MounterClient::call(RequestPtr request, std::st
     if (!call.reply && life_ == Life::serving) co_await Pause{call.waiter};
     calls_.erase(id);
     if (!call.reply) co_return gone_failure();
+    if (call.reply->error != 0) co_return failure_of(*call.reply);
     co_return std::move(*call.reply);
 }
 

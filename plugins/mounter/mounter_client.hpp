@@ -87,8 +87,10 @@ private:
     static RequestPtr make_request(
         Verb verb, const VolumeKey& volume, const Worker& worker, core::SteadyTime deadline
     );
+    /// What the mounter refuses is a failure.
     core::Task<core::Outcome<Reply>> call(RequestPtr request, std::stop_token unwanted = {});
-    core::Outcome<Worker> worker_of(const VolumeKey& volume, const Reply& reply);
+    core::Task<core::Outcome<void>> carry_out(RequestPtr request);
+    Worker worker_of(const VolumeKey& volume, const Reply& reply);
     void forget(std::string_view directory, WorkerId worker);
 
     void wait_readable();

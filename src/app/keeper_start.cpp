@@ -8,6 +8,7 @@
 #include "app/mount_memory.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
+#include "core/code_pages.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -178,6 +179,7 @@ core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
     );
     if (retry_.tries() > 1) log::info("mounted at try {}", retry_.tries());
     starter_->mounted();
+    core::give_back_code();  // from here on it mostly waits
     return {};
 }
 

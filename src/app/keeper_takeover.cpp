@@ -3,6 +3,7 @@
 // holds. The device stays open here, so the kernel waits and nobody hears of it.
 #include "app/keeper.hpp"
 #include "app/names.hpp"
+#include "core/code_pages.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -85,6 +86,7 @@ void Keeper::on_next_ready() {
     } else {
         log::warning("worker {} has taken the mount over", worker_->pid());
     }
+    core::give_back_code();
     const auto left = time_left().value_or(flush_deadline());
     const auto count = std::chrono::duration_cast<milliseconds>(left).count();
     const auto limit = static_cast<std::uint64_t>(count);

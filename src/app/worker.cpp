@@ -7,6 +7,7 @@
 #include "app/process.hpp"
 #include "app/seccomp.hpp"
 #include "app/worker_mount.hpp"
+#include "core/code_pages.hpp"
 #include "core/log.hpp"
 #include "fs/arena_check.hpp"
 
@@ -284,6 +285,7 @@ void Worker::on_gone(core::Error error) {
 }
 
 core::Task<void> Worker::trim_when_idle() {
+    core::give_back_code();  // what starting needed
     std::uint64_t served = 0;
     std::uint64_t trimmed_at = 0;
     for (;;) {
@@ -300,6 +302,7 @@ core::Task<void> Worker::trim_when_idle() {
             mount_->client->trim();
             mount_->session->trim();
             ::malloc_trim(0);
+            core::give_back_code();
         }
     }
 }

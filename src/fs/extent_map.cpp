@@ -65,12 +65,24 @@ void ExtentMap::unrecord(const Extent& extent) {
 
 ExtentMap::Extents::iterator ExtentMap::add(std::uint64_t offset, Extent extent) {
     account(extent, +1);
-    return extents_.insert_or_assign(offset, std::move(extent)).first;
+    const auto it = extents_.insert_or_assign(offset, std::move(extent)).first;
+    index(it);
+    return it;
+}
+
+/// After its state changed.
+void ExtentMap::index(Extents::iterator it) {
+    if (it->second.state == ExtentState::dirty) {
+        dirty_.insert(it->first);
+    } else {
+        dirty_.erase(it->first);
+    }
 }
 
 ExtentMap::Extents::iterator ExtentMap::remove(Extents::iterator it) {
     account(it->second, -1);
     unrecord(it->second);
+    dirty_.erase(it->first);
     return extents_.erase(it);
 }
 
@@ -78,6 +90,8 @@ void ExtentMap::set_state(Extents::iterator it, ExtentState state) {
     account(it->second, -1);
     it->second.state = state;
     account(it->second, +1);
+    index(it);
+    if (state == ExtentState::dirty) full_runs_ = FullRuns::maybe;
     if (it->second.record == ExtentRecords::kNone) return;
     journal_.records.set(it->second.record, &ExtentRecord::state, state);
 }
@@ -200,45 +214,51 @@ bool ExtentMap::is_under_way(std::uint64_t begin, std::uint64_t end) const noexc
     });
 }
 
+ExtentMap::Batch ExtentMap::take(Extents::iterator first, std::uint64_t end, std::size_t slices) {
+    const auto begin = first->first;
+    Batch batch{
+        next_id_++, first->second.origin, begin, static_cast<std::uint32_t>(end - begin), {}};
+    batch.slices.reserve(slices);
+    for (auto e = first; e != extents_.end() && e->first < end; ++e) {
+        batch.slices.push_back(e->second.data);
+        e->second.batch = batch.id;
+        set_state(e, ExtentState::sending);
+    }
+    under_way_.push_back({batch.id, begin, end});
+    cursor_ = end;
+    return batch;
+}
+
 std::optional<ExtentMap::Batch> ExtentMap::next_batch(std::uint32_t limit, Send what) {
-    if (dirty_bytes_ == 0) return std::nullopt;
-    auto it = extents_.lower_bound(cursor_);
-    for (std::size_t seen = 0; seen < extents_.size();) {
-        if (it == extents_.end()) it = extents_.begin();
-        const auto first = it;
-        const auto begin = it->first;
+    if (what == Send::full_only && full_runs_ == FullRuns::none) return std::nullopt;
+    auto next = dirty_.lower_bound(cursor_);
+    for (std::size_t left = dirty_.size(); left > 0;) {
+        if (next == dirty_.end()) next = dirty_.begin();
+        const auto first = extents_.find(*next);
+        const auto begin = first->first;
         auto end = begin;
         std::size_t slices = 0;
         // A run of dirty neighbours, cut where it would overlap a WRITE under way.
-        while (it != extents_.end() && it->first == end && it->second.state == ExtentState::dirty &&
-               it->second.origin == first->second.origin && end - begin < limit &&
-               slices < kMaxSlices &&
-               !is_under_way(it->first, it->first + it->second.data.size())) {
+        for (auto it = first; it != extents_.end() && it->first == end &&
+                              it->second.state == ExtentState::dirty &&
+                              it->second.origin == first->second.origin && end - begin < limit &&
+                              slices < kMaxSlices &&
+                              !is_under_way(it->first, it->first + it->second.data.size());
+             ++it) {
             end += it->second.data.size();
-            ++it;
             ++slices;
-            ++seen;
         }
-        if (slices == 0) {
-            ++it;
-            ++seen;
-            continue;
+        const bool is_full = end - begin >= limit || slices == kMaxSlices;
+        if (slices > 0 && (is_full || what == Send::all)) {
+            end = std::min(end, begin + limit);
+            split(end);
+            return take(first, end, slices);
         }
-        if (end - begin < limit && slices < kMaxSlices && what == Send::full_only) continue;
-        end = std::min(end, begin + limit);
-        split(end);
-        Batch batch{
-            next_id_++, first->second.origin, begin, static_cast<std::uint32_t>(end - begin), {}};
-        batch.slices.reserve(slices);
-        for (auto e = first; e != extents_.end() && e->first < end; ++e) {
-            batch.slices.push_back(e->second.data);
-            e->second.batch = batch.id;
-            set_state(e, ExtentState::sending);
-        }
-        under_way_.push_back({batch.id, begin, end});
-        cursor_ = end;
-        return batch;
+        const auto passed = std::min(std::max<std::size_t>(slices, 1), left);
+        left -= passed;
+        for (std::size_t i = 0; i < passed && next != dirty_.end(); ++i) ++next;
     }
+    if (what == Send::full_only) full_runs_ = FullRuns::none;
     return std::nullopt;
 }
 
@@ -266,7 +286,9 @@ bool ExtentMap::seek_full_run(std::uint64_t offset, std::uint32_t limit) {
         first = previous;
     }
     cursor_ = first->first;
-    return end - first->first >= limit;
+    if (end - first->first < limit) return false;
+    full_runs_ = FullRuns::maybe;
+    return true;
 }
 
 bool ExtentMap::is_one_batch(std::uint32_t limit) const {

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace uidnfs::fs {
@@ -166,10 +167,15 @@ private:
     void record_length(const Extent& extent);
     void unrecord(const Extent& extent);
     bool is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept;
+    void index(Extents::iterator it);
+    Batch take(Extents::iterator first, std::uint64_t end, std::size_t slices);
 
     ExtentJournal journal_;
     std::uint64_t inode_;
     Extents extents_;
+    std::set<std::uint64_t> dirty_;  ///< where the dirty ones of extents_ begin
+    /// Whether dirty neighbours that fill a WRITE may be waiting; `none` after a search in vain.
+    enum class FullRuns : std::uint8_t { none, maybe } full_runs_ = FullRuns::none;
     std::vector<UnderWay> under_way_;
     std::map<Epoch, std::size_t> unsent_;  ///< extents dirty or being sent, by epoch
     std::map<Epoch, std::size_t> held_;    ///< all extents, by epoch

@@ -201,7 +201,9 @@ core::Task<void> Writer::send(InodeRef inode, ExtentMap::Batch batch, nfs::Stabi
     settle(inode);
     file.progress.notify_all();
     const bool flushing = stability != nfs::Stability::unstable;
-    if (file.extents.dirty_bytes() >= deps_.client.fs_info().write_max && !flushing) {
+    // What waited for its turn, or for the end of this WRITE because it overwrites it.
+    if (!flushing) {
+        (void)file.extents.seek_full_run(batch.offset, deps_.client.fs_info().write_max);
         pump(inode, ExtentMap::Send::full_only, stability);
     }
     make_room(inode);

@@ -62,6 +62,7 @@ class Load:
         """Runs one work; `watched` maps roles to process ids whose processor time is counted."""
         watched = watched or {}
         before = {role: cpu_seconds(pids) for role, pids in watched.items()}
+        machine = busy_seconds()
         done = subprocess.run(
             [self._binary, *map(str, words)], capture_output=True, text=True, check=False,
             timeout=LOAD_SECONDS, user=APP_UID, group=APP_UID, extra_groups=[], cwd="/",
@@ -70,12 +71,22 @@ class Load:
         if done.returncode != 0:
             raise BenchError(f"the load failed: {done.stderr.strip() or done.returncode}")
         cpu = {role: after[role] - before[role] for role in watched}
+        cpu["machine"] = busy_seconds() - machine
         return Sample(**json.loads(done.stdout), cpu=cpu)
 
 
 def cpu_seconds(pids):
     """User and system time that these processes have used so far, with their threads that ended."""
     return sum(time.clock_gettime(_cpu_clock(pid)) for pid in pids)
+
+
+def busy_seconds():
+    """What all processors together have worked so far, for whomever; in steps of 10 ms."""
+    with open("/proc/stat", encoding="ascii") as text:
+        user, nice, system, _idle, _waiting, interrupts, soft, stolen = (
+            int(word) for word in text.readline().split()[1:9])
+    ticks = user + nice + system + interrupts + soft + stolen
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu_clock(pid):
@@ -129,10 +140,13 @@ def forget_freed_blocks():
 
 
 def limited_by(samples):
-    """What a work waits for most, by the processor time of both sides."""
-    client, server = (median([sample.busy(role) for sample in samples])
-                      for role in ("client", "server"))
-    if client >= 85 and client >= server:
+    """What a work waits for most, by the processor time of both sides and of the whole machine."""
+    client, server, machine = (median([sample.busy(role) for sample in samples])
+                               for role in ("client", "server", "machine"))
+    machine /= os.cpu_count()
+    if machine >= 90:
+        what = f"the processors, {machine:.0f} % of all of them"
+    elif client >= 85 and client >= server:
         what = "uidnfs, which keeps a processor busy"
     elif server >= 85:
         what = "the server, which keeps a processor busy"

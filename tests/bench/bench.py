@@ -31,6 +31,7 @@ import lookups  # noqa: E402
 import measure  # noqa: E402
 import report  # noqa: E402
 import sandbox  # noqa: E402
+import scale  # noqa: E402
 import streaming  # noqa: E402
 import subjects  # noqa: E402
 import transport  # noqa: E402
@@ -51,6 +52,7 @@ SECTIONS = (
     ("volumes", volumes.run, "loopback"),
     ("transport", transport.run, "loopback"),
     ("directory", directory.run, "loopback"),
+    ("scale", scale.run, "loopback"),
     ("instructions", instructions.run, "loopback"),
     ("lookups", lookups.run, "own"),
     ("distance", distance.run, "own"),
@@ -69,6 +71,7 @@ class Bench:
         self.rpc_bench = arguments.rpc_bench
         self.ldap_bench = arguments.ldap_bench
         self.wire_bench = arguments.wire_bench
+        self.scale = arguments.scale
         self.instructions = arguments.instructions
         self.report = report.Report(head)
         self.subjects = ()
@@ -125,6 +128,7 @@ def _arguments():
     parser.add_argument("--passthrough", type=pathlib.Path,
                         help="passthrough_ll, compiled; only the calls can do without")
     parser.add_argument("--memory-fs", type=pathlib.Path, help="memory_fs.cpp, compiled; as above")
+    parser.add_argument("--scale", type=pathlib.Path, help="left out: no table of known files")
     parser.add_argument("--wire-bench", type=pathlib.Path, help="left out: no limits of the wire")
     parser.add_argument("--instructions", type=pathlib.Path,
                         help="left out: instructions are not counted")

@@ -86,6 +86,11 @@ class Bench:
         self.subjects = (ours, subjects.Passthrough(self._passthrough, self.export, ours))
         self.memory = subjects.Memory(self._memory_fs, ours)
 
+    def variant(self, options):
+        """uidnfs with further mount options."""
+        both = ",".join(filter(None, (self._options, options)))
+        return subjects.Uidnfs(self.command, self.server.address, self.export, both)
+
     def say(self, text):
         print(f"bench: {text}", file=sys.stderr, flush=True)
 

@@ -23,6 +23,7 @@ _ALONE = (
     ("unlink", "unlink", [["remove"]]),
     ("create + 4 KiB + close", "create",
      [["create", "write file_sync 4 KiB"], ["create", "write unstable 4 KiB", "commit"]]),
+    ("the same with commit=behind", "behind", [["create", "write unstable 4 KiB"]]),
 )
 _TOGETHER = (
     ("4 KiB O_DIRECT read", "random16", ["read 4 KiB"]),
@@ -45,6 +46,8 @@ def run(bench):
             bench.say(f"limits, round {number + 1} of {rounds}, {subject.name}")
             for work, sample in _works(bench, subject, files, reads, f"limits-{number}"):
                 samples.setdefault((work, subject.name), []).append(sample)
+            samples.setdefault(("behind", subject.name), []).append(
+                _create_behind(bench, subject, files, f"limits-behind-{number}"))
         bench.say(f"limits, round {number + 1} of {rounds}, N")
         for found in _wire(bench, files):
             wire.setdefault((found["work"], found["in_flight"]), []).append(found)
@@ -87,6 +90,19 @@ def _works(bench, subject, files, reads, directory):
     with subject.mounted() as mount:
         yield "rewrite", bench.watched(mount, "rewrite", mount / "random", 2000)
         yield "sustain", bench.watched(mount, "sustain", mount / "random", 16 * reads, 16)
+
+
+def _create_behind(bench, subject, files, directory):
+    """Small files of a mount whose close(2) does not wait for the server's disk."""
+    if subject is not bench.memory:
+        subject = bench.variant("commit=behind")
+    with subject.mounted() as mount:
+        os.mkdir(mount / directory, 0o777)
+        sample = bench.watched(mount, "create", mount / directory, files)
+        for entry in list(os.scandir(mount / directory)):
+            os.unlink(entry.path)
+        os.rmdir(mount / directory)
+    return sample
 
 
 def _wire(bench, count):

@@ -26,6 +26,22 @@ private:
     core::Slot& slot_;
 };
 
+/// The mark, until the request has a record or is done with.
+class Marked {
+public:
+    Marked(ReadMark* mark, core::Slot& slot) noexcept : mark_(mark) {
+        if (mark_) mark_->set(slot);
+    }
+    Marked(const Marked&) = delete;
+    Marked& operator=(const Marked&) = delete;
+    ~Marked() {
+        if (mark_) mark_->clear();
+    }
+
+private:
+    ReadMark* mark_;
+};
+
 }  // namespace
 
 Device::Device(core::Reactor& reactor, core::SlotPool& slots, int fd, Handler& handler)
@@ -105,6 +121,7 @@ void Device::pump() {
             return;
         }
         const Hold hold(*slot);
+        const Marked marked(mark_, *slot);
         const auto got = ::read(descriptor_.native_handle(), slot->data(), slots_.bytes());
         if (got > 0) {
             bytes += static_cast<std::size_t>(got);

@@ -5,6 +5,7 @@
 
 #include "core/reactor.hpp"
 #include "core/slots.hpp"
+#include "fuse/in_flight.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -39,6 +40,8 @@ public:
     /// REQUIRES: the descriptor belongs to a mount (fsconfig(2) FSCONFIG_CMD_CREATE is done).
     void start();
     void stop() noexcept { state_ = State::stopped; }
+    /// From now on `mark` says what is being read. It must live as long as the Device.
+    void mark_reads(ReadMark& mark) noexcept { mark_ = &mark; }
     /// Nothing is read until resume(); what is asked meanwhile waits in the kernel.
     void pause() noexcept;
     void resume();
@@ -54,6 +57,7 @@ private:
     core::SlotPool& slots_;
     boost::asio::posix::stream_descriptor descriptor_;
     Handler& handler_;
+    ReadMark* mark_ = nullptr;  ///< nullptr: the kernel sends again what is lost in between
     enum class State : std::uint8_t { idle, reading, no_slot, paused, stopped };
     State state_ = State::idle;
     /// There is at most one, also after a pause.

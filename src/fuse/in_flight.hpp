@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // InFlight: a record in the arena for each request of the kernel that has no answer yet, so that
-// the next worker knows of a request that comes again what was done for it. SessionMemory: that and
-// the INIT exchange; all that a session leaves behind. Owned by the worker's main; reactor's thread
+// the next worker knows of a request that comes again what was done for it. Where the kernel does
+// not send it again the record keeps the slot that it was read into. SessionMemory: that and the
+// INIT exchange; all that a session leaves behind. Owned by the worker's main; reactor's thread
 // only.
 #pragma once
 
 #include "core/arena.hpp"
+#include "core/error.hpp"
 #include "core/progress.hpp"
+#include "core/slots.hpp"
 #include "fuse/init.hpp"
 
 #include <array>
@@ -32,6 +35,17 @@ struct InFlightRecord {
         released = 2,  ///< answered EINTR; the operation goes on
     };
     std::uint16_t stand;
+    std::uint32_t slot;  ///< where the request lies, + 1; 0: the kernel sends it again
+    std::uint32_t reserved;
+};
+
+/// A request that a worker had read and not answered, as the kernel wrote it.
+struct KeptRequest {
+    std::uint64_t unique;
+    std::uint32_t opcode;
+    core::Slice keep;  ///< of the slot that holds it
+    core::Slot* slot;
+    std::span<std::byte> bytes;
 };
 
 class InFlight {
@@ -46,8 +60,16 @@ public:
     InFlight(const InFlight&) = delete;
     InFlight& operator=(const InFlight&) = delete;
 
-    /// A request that comes for the first time. kNone: the table is full, and it has no record.
-    Index begin(std::uint64_t unique, std::uint32_t opcode);
+    /// The requests of before that were kept; their slots are taken out of the free ones. EPROTO:
+    /// what lies there is not what the record says.
+    core::Result<std::vector<KeptRequest>> adopt(core::SlotPool& slots);
+    /// One that a worker before had read and made no record of. False: it had.
+    bool adopt(const KeptRequest& request);
+
+    /// A request that comes for the first time. `keep`: the slot that it lies in and is kept in
+    /// until the record ends; nullptr: the kernel sends it again. kNone: the table is full, and it
+    /// has no record.
+    Index begin(std::uint64_t unique, std::uint32_t opcode, core::Slot* keep);
     /// One that a worker before had: its record, which counts that death; kNone: it had none.
     Index resume(std::uint64_t unique);
     /// Those of before that did not come again have their answers.
@@ -65,6 +87,7 @@ public:
     std::size_t size() const noexcept { return used_; }
 
 private:
+    void keep(Index index, core::Slot& slot);
     InFlightRecord& at(Index index) const noexcept {
         return *reinterpret_cast<InFlightRecord*>(
             region_.base + std::uint64_t{index} * region_.stride
@@ -75,6 +98,23 @@ private:
     std::vector<Index> free_;
     std::size_t used_ = 0;
     std::unordered_map<std::uint64_t, Index> before_;  ///< by unique; those not yet resumed
+    std::vector<core::Slot*> kept_;                    ///< by index, of records with a slot
+};
+
+/// Which slot read(2) is filling: a process can die after the kernel has given a request and before
+/// there is a record of it.
+class ReadMark {
+public:
+    explicit ReadMark(std::uint64_t& word) noexcept : word_(&word) {}
+
+    void set(core::Slot& slot) noexcept;
+    /// Before the slot is anybody else's: bytes of a file must not be taken for a request.
+    void clear() noexcept;
+    /// The slot + 1; 0: none.
+    std::uint64_t get() const noexcept { return *word_; }
+
+private:
+    std::uint64_t* word_;
 };
 
 class SessionMemory {
@@ -85,6 +125,10 @@ public:
     explicit SessionMemory(const core::Arena& arena);
 
     InFlight& in_flight() noexcept { return in_flight_; }
+    ReadMark& read_mark() noexcept { return read_mark_; }
+    /// What a worker before had read and not answered, oldest first; all of it has records
+    /// afterwards. Nothing where the kernel sends it again. EPROTO: damage.
+    core::Result<std::vector<KeptRequest>> adopt(core::SlotPool& slots);
     /// Nothing when no INIT was answered, or what is there is not one.
     std::optional<InitExchange> init() const;
     /// As init(), of a mount that somebody else serves.
@@ -97,6 +141,7 @@ private:
 
     core::Region init_region_;
     InFlight in_flight_;
+    ReadMark read_mark_;
 };
 
 }  // namespace uidnfs::fuse

@@ -28,6 +28,15 @@ std::uint64_t offered_flags(std::span<const std::byte> request) noexcept {
     return flags;
 }
 
+std::uint32_t offered_minor(std::span<const std::byte> request) noexcept {
+    constexpr auto kOffset = sizeof(fuse_in_header) + offsetof(fuse_init_in, minor);
+    std::uint32_t minor = 0;
+    if (request.size() >= kOffset + sizeof minor) {
+        std::memcpy(&minor, request.data() + kOffset, sizeof minor);
+    }
+    return minor;
+}
+
 void configure(fuse_conn_info& connection, const ConnectionWish& wish) {
     auto want = connection.want;
     // Changed attributes must not throw pages away by themselves: our own writes change them too.

@@ -22,6 +22,8 @@ struct InitExchange {
 
 /// Flags of an INIT request, flags2 in the upper half; 0 when the bytes are not one.
 std::uint64_t offered_flags(std::span<const std::byte> request) noexcept;
+/// The kernel's version 7.MINOR of the protocol; 0: the request says none.
+std::uint32_t offered_minor(std::span<const std::byte> request) noexcept;
 
 /// When the kernel drops pages of a file.
 enum class PagesEnd : std::uint8_t {

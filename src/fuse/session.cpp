@@ -6,6 +6,7 @@
 #include "fuse/glue.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/operations.hpp"
+#include "fuse/raw_request.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -29,10 +30,6 @@ constexpr std::size_t kListingBlocksKept = 4;
 
 constexpr auto kAloneStep = std::chrono::milliseconds(5);
 constexpr auto kAloneAtMost = std::chrono::seconds(2);
-
-bool has_answer(std::uint32_t opcode) noexcept {
-    return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INIT;
-}
 
 std::span<const std::byte> bytes_of(const iovec& vector) noexcept {
     return {static_cast<const std::byte*>(vector.iov_base), vector.iov_len};
@@ -108,7 +105,7 @@ public:
     std::optional<core::Failure> attach(core::Fd device);
     core::Result<void> start();
     bool can_be_taken_over() const noexcept {
-        return memory_ && (offered_flags(init_.request) & kHasResend) != 0;
+        return memory_ && (kernel_asks_again() || says_what_it_waits_for());
     }
     void pause() noexcept { device_->pause(); }
     void resume() { device_->resume(); }
@@ -119,6 +116,13 @@ public:
     SessionStatus status() const;
 
 private:
+    bool kernel_asks_again() const noexcept {
+        return (offered_flags(init_.request) & kHasResend) != 0;
+    }
+    /// By the number of an INTERRUPT that is not there (is_waited_for).
+    bool says_what_it_waits_for() const noexcept {
+        return offered_minor(init_.request) >= kMinorOfInterruptBit;
+    }
     void on_request(core::Slot& slot, std::span<std::byte> request) override;
     void on_gone(int error) override;
     void on_drained() override;
@@ -132,11 +136,16 @@ private:
     /// over is taken back.
     InFlight::Index take_up(const fuse_in_header& header);
     void refuse(const fuse_in_header& header, InFlight::Index record);
+    void answer_eio(const fuse_in_header& header, InFlight::Index record);
     void work_on_suspicious();
     core::Task<void> watch_alone(InFlight::Index record, std::uint64_t unique);
     core::Result<void> replay_init();
     /// Has the kernel ask again for what it waits for.
     core::Result<void> ask_again();
+    /// Works on what the worker before had read and not answered.
+    void repeat_kept();
+    /// Whether the kernel has no answer yet; where its caller was interrupted it says so again.
+    bool is_waited_for(std::uint64_t unique) const noexcept;
     ssize_t write(int fd, iovec* vectors, int count);
     /// Writes the answer to INIT with what libfuse leaves out.
     ssize_t write_init(int fd, iovec* vectors, int count);
@@ -170,6 +179,9 @@ private:
         InFlight::Index record;
     };
     std::deque<Suspicious> suspicious_;
+    std::vector<KeptRequest> kept_;  ///< of the worker before
+    enum class Source : std::uint8_t { kernel, slots } source_ = Source::kernel;
+    enum class Keeping : std::uint8_t { nothing, requests } keeping_ = Keeping::nothing;
     enum class Alone : std::uint8_t { nobody, somebody } alone_ = Alone::nobody;
 };
 
@@ -198,6 +210,18 @@ std::optional<core::Failure> Session::Impl::attach(core::Fd device) {
     io.read = &Impl::read_hook;
     if (!session_ || fuse_session_custom_io(session_, &io, device.get()) != 0) {
         return failure(ENOMEM, "libfuse could not start", "see the log for its reason");
+    }
+    if (begin_ == Begin::taken_over && memory_) {
+        // Before anybody takes a slot.
+        auto kept = memory_->adopt(filesystem.slots());
+        if (!kept) {
+            return failure(
+                EPROTO,
+                "the requests that were under way are damaged",
+                "unmount it and mount it again"
+            );
+        }
+        kept_ = std::move(*kept);
     }
     const int fd = device.release();
     try {
@@ -242,9 +266,10 @@ void Session::Impl::on_request(core::Slot& request_slot, std::span<std::byte> re
     auto record = InFlight::kNone;
     if (memory_ && has_answer(header.opcode)) {
         auto& table = memory_->in_flight();
-        if (header.unique & kResent) record = take_up(header);
+        if ((header.unique & kResent) || source_ == Source::slots) record = take_up(header);
         if (record == InFlight::kNone) {
-            record = table.begin(header.unique & ~kResent, header.opcode);
+            auto* const keep = keeping_ == Keeping::requests ? &request_slot : nullptr;
+            record = table.begin(header.unique & ~kResent, header.opcode, keep);
         } else if (table[record].deaths >= InFlight::kSuspicious) {
             if (table[record].stand == InFlightRecord::alone) return refuse(header, record);
             core::Slice keep(request_slot, request.data(), request.size());
@@ -337,6 +362,10 @@ ssize_t Session::Impl::write_init(int fd, iovec* vectors, int count) {
         if (memory_) memory_->save(init_);
     }
     state_ = SessionStatus::State::serving;
+    if (can_be_taken_over() && !kernel_asks_again()) {
+        keeping_ = Keeping::requests;
+        device_->mark_reads(memory_->read_mark());
+    }
     if (events_.ready) reactor_.post(std::exchange(events_.ready, {}));
     return written;
 }
@@ -351,9 +380,10 @@ core::Result<void> Session::Impl::start() {
 }
 
 core::Result<void> Session::Impl::ask_again() {
-    // Older kernels: only where the worker before has answered everything (Worker::hand_over).
-    if (!can_be_taken_over()) {
-        if (memory_->in_flight().size() != 0) return core::Error(ENOTSUP);
+    if (!kernel_asks_again()) {
+        // Without either: only where the worker before has answered everything (hand_over).
+        if (!can_be_taken_over() && memory_->in_flight().size() != 0) return core::Error(ENOTSUP);
+        repeat_kept();
         return {};
     }
     fuse_out_header resend{};
@@ -364,6 +394,33 @@ core::Result<void> Session::Impl::ask_again() {
         return core::Error(errno);
     }
     return {};
+}
+
+void Session::Impl::repeat_kept() {
+    source_ = Source::slots;
+    for (const auto& kept : std::exchange(kept_, {})) {
+        // Its answer arrived: the record goes with the others of that kind (on_drained).
+        if (!is_waited_for(kept.unique)) continue;
+        if (is_whole(kept.bytes)) {
+            on_request(*kept.slot, kept.bytes);
+        } else {
+            fuse_in_header header{};
+            std::memcpy(&header, kept.bytes.data(), sizeof header);
+            core::log::error("a request that lies in the state of the mount is damaged");
+            answer_eio(header, take_up(header));
+        }
+    }
+    source_ = Source::kernel;
+}
+
+bool Session::Impl::is_waited_for(std::uint64_t unique) const noexcept {
+    // fuse_dev_do_write() of Linux: ENOENT, it does not know the request; EINVAL, its caller was
+    // not interrupted; else its INTERRUPT, which may have been lost, comes again.
+    fuse_out_header question{};
+    question.len = sizeof question;
+    question.error = -EAGAIN;
+    question.unique = unique | kInterruptBit;
+    return ::write(fuse_session_fd(session_), &question, sizeof question) >= 0 || errno != ENOENT;
 }
 
 core::Result<void> Session::Impl::replay_init() {
@@ -401,14 +458,17 @@ InFlight::Index Session::Impl::take_up(const fuse_in_header& header) {
 }
 
 void Session::Impl::refuse(const fuse_in_header& header, InFlight::Index record) {
-    auto& table = memory_->in_flight();
     core::log::error(
         "{} workers died while they worked on a {} request (inode {}), the last of them on nothing "
         "else that was suspicious: it is answered EIO",
-        table[record].deaths,
+        memory_->in_flight()[record].deaths,
         opcode_name(header.opcode),
         header.nodeid
     );
+    answer_eio(header, record);
+}
+
+void Session::Impl::answer_eio(const fuse_in_header& header, InFlight::Index record) {
     fuse_out_header answer{};
     answer.len = sizeof answer;
     answer.error = -EIO;
@@ -416,7 +476,7 @@ void Session::Impl::refuse(const fuse_in_header& header, InFlight::Index record)
     if (::write(fuse_session_fd(session_), &answer, sizeof answer) < 0) {
         core::log::debug("nobody waits for it any more: {}", core::to_string(core::Error(errno)));
     }
-    table.end(record);
+    memory_->in_flight().end(record);
 }
 
 void Session::Impl::work_on_suspicious() {

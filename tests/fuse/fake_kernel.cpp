@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -13,10 +15,32 @@ namespace uidnfs::test {
 namespace {
 
 constexpr std::size_t kLargest = 2u << 20;
+constexpr std::uint64_t kInterruptBit = 1;  // FUSE_INT_REQ_BIT of Linux
+
+std::set<std::uint64_t>& forgotten() {
+    static std::set<std::uint64_t> uniques;
+    return uniques;
+}
 
 }  // namespace
 
+ssize_t write_really(int fd, const void* data, std::size_t size) asm("__real_write");
+ssize_t write_as_to_a_kernel(int fd, const void* data, std::size_t size) asm("__wrap_write");
+
+ssize_t write_as_to_a_kernel(int fd, const void* data, std::size_t size) {
+    fuse_out_header header{};
+    if (size == sizeof header) {
+        std::memcpy(&header, data, sizeof header);
+        if ((header.unique & kInterruptBit) && forgotten().contains(header.unique - 1)) {
+            errno = ENOENT;
+            return -1;
+        }
+    }
+    return write_really(fd, data, size);
+}
+
 FakeKernel::FakeKernel() {
+    forgotten().clear();
     std::signal(SIGPIPE, SIG_IGN);
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
@@ -64,6 +88,8 @@ void FakeKernel::interrupt(std::uint64_t unique) {
     interrupt.unique = unique;
     send(FUSE_INTERRUPT, 0, raw(interrupt), {0, 0, 0});
 }
+
+void FakeKernel::forget(std::uint64_t unique) { forgotten().insert(unique); }
 
 std::optional<Answer> FakeKernel::receive() {
     std::string message(kLargest, '\0');

@@ -3,6 +3,8 @@
 // request or one answer, as there. Owned by a test; one thread.
 #pragma once
 
+#include "core/fd.hpp"
+
 #include <linux/fuse.h>
 
 #include <cstdint>
@@ -10,8 +12,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "core/fd.hpp"
 
 namespace uidnfs::test {
 
@@ -63,6 +63,8 @@ public:
         std::uint64_t unique, std::uint32_t opcode, std::uint64_t node, std::string_view body
     );
     void interrupt(std::uint64_t unique);
+    /// From now on nothing is known of the request: a question about it is answered ENOENT.
+    void forget(std::uint64_t unique);
     /// What the session has answered, oldest first.
     std::optional<Answer> receive();
     /// As umount(2) does: nothing more is asked, and answers find nobody.

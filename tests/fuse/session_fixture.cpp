@@ -46,10 +46,12 @@ void SessionTest::open() {
     ASSERT_TRUE(session->start());
 }
 
-std::string SessionTest::init_request(std::uint32_t flags, std::uint32_t flags2) {
+std::string SessionTest::init_request(
+    std::uint32_t flags, std::uint32_t flags2, std::uint32_t minor
+) {
     fuse_init_in in{};
     in.major = FUSE_KERNEL_VERSION;
-    in.minor = 45;
+    in.minor = minor;
     in.max_readahead = 128 << 10;
     in.flags = flags;
     in.flags2 = flags2;

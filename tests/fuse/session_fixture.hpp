@@ -34,7 +34,9 @@ protected:
     void open();
     /// open(), and a kernel that offers everything has had its INIT answered.
     void serve();
-    static std::string init_request(std::uint32_t flags, std::uint32_t flags2);
+    static std::string init_request(
+        std::uint32_t flags, std::uint32_t flags2, std::uint32_t minor = 45
+    );
 
     /// Sends a request and waits for its answer.
     Answer ask(std::uint32_t opcode, std::uint64_t node, std::string_view body);

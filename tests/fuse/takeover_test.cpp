@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A session that goes on where one ended whose process died: INIT from memory, requests that come
 // again, what their replies would have handed over, and those that the processes died of.
-#include "fuse/session_fixture.hpp"
-
-#include <fcntl.h>
+#include "fuse/takeover_fixture.hpp"
 
 #include <cerrno>
 
@@ -13,50 +11,11 @@ namespace {
 using ::testing::Contains;
 
 // linux/fuse.h 7.40.
-constexpr std::uint64_t kResent = 1ull << 63;     // FUSE_UNIQUE_RESEND
-constexpr std::uint64_t kHasResend = 1ull << 39;  // FUSE_HAS_RESEND
-constexpr int kNotifyResend = 7;                  // FUSE_NOTIFY_RESEND
+constexpr std::uint64_t kResent = 1ull << 63;  // FUSE_UNIQUE_RESEND
+constexpr int kNotifyResend = 7;               // FUSE_NOTIFY_RESEND
 
-class TakenOver : public SessionTest {
+class TakenOver : public TakeoverTest {
 protected:
-    TakenOver() {
-        auto made = core::Arena::create(fuse::SessionMemory::arena_regions());
-        arena_.emplace(std::move(*made));
-        remember();
-    }
-    ~TakenOver() override { session.reset(); }
-
-    /// The kernel of the first session offers everything but `without`.
-    void serve_as_first(std::uint64_t without = 0) {
-        auto device = kernel.take_device();
-        device_ = core::Fd(::fcntl(device.get(), F_DUPFD_CLOEXEC, 0));
-        auto made = make_session(std::move(device));
-        ASSERT_TRUE(made) << made.error().user_text;
-        session = std::move(*made);
-        ASSERT_TRUE(session->start());
-        const auto offered = ~without;
-        ask(FUSE_INIT,
-            0,
-            init_request(
-                static_cast<std::uint32_t>(offered) & ~FUSE_INIT_RESERVED,
-                static_cast<std::uint32_t>(offered >> 32)
-            ));
-        run_until([this] { return ready == 1; });
-    }
-    /// The process dies: nothing is answered, nothing is taken back, its memory stays.
-    void die() {
-        session.reset();
-        remember();
-        script.calls.clear();
-        ready = 0;
-    }
-    core::Result<void> go_on() {
-        options.begin = fuse::Session::Begin::taken_over;
-        auto made = make_session(core::Fd(::fcntl(device_.get(), F_DUPFD_CLOEXEC, 0)));
-        EXPECT_TRUE(made) << made.error().user_text;
-        session = std::move(*made);
-        return session->start();
-    }
     /// The kernel heard that it is to ask again.
     bool was_asked_to_resend() {
         const auto heard = kernel.receive();
@@ -67,19 +26,6 @@ protected:
         kernel.send_as(unique | kResent, opcode, 1, body);
         return unique | kResent;
     }
-
-    std::optional<fuse::SessionMemory> session_memory;
-
-private:
-    void remember() {
-        memory = nullptr;
-        session_memory.reset();
-        session_memory.emplace(*arena_);
-        memory = &*session_memory;
-    }
-
-    std::optional<core::Arena> arena_;
-    core::Fd device_;
 };
 
 TEST_F(TakenOver, NoInitIsNeededAndWhatWasInFlightIsAskedForAgain) {
@@ -126,10 +72,10 @@ TEST_F(TakenOver, ARequestKnowsWhatTheOneBeforeHadDone) {
 TEST_F(TakenOver, WhatAReplyThatNeverArrivedHandedOverIsTakenBack) {
     serve_as_first();
     auto& table = session_memory->in_flight();
-    table.note_reply(table.begin(100, FUSE_OPEN), 7, 0);
-    table.note_reply(table.begin(102, FUSE_OPENDIR), 8, 0);
-    table.note_reply(table.begin(104, FUSE_LOOKUP), 0, 9);
-    table.note_reply(table.begin(106, FUSE_OPEN), 10, 0);  // its answer arrived
+    table.note_reply(table.begin(100, FUSE_OPEN, nullptr), 7, 0);
+    table.note_reply(table.begin(102, FUSE_OPENDIR, nullptr), 8, 0);
+    table.note_reply(table.begin(104, FUSE_LOOKUP, nullptr), 0, 9);
+    table.note_reply(table.begin(106, FUSE_OPEN, nullptr), 10, 0);  // its answer arrived
     die();
     ASSERT_TRUE(go_on());
     // The kernel has all of them ready at once.
@@ -147,7 +93,7 @@ TEST_F(TakenOver, NothingIsLeftOfWhatWasAnswered) {
     serve_as_first();
     for (int i = 0; i < 100; ++i) ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
     EXPECT_EQ(session_memory->in_flight().size(), 0u);
-    session_memory->in_flight().begin(1000, FUSE_GETATTR);  // died before it forgot it
+    session_memory->in_flight().begin(1000, FUSE_GETATTR, nullptr);  // died before it forgot it
     die();
     EXPECT_EQ(session_memory->in_flight().size(), 1u);
     ASSERT_TRUE(go_on());
@@ -204,16 +150,6 @@ TEST_F(TakenOver, OneThatMerelyTakesLongDoesNotKeepTheOthersForEver) {
     );  // until nobody is watched any more: a sleep that outlives its reactor is a leak
 }
 
-TEST_F(TakenOver, AKernelThatCannotAskAgainIsGoneOnWithWhenNothingIsInFlight) {
-    serve_as_first(kHasResend);
-    session->pause();
-    EXPECT_TRUE(session->is_idle());
-    die();
-    ASSERT_TRUE(go_on());
-    run_until([this] { return ready == 1; });
-    EXPECT_EQ(ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{})).error, 0);
-}
-
 TEST_F(TakenOver, WhatComesInAPauseIsTakenAfterIt) {
     serve_as_first();
     script.hold();
@@ -238,18 +174,6 @@ TEST_F(TakenOver, WhatLibfuseAnswersByItselfIsNotInFlight) {
     EXPECT_EQ(ask(FUSE_GETXATTR, 1, std::string(256, '\0')).error, ENOSYS);
     EXPECT_TRUE(session->is_idle());
     EXPECT_EQ(session_memory->in_flight().size(), 0u);
-}
-
-TEST_F(TakenOver, AKernelThatCannotAskAgainIsRefused) {
-    serve_as_first(kHasResend);
-    EXPECT_FALSE(session->can_be_taken_over());
-    script.hold();
-    kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
-    run_until([this] { return script.calls.size() == 1; });
-    die();
-    const auto started = go_on();
-    ASSERT_FALSE(started);
-    EXPECT_EQ(started.error().code(), ENOTSUP);
 }
 
 TEST_F(TakenOver, WithoutAnInitItIsRefused) {

@@ -2,12 +2,16 @@
 // The memory that a new worker shares with one that died: whatever is in it, it is refused, or all
 // that is taken from it lies within it. Input: changes to a sound arena, each five bytes (where: a
 // region or the header, record, offset in it, how many bytes) and the bytes.
+// With it the requests that lie in it, as the session takes them.
 #include "fs/arena_check.hpp"
 #include "fs/extent_map.hpp"
 #include "fs/salvage.hpp"
+#include "fuse/in_flight.hpp"
+#include "fuse/raw_request.hpp"
 #include "fuzz/fuzz.hpp"
 
 #include <fcntl.h>
+#include <linux/fuse.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -32,8 +37,17 @@ constexpr std::array<core::RegionSpec, 10> kSmall{
     CredentialRecords::spec(kCredentialRegion, 8),
     WrittenRecords::spec(kWrittenRegion, 8),
     CookieRecords::spec(kCookieRegion, 8),
-    core::SlotPool::spec(kSlotRegion, 8192, 4),
+    core::SlotPool::spec(kSlotRegion, 8192, 8),
 };
+
+constexpr std::uint32_t kHeaders = kSmall.size();  ///< behind the regions of kSmall
+
+std::vector<core::RegionSpec> all_regions() {
+    std::vector<core::RegionSpec> regions(kSmall.begin(), kSmall.end());
+    const auto of_session = fuse::SessionMemory::arena_regions();
+    regions.insert(regions.end(), of_session.begin(), of_session.end());
+    return regions;
+}
 
 template <class Table, class Record>
 void put(const core::Arena& arena, RegionId id, std::initializer_list<Record> records) {
@@ -71,17 +85,42 @@ void fill(const core::Arena& arena) {
     *arena.region(kSlotRegion).high_water = 2;
 }
 
+/// Two requests with records, and one that was just read.
+void fill_session(const core::Arena& arena) {
+    core::SlotPool slots(arena, arena.region(kSlotRegion));
+    // Not those of the extents.
+    slots.adopt(0);
+    slots.adopt(1);
+    fuse::SessionMemory memory(arena);
+    const auto add = [&](std::uint64_t unique, std::uint32_t opcode, std::string_view body) {
+        auto* const slot = slots.take();
+        fuse_in_header header{};
+        header.len = static_cast<std::uint32_t>(sizeof header + body.size());
+        header.opcode = opcode;
+        header.unique = unique;
+        if (unique == 6) memory.read_mark().set(*slot);
+        std::memcpy(slot->data(), &header, sizeof header);
+        std::memcpy(slot->data() + sizeof header, body.data(), body.size());
+        if (unique != 6) memory.in_flight().begin(unique, opcode, slot);
+    };
+    using namespace std::string_view_literals;
+    add(2, FUSE_UNLINK, "name\0"sv);
+    add(4, FUSE_RENAME, "\1\0\0\0\0\0\0\0from\0to\0"sv);
+    add(6, FUSE_SYMLINK, "name\0target\0"sv);
+}
+
 void change(const core::Arena& arena, const std::uint8_t* data, std::size_t size) {
     // As they were before the header was changed.
-    std::array<core::Region, kSmall.size()> regions;
-    for (std::size_t i = 0; i < kSmall.size(); ++i) regions[i] = arena.region(kSmall[i].id);
+    std::vector<core::Region> regions;
+    for (const auto& spec : all_regions()) regions.push_back(arena.region(spec.id));
+    regions.insert(regions.begin() + kHeaders, core::Region{});
     auto* const base = regions[0].base - regions[0].offset;
     while (size >= 5) {
-        const auto where = data[0] % (kSmall.size() + 1);
+        const auto where = data[0] % regions.size();
         const auto count = std::min<std::size_t>(data[4] % 64, size - 5);
         std::byte* target = base + data[1] + 256u * data[2];  // of the header
         std::byte* end = base + 4096;
-        if (where < kSmall.size()) {
+        if (where != kHeaders) {
             const auto& region = regions[where];
             const auto index = data[1] % region.capacity;
             target = region.base + index * region.stride + data[2] + 256u * data[3];
@@ -137,15 +176,47 @@ void restore(const core::Arena& arena) {
     require_read(sum);
 }
 
+/// As the session does, which lets libfuse read the names.
+/// `sound`: nothing was changed.
+void take_requests(const core::Arena& arena, bool sound) {
+    core::SlotPool slots(arena, arena.region(kSlotRegion));
+    fuse::SessionMemory memory(arena);
+    memory.init();
+    const auto found = memory.adopt(slots);
+    fuzz::require(!sound || (found && found->size() == 3), "all requests are found");
+    if (!found) return;
+    const auto region = arena.region(kSlotRegion);
+    const auto* const end = region.base + region.capacity * region.stride;
+    unsigned sum = 0;
+    for (const auto& request : *found) {
+        const auto* const bytes = request.bytes.data();
+        fuzz::require(bytes >= region.base, "a request begins in a slot");
+        fuzz::require(
+            request.bytes.size() <= region.stride && bytes + request.bytes.size() <= end,
+            "a request ends in its slot"
+        );
+        if (fuse::is_whole(request.bytes)) {
+            for (const auto byte : request.bytes) sum += std::to_integer<unsigned>(byte);
+        }
+        const auto record = memory.in_flight().resume(request.unique);
+        fuzz::require(record != fuse::InFlight::kNone, "each has a record");
+        memory.in_flight().end(record);
+    }
+    memory.in_flight().settle();
+    fuzz::require(memory.in_flight().size() == 0, "nothing is left");
+    require_read(sum);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const auto arena = core::Arena::create(kSmall);
+    const auto arena = core::Arena::create(all_regions());
     fuzz::require(arena.has_value(), "there is memory");
     fill(*arena);
+    fill_session(*arena);
     change(*arena, data, size);
     const auto next =
-        core::Arena::attach(core::Fd(::fcntl(arena->fd(), F_DUPFD_CLOEXEC, 0)), kSmall);
+        core::Arena::attach(core::Fd(::fcntl(arena->fd(), F_DUPFD_CLOEXEC, 0)), all_regions());
     if (!next) {
         fuzz::require(size > 0, "a sound arena is taken");
         fuzz::require(fuzz::is_one_printable_line(explain_refusal(next.error())), "text");
@@ -164,5 +235,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     require_read(sum);
     restore(*next);
+    take_requests(*next, size == 0);
     return 0;
 }

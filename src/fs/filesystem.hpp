@@ -201,6 +201,8 @@ private:
 
     // What is known of names without asking (filesystem_recall.cpp)
     std::optional<Entry> recall(const InodeRef& parent, const std::string& name);
+    /// The kernel asks again before it makes a directory that is there, as `mkdir -p` and tar do.
+    std::optional<Entry> recall_directory(const InodeRef& parent, const std::string& name);
     bool may_search(const Inode& directory) const noexcept;
     /// nullptr where names may not be known by this mount's options.
     std::shared_ptr<KnownNames> names_of(const InodeRef& directory);

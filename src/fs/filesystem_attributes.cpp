@@ -116,6 +116,7 @@ void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::
 void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
     if (wcc.after) server_clock_.observe(wcc.after->ctime, wall_now());
     inode->changed_at = ++changes_;
+    const auto confirmed = inode->attrs.confirmed();
     switch (inode->attrs.end_change(wcc, now(), timers(*inode))) {
         case Change::none: break;
         case Change::own:
@@ -125,7 +126,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
             // Somebody else may have written as well: the next open reads anew.
             ++inode->content;
             inode->pages.reset();
-            inode->known.reset();
+            if (inode->known) inode->known->doubt(confirmed);
             break;
         case Change::foreign: on_foreign_change(inode); break;
     }

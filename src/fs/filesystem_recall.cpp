@@ -40,15 +40,22 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
     if (!parent->known || !parent->attrs.is_fresh(now()) || !may_search(*parent)) {
         return std::nullopt;
     }
+    const bool is_recent =
+        now() - parent->known->confirmed(parent->attrs.confirmed()) <= kAbsenceHolds;
+    if (parent->known->is_doubted() && !is_recent) {
+        parent->known.reset();
+        return std::nullopt;
+    }
     const auto found = parent->known->find(name);
     using Answer = KnownNames::Found::Answer;
     switch (found.answer) {
         case Answer::ask_server: return std::nullopt;
+        case Answer::named: return is_recent ? recall_directory(parent, name) : std::nullopt;
         case Answer::absent: {
             if (options_.lookup_cache != LookupCache::all) return std::nullopt;
             if (name.size() > kSurelyShort)
                 return std::nullopt;  // ENAMETOOLONG is the server's word
-            if (now() - parent->attrs.confirmed() > kAbsenceHolds) return std::nullopt;
+            if (!is_recent) return std::nullopt;
             parent->known->hit();
             return absent(*parent);
         }
@@ -71,6 +78,13 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
     }
     parent->known->hit();
     inodes_.add_name(parent, name, inode);
+    return entry(*parent, inode);
+}
+
+std::optional<Entry> Filesystem::recall_directory(const InodeRef& parent, const std::string& name) {
+    const auto inode = inodes_.child(*parent, name);
+    if (!inode || !inode->is_directory() || !inode->attrs.is_fresh(now())) return std::nullopt;
+    parent->known->hit();
     return entry(*parent, inode);
 }
 

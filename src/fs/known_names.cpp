@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/known_names.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace uidnfs::fs {
@@ -22,7 +23,7 @@ KnownNames::Found KnownNames::find(const std::string& name) const {
         if (extent_ == Extent::all) return {Found::Answer::absent, nullptr};
         return {};
     }
-    if (!it->second) return {};
+    if (!it->second) return {Found::Answer::named, nullptr};
     return {Found::Answer::listed, &*it->second};
 }
 
@@ -95,19 +96,32 @@ void KnownNames::add(
             if (names_.try_emplace(entry.name).second) ++budget_->used;
         }
     }
+    const bool ends = page.more == nfs::DirPage::More::end;
+    const auto last = page.entries.empty() ? from_cookie : page.entries.back().cookie;
+    if (from_cookie == named_up_to_ && extent_ != Extent::all) {
+        named_up_to_ = last;
+        if (ends) extent_ = Extent::all;
+    }
+    const bool has_handles =
+        page.entries.empty() ||
+        std::any_of(page.entries.begin(), page.entries.end(), [](const nfs::DirEntry& entry) {
+            return entry.handle && entry.attr;
+        });
+    const bool is_next = from_cookie == next_.cookie;
+    if (!has_handles && !is_next) return;
     misses_ = 0;
     ++pages_;
-    if (from_cookie != next_.cookie) return;
-    if (!page.entries.empty()) next_ = {page.entries.back().cookie, page.verifier};
-    if (page.more != nfs::DirPage::More::end) return;
-    extent_ = Extent::all;
+    if (!has_handles || !is_next) return;
+    next_ = {last, page.verifier};
+    if (!ends) return;
+    listed_ = Extent::all;
     pass_ = Pass::names;
     stale_ = 0;
 }
 
 bool KnownNames::wants_page() const noexcept {
     if (ahead != Ahead::idle || budget_->is_used_up()) return false;
-    if (is_complete() && pass_ == Pass::names) return false;
+    if (listed_ == Extent::all && pass_ == Pass::names) return false;
     if (pages_ == 0) return misses_ >= kWalk;
     return misses_ > 0 && pages_ < kFreePages + hits_ / kHitsForAPage;
 }

@@ -43,6 +43,7 @@ public:
     struct Found {
         enum class Answer : std::uint8_t {
             ask_server,
+            named,   ///< it is there, and that is all
             absent,  ///< as of the last time that the directory's attributes were the same
             listed,
         } answer = Answer::ask_server;
@@ -51,9 +52,21 @@ public:
     Found find(const std::string& name) const;
 
     /// Our own MKDIR made the directory just now: there is nothing in it.
-    void begin_empty() noexcept { extent_ = Extent::all; }
+    void begin_empty() noexcept { extent_ = listed_ = Extent::all; }
     bool is_complete() const noexcept { return extent_ == Extent::all; }
     std::size_t size() const noexcept { return names_.size(); }
+
+    /// A call of ours changed the directory, and the server did not say whether somebody else had
+    /// changed it since `confirmed`.
+    void doubt(core::SteadyTime confirmed) noexcept {
+        if (!doubted_) doubted_ = confirmed;
+    }
+    /// When the server last said that all this is so; `unchanged_at`: that the directory is as it
+    /// was after our own last change of it.
+    core::SteadyTime confirmed(core::SteadyTime unchanged_at) const noexcept {
+        return doubted_.value_or(unchanged_at);
+    }
+    bool is_doubted() const noexcept { return doubted_.has_value(); }
 
     /// Our own calls: the name is gone; or only the server knows what is under it now; or it is
     /// this file, as known from elsewhere.
@@ -72,7 +85,7 @@ public:
     void add(
         std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked
     );
-    /// Where the page begins that is wanted next.
+    /// Where the page begins that is wanted next, with handles.
     const nfs::DirCursor& next() const noexcept { return next_; }
 
     /// The server was asked for a name, and by its answer lets us search the directory.
@@ -103,8 +116,14 @@ private:
     std::unordered_map<std::string, Load> touched_;                 ///< while pages are under way
     std::uint32_t loads_ = 0;
     Load sequence_ = 0;
+    std::optional<core::SteadyTime> doubted_;
+    enum class Extent : std::uint8_t { part, all };
+    /// Of the names, and how far pages in their order brought them.
+    Extent extent_ = Extent::part;
+    std::uint64_t named_up_to_ = 0;
+    /// Of the handles: a reader of the mere names has them of the first page only.
+    Extent listed_ = Extent::part;
     nfs::DirCursor next_;
-    enum class Extent : std::uint8_t { part, all } extent_ = Extent::part;
     /// What pages are fetched ahead for: further names, or newer attributes of those known.
     enum class Pass : std::uint8_t { names, attributes } pass_ = Pass::names;
     enum class Search : std::uint8_t { unproven, permitted } search_ = Search::unproven;

@@ -31,6 +31,10 @@ protected:
         }
         return out;
     }
+    static nfs::DirPage without_handles(nfs::DirPage page) {
+        for (auto& entry : page.entries) entry.handle.reset();
+        return page;
+    }
     void list(std::uint64_t from, const nfs::DirPage& page) {
         const auto load = names.begin_load();
         names.add(from, page, load, {});
@@ -90,7 +94,7 @@ TEST_F(KnownNamesTest, a_directory_made_by_us_is_empty) {
     names.begin_empty();
     EXPECT_EQ(answer("a"), Answer::absent);
     names.changed("a");
-    EXPECT_EQ(answer("a"), Answer::ask_server);
+    EXPECT_EQ(answer("a"), Answer::named);
     names.removed("a");
     EXPECT_EQ(answer("a"), Answer::absent);
 }
@@ -99,8 +103,44 @@ TEST_F(KnownNamesTest, entries_without_attributes_are_names_only) {
     auto bare = page(1, {"a"}, More::end);
     bare.entries[0].attr.reset();
     list(0, bare);
-    EXPECT_EQ(answer("a"), Answer::ask_server);
+    EXPECT_EQ(answer("a"), Answer::named);
     EXPECT_EQ(answer("b"), Answer::absent);
+}
+
+TEST_F(KnownNamesTest, whoever_walks_through_mere_names_is_worth_pages_with_handles) {
+    list(0, page(1, {"a"}, More::yes));
+    list(1, without_handles(page(2, {"b", "c", "d"}, More::end)));
+    EXPECT_TRUE(names.is_complete());
+    EXPECT_FALSE(names.wants_page());
+    names.missed(next());
+    ASSERT_TRUE(names.wants_page());
+    EXPECT_EQ(names.next().cookie, 1u) << "the handles of the first page are known";
+    list(1, page(2, {"b", "c", "d"}, More::end));
+    EXPECT_EQ(answer("d"), Answer::listed);
+    names.missed(next());
+    EXPECT_FALSE(names.wants_page());
+}
+
+TEST_F(KnownNamesTest, a_server_without_handles_is_asked_for_a_few_pages_only) {
+    const auto bare = without_handles(page(1, {"a", "b"}, More::end));
+    int pages = 0;
+    for (int i = 0; i < 100; ++i) {
+        names.missed(next());
+        if (!names.wants_page()) continue;
+        list(names.next().cookie, bare);
+        ++pages;
+    }
+    EXPECT_LE(pages, 4);
+}
+
+TEST_F(KnownNamesTest, what_is_in_doubt_is_as_old_as_the_first_doubt) {
+    const core::SteadyTime later{std::chrono::seconds(9)}, first{std::chrono::seconds(7)};
+    EXPECT_EQ(names.confirmed(later), later);
+    EXPECT_FALSE(names.is_doubted());
+    names.doubt(first);
+    names.doubt(later);
+    EXPECT_EQ(names.confirmed(later), first);
+    EXPECT_TRUE(names.is_doubted());
 }
 
 TEST_F(KnownNamesTest, a_page_does_not_bring_back_what_was_removed_meanwhile) {
@@ -110,7 +150,7 @@ TEST_F(KnownNamesTest, a_page_does_not_bring_back_what_was_removed_meanwhile) {
     names.add(0, page(1, {"a", "b", "c"}, More::end), load, {});
     names.end_load();
     EXPECT_EQ(answer("a"), Answer::absent);
-    EXPECT_EQ(answer("b"), Answer::ask_server);
+    EXPECT_EQ(answer("b"), Answer::named);
     EXPECT_EQ(answer("c"), Answer::listed);
 }
 
@@ -173,7 +213,7 @@ TEST_F(KnownNamesTest, what_is_seen_elsewhere_does_not_unsettle_a_listing_that_a
     names.seen("a", names.find("a").listed->handle);
     names.seen("b", names.find("a").listed->handle);
     EXPECT_EQ(answer("a"), Answer::listed);
-    EXPECT_EQ(answer("b"), Answer::ask_server);
+    EXPECT_EQ(answer("b"), Answer::named);
 }
 
 TEST_F(KnownNamesTest, the_budget_is_shared_and_given_back) {

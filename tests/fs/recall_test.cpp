@@ -112,6 +112,62 @@ TEST_F(Recall, files_of_a_listing_cost_no_lookup) {
     EXPECT_EQ(count_all(), 0u);
 }
 
+TEST_F(Recall, files_of_a_listing_of_mere_names_cost_a_tenth_of_a_lookup) {
+    constexpr int kFiles = 500;
+    put_files("/d", kFiles);
+    const auto directory = mount().walk("/d");
+    mount().list("/d", fs::Listing::names);
+    server.clear_calls();
+    for (int i = 0; i < kFiles; ++i) {
+        ASSERT_TRUE(mount().lookup(directory, "file-" + std::to_string(i)));
+    }
+    EXPECT_LE(count_all(), 50u);
+}
+
+TEST_F(Recall, a_directory_of_ours_costs_no_lookup_when_it_is_made_again) {
+    const auto parent = mount().walk("/");
+    mount().lookup(parent, "absent");
+    ASSERT_EQ(mount().make_dir("/d"), 0);
+    server.clear_calls();
+    EXPECT_NE(mount().lookup(parent, "d")->id, 0u);
+    EXPECT_EQ(count_all(), 0u);
+    ASSERT_EQ(second().remove_dir("/d"), 0);
+    world.clock.advance(milliseconds(1100));
+    EXPECT_EQ(mount().lookup(parent, "d")->id, 0u);
+}
+
+TEST_F(Recall, a_new_directory_is_one_call) {
+    ASSERT_EQ(mount().make_dir("/d"), 0);
+    const auto directory = mount().walk("/d");
+    mount().lookup(directory, "first");
+    // NFS-Ganesha leaves out how the directory was before a MKDIR.
+    for (const auto before : {Presence::always, Presence::never}) {
+        server.adjust([&](Behaviour& behaviour) { behaviour.pre_op_attrs = before; });
+        server.clear_calls();
+        for (int i = 0; i < 20; ++i) {
+            const auto name = std::to_string(static_cast<int>(before)) + "-" + std::to_string(i);
+            ASSERT_EQ(mount().lookup(directory, name)->id, 0u);
+            ASSERT_EQ(mount().make_dir("/d/" + name), 0);
+        }
+        EXPECT_EQ(count(Procedure::mkdir), 20u);
+        EXPECT_EQ(count_all(), 20u);
+    }
+}
+
+TEST_F(Recall, what_the_server_does_not_confirm_counts_for_a_second_only) {
+    ASSERT_EQ(mount().make_dir("/d"), 0);
+    const auto directory = mount().walk("/d");
+    mount().lookup(directory, "first");
+    server.adjust([](Behaviour& behaviour) { behaviour.pre_op_attrs = Presence::never; });
+    second().make_file("/d/theirs", "x");
+    // Each of our own calls brings attributes, and none says what was there before it.
+    for (int i = 0; i < 11; ++i) {
+        ASSERT_EQ(mount().make_dir("/d/" + std::to_string(i)), 0);
+        world.clock.advance(milliseconds(100));
+    }
+    EXPECT_NE(mount().lookup(directory, "theirs")->id, 0u);
+}
+
 TEST_F(Recall, three_lookups_are_no_reason_to_list_a_directory) {
     put_files("/d", 50);
     const auto directory = mount().walk("/d");

@@ -270,8 +270,12 @@ core::Task<core::Result<void>> Filesystem::cut(
 ) {
     auto& file = writer_.state_of(*inode);
     const auto lock = co_await file.order.lock();
-    // What was written before must not change mode, size or times afterwards.
-    co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
+    // What was written before must not change mode, size or times afterwards. Mode and times are
+    // set by who is about to close (tar, cp): the WRITE can save that the COMMIT.
+    const bool closes = options_.commit_on == CommitOn::close && !attributes.size;
+    const auto reach = closes && writer_.is_one_sync(*inode) ? Writer::Reach::disk
+                                                             : Writer::Reach::server;
+    co_await writer_.flush(inode, reach, nfs::Stability::unstable);
     co_await writer_.hold(inode);
     const auto changed = co_await change(std::move(context), inode, open, attributes);
     // Uncommitted bytes behind the cut must not be sent again after a restart of the server. If it

@@ -20,7 +20,12 @@ constexpr std::int64_t kOutlier = 4;
 
 SyncChoice::Way SyncChoice::next() noexcept {
     const auto other = preferred_ == Way::file_sync ? Way::commit : Way::file_sync;
-    const auto each = seen(other).samples < kEnough ? kProbeEarly : kProbeLater;
+    const auto& mine = seen(preferred_);
+    const auto& theirs = seen(other);
+    // Two calls to a server that is far away take twice the time: once tells that.
+    const bool is_far_slower = mine.samples >= kEnough && theirs.samples > 0 &&
+                               theirs.mean_ns >= mine.mean_ns / 2 * 3;
+    const auto each = theirs.samples < kEnough && !is_far_slower ? kProbeEarly : kProbeLater;
     return ++count_ % each == 0 ? other : preferred_;
 }
 

@@ -316,6 +316,11 @@ core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stabi
     if (way && errors == errors_) sync_choice_.took(*way, deps_.clock.now() - begun);
 }
 
+bool Writer::is_one_sync(const Inode& inode) const {
+    return sync_choice_.preferred() == SyncChoice::Way::file_sync && inode.file &&
+           inode.file->extents.is_one_batch(deps_.client.fs_info().write_max);
+}
+
 core::Task<void> Writer::hold(InodeRef inode) {
     pause(inode);
     auto& file = *inode->file;

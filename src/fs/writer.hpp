@@ -63,6 +63,8 @@ public:
     };
     /// Everything put in before now got there, or its error is in inode->write_error.
     core::Task<void> flush(InodeRef inode, Reach reach, nfs::Stability stability);
+    /// One call would bring all bytes of the file to the disk, and is the faster way on this server.
+    bool is_one_sync(const Inode& inode) const;
     /// Nothing more is sent until as many resume().
     void pause(const InodeRef& inode) { ++state_of(*inode).holds; }
     /// pause(), and everything in flight is answered.

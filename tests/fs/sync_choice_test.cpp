@@ -28,6 +28,14 @@ TEST(SyncChoice, one_call_is_preferred_until_two_are_clearly_faster) {
     EXPECT_EQ(choice.preferred(), Way::file_sync);
 }
 
+TEST(SyncChoice, a_way_that_takes_twice_the_time_is_tried_seldom) {
+    SyncChoice choice;
+    EXPECT_LE(commits(choice, 100, microseconds(5600), microseconds(11200)), 2);
+    // One bad measurement does not decide for ever.
+    commits(choice, 1000, microseconds(5600), microseconds(3000));
+    EXPECT_EQ(choice.preferred(), Way::commit);
+}
+
 TEST(SyncChoice, the_faster_way_is_found_and_kept) {
     SyncChoice choice;
     commits(choice, 80, microseconds(3000), microseconds(700));
@@ -78,6 +86,29 @@ TEST_F(SmallFiles, a_new_file_with_content_costs_two_calls) {
         ASSERT_EQ(server.disk_content("/d/" + name).size(), 4096u) << "on the disk after close";
     }
     EXPECT_LE(count_all(), 2 * kFiles + kFiles / 10u);
+}
+
+TEST_F(SmallFiles, mode_and_times_set_before_the_close_cost_no_commit) {
+    auto& m = mount();
+    m.make_dir("/d");
+    m.lookup(m.walk("/d"), "absent");
+    server.clear_calls();
+    constexpr int kFiles = 100;
+    for (int i = 0; i < kFiles; ++i) {
+        const auto path = "/d/file-" + std::to_string(i);
+        const auto file = m.create_file(path, O_WRONLY);
+        m.write_at(file, 0, "content");
+        fs::SetAttrRequest times;
+        times.open = file.open;
+        times.mtime = {fs::SetAttrRequest::TimeRequest::How::set, {1'000'000'000, 0}};
+        ASSERT_TRUE(m.run(m.fs().setattr(m.caller, file.inode, times)));
+        ASSERT_EQ(m.close_file(file), 0);
+        ASSERT_EQ(server.disk_content(path), "content");
+        ASSERT_EQ(server.attr(path).mtime.seconds, 1'000'000'000u);
+    }
+    EXPECT_LE(count(Procedure::commit), 4u);
+    EXPECT_EQ(count(Procedure::write), 100u);
+    EXPECT_EQ(count(Procedure::setattr), 100u);
 }
 
 TEST_F(SmallFiles, a_flush_that_fails_is_not_measured) {

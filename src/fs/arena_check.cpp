@@ -182,6 +182,10 @@ private:
                 return wrong("is of another kind than its inode");
             }
             if (!knows(record.credential)) return wrong("is nobody's");
+            const bool owes = record.owed != 0;
+            if (owes && (!is_file || (record.owed & ~07777u) != kOwed)) {
+                return wrong("owes no mode");
+            }
             return Wrong();
         });
     }

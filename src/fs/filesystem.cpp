@@ -84,7 +84,8 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
       statfs_question_(deps.reactor, late_questions_),
       root_question_(deps.reactor, late_questions_),
       root_rights_question_(deps.reactor, late_questions_),
-      boot_nonce_(random_bits()) {
+      boot_nonce_(random_bits()),
+      owed_answered_(deps.reactor) {
     const auto inode = inodes_.add_root(deps.client.root(), root);
     learn(inode, root, inode->attrs.token());
     ahead_->believed = options_.timers.file_min;
@@ -256,6 +257,7 @@ FsStatus Filesystem::status() const {
 }
 
 core::Task<std::vector<LostRange>> Filesystem::drain(core::SteadyTime deadline) {
+    co_await all_paid(deadline);
     co_return co_await writer_.drain(deadline);
 }
 

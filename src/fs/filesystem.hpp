@@ -7,6 +7,7 @@
 #include "core/arena.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
+#include "core/event.hpp"
 #include "core/reactor.hpp"
 #include "core/slots.hpp"
 #include "core/task.hpp"
@@ -179,6 +180,7 @@ private:
     /// The kernel's pages were not read before `read_since`.
     void settle_pages(Inode& inode, WallTime read_since);
     struct stat present(const Inode& inode) const;
+    Validity attr_valid(const Inode& inode) const;
     AttrReply attr_reply(const Inode& inode) const;
     Validity entry_valid(const Inode& parent) const;
     /// The answer for a name that is not there.
@@ -279,7 +281,12 @@ private:
 
     // Files (filesystem_files.cpp)
     core::Task<core::Result<nfs::AccessBits>> open_rights(nfs::CallContext context, InodeRef inode);
-    core::Task<core::Result<nfs::CreateReply>> create_call(
+    struct Created {
+        nfs::CreateReply reply;
+        /// `owed`: begin_owed() when the file is open.
+        enum class Attributes : std::uint8_t { set, owed } attributes = Attributes::set;
+    };
+    core::Task<core::Result<Created>> create_call(
         nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
     );
     core::Task<void> remove_failed_create(
@@ -310,6 +317,16 @@ private:
     /// Bytes; of FSINFO and of what off_t can name.
     std::uint64_t largest_file() const noexcept;
     nfs::Stability stability_of(const OpenFile& file) const noexcept;
+
+    // Mode and times of files made with CREATE EXCLUSIVE (filesystem_owed.cpp)
+    /// Whether whoever opens with `flags` waits for them at its close only.
+    bool may_owe(int flags) const noexcept;
+    void begin_owed(const OpenFileRef& file, std::uint32_t mode);
+    core::Task<void> pay(OpenFileRef file, std::uint32_t mode);
+    core::Task<void> fail_owed(OpenFileRef file, core::Error error);
+    /// Until the server has answered.
+    core::Task<void> paid(InodeRef inode);
+    core::Task<void> all_paid(core::SteadyTime deadline);
 
     // Directories (filesystem_directories.cpp)
     core::Task<core::Result<nfs::AccessBits>> root_rights(nfs::CallContext context, InodeRef root);
@@ -369,6 +386,8 @@ private:
         boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
     std::uint32_t counter_ = 0;
     std::uint64_t changes_ = 0;  ///< of ours that ended
+    std::size_t owed_ = 0;       ///< inodes with an owed_mode
+    core::Event owed_answered_;
     enum class Support : std::uint8_t { assumed, missing };
     Support readdirplus_ = Support::assumed;
     Support exclusive_create_ = Support::assumed;

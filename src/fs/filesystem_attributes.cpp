@@ -151,11 +151,20 @@ struct stat Filesystem::present(const Inode& inode) const {
     out.st_atim = to_timespec(attr.atime);
     out.st_mtim = to_timespec(attr.mtime);
     out.st_ctim = to_timespec(attr.ctime);
+    if (inode.owed_mode) {
+        // The server has the verifier in the times, and no mode.
+        out.st_mode = type_bits(attr.type) | *inode.owed_mode;
+        out.st_atim = out.st_mtim = out.st_ctim;
+    }
     return out;
 }
 
+Validity Filesystem::attr_valid(const Inode& inode) const {
+    return inode.owed_mode ? Validity(0) : inode.attrs.remaining(now());
+}
+
 AttrReply Filesystem::attr_reply(const Inode& inode) const {
-    return {present(inode), inode.attrs.remaining(now())};
+    return {present(inode), attr_valid(inode)};
 }
 
 Validity Filesystem::entry_valid(const Inode& parent) const {
@@ -165,7 +174,7 @@ Validity Filesystem::entry_valid(const Inode& parent) const {
 
 Entry Filesystem::entry(const Inode& parent, const InodeRef& inode) {
     inodes_.add_lookup(*inode);
-    return {inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(parent)};
+    return {inode->id, present(*inode), attr_valid(*inode), entry_valid(parent)};
 }
 
 Entry Filesystem::absent(Inode& parent) const {
@@ -215,6 +224,7 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     if (inode->file && inode->file->extents.has_unsent()) {
         co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
     }
+    co_await paid(inode);
     if (id == kRootId && inode->attrs.has_attr()) {
         if (inode->attrs.is_fresh(now())) {
             ++counts_.attribute_hits;
@@ -254,6 +264,7 @@ void Filesystem::remember_rights(
 core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
     nfs::CallContext context, InodeRef inode
 ) {
+    co_await paid(inode);
     using Known = decltype(inode->access)::Known;
     if (inode->attrs.is_fresh(now()) && inode->access.known == Known::yes &&
         inode->access.whose == context.credential &&
@@ -313,6 +324,7 @@ core::Task<void> Filesystem::close_names(nfs::CallContext context, InodeRef dire
 core::Task<core::Result<AttrReply>> Filesystem::change(
     nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
 ) {
+    co_await paid(inode);
     if (!attributes.empty()) {
         inode->attrs.begin_change();
         const auto reply = co_await deps_.client.setattr(context, open, attributes, std::nullopt);

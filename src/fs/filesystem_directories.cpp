@@ -117,7 +117,7 @@ DirItem Filesystem::make_item(
     if (!inode) return item;
     learn(inode, *found.attr, AttrCache::kUnordered);
     item.entry = {
-        inode->id, present(*inode), inode->attrs.remaining(now()), entry_valid(*directory)};
+        inode->id, present(*inode), attr_valid(*inode), entry_valid(*directory)};
     return item;
 }
 

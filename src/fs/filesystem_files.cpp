@@ -90,6 +90,7 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::open_rights(
     if (options_.close_to_open == CloseToOpen::off && inode->attrs.is_fresh(now())) {
         co_return co_await rights(std::move(context), std::move(inode));
     }
+    co_await paid(inode);
     const auto asked = inode->attrs.token();
     const auto reply = co_await deps_.client.open(context, inode->handle, nfs::kAccessAll);
     if (!reply) {
@@ -161,21 +162,22 @@ std::unique_ptr<ReadAhead> Filesystem::read_at_open(
     return ahead;
 }
 
-core::Task<core::Result<nfs::CreateReply>> Filesystem::create_call(
+core::Task<core::Result<Filesystem::Created>> Filesystem::create_call(
     nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
 ) {
     nfs::SetAttr attributes;
     attributes.mode = mode & 07777;
     if (!(flags & O_EXCL)) {
         if (flags & O_TRUNC) attributes.size = 0;
-        co_return co_await deps_.client.create(
-            context, parent->handle, name, nfs::CreateHow::unchecked, attributes, nfs::Verifier{}
-        );
     }
-    if (exclusive_create_ == Support::missing) {
-        co_return co_await deps_.client.create(
-            context, parent->handle, name, nfs::CreateHow::guarded, attributes, nfs::Verifier{}
+    if (!(flags & O_EXCL) || exclusive_create_ == Support::missing) {
+        const auto how =
+            flags & O_EXCL ? nfs::CreateHow::guarded : nfs::CreateHow::unchecked;
+        auto made = co_await deps_.client.create(
+            context, parent->handle, name, how, attributes, nfs::Verifier{}
         );
+        if (!made) co_return made.error();
+        co_return Created{std::move(*made)};
     }
     // The verifier tells a repetition of this call from somebody else's file.
     const auto unique = context.progress.planned().value_or(boot_nonce_ + ++counter_);
@@ -200,6 +202,9 @@ core::Task<core::Result<nfs::CreateReply>> Filesystem::create_call(
         exclusive_create_ = Support::missing;
         co_return co_await create_call(context, parent, name, mode, flags);
     }
+    if (reply->handle && reply->attr && may_owe(flags)) {
+        co_return Created{std::move(*reply), Created::Attributes::owed};
+    }
     if (!reply->handle) {
         const auto looked = co_await deps_.client.lookup(context, parent->handle, name);
         if (!looked) co_return looked.error();
@@ -215,7 +220,7 @@ core::Task<core::Result<nfs::CreateReply>> Filesystem::create_call(
         co_return set.error();
     }
     reply->attr = set->after;
-    co_return reply;
+    co_return Created{std::move(*reply)};
 }
 
 core::Task<void> Filesystem::remove_failed_create(
@@ -243,13 +248,13 @@ core::Task<core::Result<CreateReply>> Filesystem::create(
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
     parent->attrs.begin_change();
-    auto reply = co_await create_call(ctx, parent, name, mode, flags);
-    finish_change(parent, reply ? reply->dir : nfs::Wcc{});
-    if (!reply) {
-        on_surprise(*parent, reply.error());
-        co_return reply.error();
+    auto created = co_await create_call(ctx, parent, name, mode, flags);
+    finish_change(parent, created ? created->reply.dir : nfs::Wcc{});
+    if (!created) {
+        on_surprise(*parent, created.error());
+        co_return created.error();
     }
-    const auto made = co_await adopt_created(ctx, parent, name, std::move(*reply));
+    const auto made = co_await adopt_created(ctx, parent, name, std::move(created->reply));
     if (!made) co_return made.error();
     const auto inode = *made;
     // Somebody put something else under the name meanwhile, and the server gave that (UNCHECKED):
@@ -261,7 +266,14 @@ core::Task<core::Result<CreateReply>> Filesystem::create(
     // What was made just now has no old pages.
     if (!inode->pages) inode->pages = PageStamp{stamp_of(inode->attrs.attr())};
     const auto opened = add_open(ctx, inode, OpenKind::file, flags, wall_now());
-    if (!opened) co_return opened.error();
+    const bool owes = created->attributes == Created::Attributes::owed;
+    if (!opened) {
+        if (owes) co_await remove_failed_create(ctx, parent, name, inode->handle);
+        co_return opened.error();
+    }
+    if (owes) {
+        begin_owed(opens_.find(opened->open), mode & 07777);
+    }
     co_return CreateReply{entry(*parent, inode), *opened};
 }
 
@@ -299,6 +311,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
     if (!file) co_return core::Error(EBADF);
     if (is_denied()) co_return core::Error(EACCES);
     const auto inode = file->inode;
+    co_await paid(inode);
     page_watch_.note(inode, file->context);
     std::vector<ExtentMap::Piece> held;
     std::optional<std::uint64_t> server_end;
@@ -408,6 +421,7 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
 core::Task<core::Result<void>> Filesystem::sync_file(OpenFileRef file, Writer::Reach reach) {
     const auto inode = file->inode;
     co_await writer_.flush(inode, reach, nfs::Stability::unstable);
+    co_await paid(inode);
     if (const int code = take_error(*file)) co_return core::Error(code);
     if (is_denied()) co_return core::Error(EACCES);
     co_return core::Result<void>();
@@ -439,6 +453,7 @@ core::Task<void> Filesystem::release(OpenId open) {
     const auto file = opens_.find(open);
     if (!file) co_return;
     const auto inode = file->inode;
+    co_await paid(inode);
     inodes_.record_error(*inode);
     opens_.remove(file);
     nameless_opens_.erase(open);

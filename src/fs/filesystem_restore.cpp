@@ -32,6 +32,7 @@ void Filesystem::restore_opens() {
             continue;
         }
         nameless_opens_.insert(file->id);
+        if (records[i].owed != 0) begin_owed(file, records[i].owed & ~kOwed);
         if (inode->is_regular()) page_watch_.note(inode, file->context);
     }
     // Those of a stream that was being closed have no open any more.

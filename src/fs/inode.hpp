@@ -118,6 +118,8 @@ struct Inode {
     core::SteadyTime looked_up{};  ///< when a LOOKUP named it last
     std::uint64_t lookups = 0;
     std::uint32_t opens = 0;
+    /// Of a new file whose mode and times are on their way: those of the server are not to be shown.
+    std::optional<std::uint32_t> owed_mode;
 
     struct {
         nfs::AccessBits granted = 0;

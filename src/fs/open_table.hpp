@@ -83,6 +83,11 @@ public:
         if (records_[file.record].error_seen == file.error_seen) return;
         records_.set(file.record, &OpenRecord::error_seen, file.error_seen);
     }
+    /// A file made with CREATE EXCLUSIVE has no mode and no times yet (filesystem_owed.cpp).
+    void record_owed(const OpenFile& file, std::uint32_t mode) {
+        records_.set(file.record, &OpenRecord::owed, kOwed | mode);
+    }
+    void record_paid(const OpenFile& file) { records_.set(file.record, &OpenRecord::owed, 0u); }
     /// A record of nothing that is there.
     void erase(OpenRecords::Index index) { records_.erase(index); }
 

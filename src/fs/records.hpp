@@ -65,8 +65,9 @@ struct OpenRecord {
     OpenKind kind;
     std::int32_t flags;        ///< of open(2)
     std::uint32_t credential;  ///< whose its reads and writes are
-    std::uint32_t reserved;
+    std::uint32_t owed;        ///< kOwed | mode of a new file whose SETATTR is not answered yet; or 0
 };
+inline constexpr std::uint32_t kOwed = 1u << 31;
 
 /// What the server wants to see with the next READDIR of an open directory; where that begins, the
 /// kernel says.

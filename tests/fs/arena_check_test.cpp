@@ -88,6 +88,9 @@ TEST(ArenaCheck, what_cannot_be_is_named) {
         {[](R& r) { r.open.kind = OpenKind{3}; }, "of no kind"},
         {[](R& r) { r.open.kind = OpenKind::directory; }, "of another kind"},
         {[](R& r) { r.open.credential = 2; }, "nobody's"},
+        {[](R& r) { r.open.owed = 0640; }, "owes no mode"},
+        {[](R& r) { r.open.owed = kOwed | 010000; }, "owes no mode"},
+        {[](R& r) { r.listing.owed = kOwed; }, "owes no mode"},
         {[](R& r) { r.silly.name[0] = 'x'; }, "no name"},
         {[](R& r) { r.silly.name.fill('a'); }, "no name"},
         {[](R& r) {

@@ -179,9 +179,9 @@ TEST_F(Losses, read_of_nothing_that_is_not_the_end_is_an_error) {
 
 TEST_F(Losses, exclusive_create_that_fails_leaves_no_file_of_mode_0) {
     server.inject({.procedure = Procedure::setattr, .fail = Status::io});
-    EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR | O_EXCL, 0600)), EIO);
+    EXPECT_EQ(mount().close_file(mount().create_file("/a", O_RDWR | O_EXCL, 0600)), EIO);
     EXPECT_FALSE(server.exists("/a"));
-    EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR | O_EXCL, 0600)), 0);
+    EXPECT_EQ(mount().close_file(mount().create_file("/a", O_RDWR | O_EXCL, 0600)), 0);
     EXPECT_EQ(server.attr("/a").mode, 0600u);
 }
 
@@ -190,7 +190,7 @@ TEST_F(Losses, exclusive_create_that_fails_leaves_somebody_elses_file) {
     server.inject({.procedure = Procedure::setattr, .fail = Status::io, .before = [&] {
                        server.move_path("/other", "/a");
                    }});
-    EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR | O_EXCL, 0600)), EIO);
+    EXPECT_EQ(mount().close_file(mount().create_file("/a", O_RDWR | O_EXCL, 0600)), EIO);
     EXPECT_EQ(server.content("/a"), "precious");
 }
 

@@ -134,6 +134,7 @@ TEST_F(Names, exclusive_create_fails_when_the_file_exists) {
 TEST_F(Names, exclusive_create_sets_mode_and_times) {
     const auto before = server.attr("/").mtime;
     const auto file = mount().create_file("/a", O_RDWR | O_EXCL, 0640);
+    ASSERT_EQ(mount().flush_file(file), 0);
     const auto attr = server.attr("/a");
     EXPECT_EQ(attr.mode, 0640u);
     EXPECT_GE(attr.mtime, before) << "the verifier is kept in the times until they are set";
@@ -170,9 +171,111 @@ TEST_F(Names, exclusive_create_without_support_is_guarded) {
     EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR | O_EXCL)), EEXIST);
 }
 
-TEST_F(Names, exclusive_create_whose_attributes_cannot_be_set_fails) {
+TEST_F(Names, exclusive_create_whose_attributes_cannot_be_set_tells_at_close) {
+    for (const int flags : {O_RDWR, O_WRONLY}) {
+        server.inject({.procedure = Procedure::setattr, .fail = Status::io});
+        const auto file = mount().try_create("/a", flags | O_EXCL, 0600);
+        ASSERT_TRUE(file);
+        EXPECT_EQ(mount().flush_file(*file), EIO);
+        EXPECT_EQ(mount().flush_file(*file), 0) << "once";
+        mount().release_file(*file);
+        EXPECT_FALSE(server.exists("/a"));
+        EXPECT_FALSE(mount().exists("/a"));
+    }
+}
+
+TEST_F(Names, exclusive_create_of_what_is_only_read_fails_at_once) {
+    // The kernel sends no FLUSH for it.
     server.inject({.procedure = Procedure::setattr, .fail = Status::io});
-    EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR | O_EXCL, 0600)), EIO);
+    EXPECT_EQ(errno_of(mount().try_create("/a", O_RDONLY | O_EXCL, 0600)), EIO);
+    EXPECT_FALSE(server.exists("/a"));
+}
+
+TEST_F(Names, exclusive_create_waits_for_its_attributes_where_everything_is_synchronous) {
+    auto sync = default_options();
+    sync.write_mode = fs::WriteMode::sync;
+    auto noac = default_options();
+    noac.timers.file_min = noac.timers.file_max = std::chrono::milliseconds(0);
+    noac.timers.dir_min = noac.timers.dir_max = std::chrono::milliseconds(0);
+    int number = 0;
+    for (const auto& with : {sync, noac}) {
+        const auto path = "/f" + std::to_string(++number);
+        auto& m = add_mount(with, {});
+        const auto file = m.create_file(path, O_RDWR | O_EXCL, 0640);
+        EXPECT_EQ(server.attr(path).mode, 0640u);
+        m.close_file(file);
+    }
+    const auto file = mount().create_file("/o", O_RDWR | O_EXCL | O_SYNC, 0640);
+    EXPECT_EQ(server.attr("/o").mode, 0640u);
+    mount().close_file(file);
+}
+
+class Owed : public FsTest {
+protected:
+    /// Its SETATTR is executed only when resend_ignored() is called.
+    File create(mode_t mode = 0640) {
+        server.inject({.procedure = Procedure::setattr, .reply = Fault::Reply::ignored});
+        return mount().create_file("/a", O_RDWR | O_EXCL, mode);
+    }
+    /// Whether the operation ends only after the SETATTR was answered.
+    template <class T>
+    bool waits(core::Task<T> operation) {
+        bool ended = false;
+        const auto watch = [&]() -> core::Task<void> {
+            auto running = std::move(operation);
+            co_await std::move(running);
+            ended = true;
+        };
+        core::spawn(watch());
+        world.serve_what_follows();
+        const bool waited = !ended;
+        mount().client().resend_ignored();
+        world.serve_until([&] { return ended; });
+        return waited;
+    }
+};
+
+TEST_F(Owed, attributes_do_not_keep_the_maker_of_a_file_from_writing) {
+    const auto file = create();
+    mount().write_at(file, 0, "content");
+    EXPECT_TRUE(waits(mount().fs().flush(file.open)));
+    EXPECT_EQ(server.attr("/a").mode, 0640u);
+    EXPECT_EQ(server.disk_content("/a"), "content");
+    mount().release_file(file);
+    EXPECT_EQ(mount().stat_of("/a").st_mode & 07777, 0640u);
+    EXPECT_EQ(mount().stat_of("/a").st_size, 7);
+}
+
+TEST_F(Owed, attributes_are_shown_for_no_moment_before_they_are_set) {
+    auto& m = mount();
+    const auto file = create();
+    const auto found = m.lookup(fs::kRootId, "a");
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->stat.st_mode & 07777, 0640u);
+    EXPECT_EQ(found->attr_valid.count(), 0);
+    EXPECT_TRUE(waits(m.fs().getattr(m.caller, file.inode)));
+    EXPECT_GT(m.lookup(fs::kRootId, "a")->attr_valid.count(), 0);
+    m.close_file(file);
+}
+
+TEST_F(Owed, whoever_needs_the_attributes_waits) {
+    auto& m = mount();
+    fs::SetAttrRequest chmod;
+    chmod.mode = 0600;
+    const std::vector<std::function<bool(const File&)>> works{
+        [&](const File& file) { return waits(m.fs().open(m.caller, file.inode, O_RDONLY)); },
+        [&](const File& file) { return waits(m.fs().access(m.caller, file.inode, R_OK)); },
+        [&](const File& file) { return waits(m.fs().setattr(m.caller, file.inode, chmod)); },
+        [&](const File& file) { return waits(m.fs().read(file.open, 0, 10)); },
+        [&](const File& file) { return waits(m.fs().fsync(file.open)); },
+    };
+    for (std::size_t i = 0; i < works.size(); ++i) {
+        const auto file = create();
+        EXPECT_TRUE(works[i](file)) << i;
+        EXPECT_EQ(server.attr("/a").mode, i == 2 ? 0600u : 0640u) << i;
+        m.close_file(file);
+        ASSERT_EQ(m.remove_file("/a"), 0);
+    }
 }
 
 TEST_F(Names, create_where_handles_and_attributes_are_missing) {

@@ -111,6 +111,22 @@ TEST_F(SmallFiles, mode_and_times_set_before_the_close_cost_no_commit) {
     EXPECT_EQ(count(Procedure::setattr), 100u);
 }
 
+TEST_F(SmallFiles, an_exclusive_one_costs_one_call_more_and_no_more_waiting) {
+    auto& m = mount();
+    m.make_dir("/d");
+    m.lookup(m.walk("/d"), "absent");
+    server.clear_calls();
+    m.client().forget_most();
+    constexpr int kFiles = 100;
+    for (int i = 0; i < kFiles; ++i) {
+        const auto file = m.create_file("/d/file-" + std::to_string(i), O_WRONLY | O_EXCL);
+        m.write_at(file, 0, "content");
+        ASSERT_EQ(m.close_file(file), 0);
+    }
+    EXPECT_LE(count_all(), 3 * kFiles + kFiles / 10u);
+    EXPECT_EQ(m.client().most_in_flight(), 2u) << "SETATTR and WRITE";
+}
+
 TEST_F(SmallFiles, a_flush_that_fails_is_not_measured) {
     auto& m = mount();
     m.make_file("/a", "x");

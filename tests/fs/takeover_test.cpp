@@ -101,6 +101,61 @@ TEST_F(Takeover, an_error_that_nobody_heard_is_told_by_the_next_worker) {
     m.release_file(other);
 }
 
+TEST_F(Takeover, attributes_owed_to_a_new_file_are_set_by_the_next_worker) {
+    auto& m = mount();
+    server.inject({.procedure = Procedure::setattr, .reply = Fault::Reply::ignored});
+    const auto file = m.create_file("/a", O_RDWR | O_EXCL, 0640);
+    m.write_at(file, 0, "content");
+    world.serve_what_follows();
+    ASSERT_TRUE(m.client().has_ignored());
+    ASSERT_NE(server.attr("/a").mode, 0640u);
+    m.kill_and_restart();
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.attr("/a").mode, 0640u);
+    EXPECT_EQ(server.disk_content("/a"), "content");
+    EXPECT_EQ(m.stat_id(file.inode).st_mode & 07777, 0640u);
+}
+
+TEST_F(Takeover, attributes_owed_to_a_new_file_are_set_in_the_name_of_its_maker) {
+    use_callers();
+    auto& m = mount();
+    become(kAnna);
+    server.inject({.procedure = Procedure::setattr, .reply = Fault::Reply::ignored});
+    const auto file = m.create_file("/open/anna", O_RDWR | O_EXCL, 0640);
+    world.serve_what_follows();
+    ASSERT_TRUE(m.client().has_ignored());
+    server.clear_calls();
+    m.kill_and_restart();
+    become(kBert);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.attr("/open/anna").mode, 0640u);
+    for (const auto& call : server.calls()) {
+        if (call.procedure == Procedure::setattr) EXPECT_EQ(call.who.uid, kAnna);
+    }
+}
+
+TEST_F(Takeover, attributes_that_were_set_are_not_set_again) {
+    auto& m = mount();
+    const auto file = m.create_file("/a", O_RDWR | O_EXCL, 0640);
+    EXPECT_EQ(m.flush_file(file), 0);
+    ASSERT_EQ(m.chmod_path("/a", 0600), 0);
+    server.clear_calls();
+    m.kill_and_restart();
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(count(Procedure::setattr), 0u);
+    EXPECT_EQ(server.attr("/a").mode, 0600u);
+}
+
+TEST_F(Takeover, attributes_that_the_next_worker_cannot_set_are_told_at_close) {
+    auto& m = mount();
+    server.inject({.procedure = Procedure::setattr, .reply = Fault::Reply::ignored});
+    const auto file = m.create_file("/a", O_RDWR | O_EXCL, 0640);
+    world.serve_what_follows();
+    server.inject({.procedure = Procedure::setattr, .fail = Status::acces});
+    m.kill_and_restart();
+    EXPECT_EQ(m.close_file(file), EACCES);
+}
+
 TEST_F(Takeover, numbers_of_files_and_opens_are_not_given_again) {
     auto& m = mount();
     const auto first = m.create_file("/a");

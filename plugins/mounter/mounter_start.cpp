@@ -294,7 +294,7 @@ core::Task<MounterProcess::Ran> MounterProcess::run_program(
     ran.in_time = co_await ended;
     if (!ran.in_time) child->kill();
     child->try_reap();
-    ran.succeeded = child->succeeded();
+    ran.succeeded = child->exit_status() == 0;
     // It may have succeeded in its last moment: then nobody needs to undo it.
     ran.in_time = ran.in_time || ran.succeeded;
     if (!child->try_reap()) core::spawn(reap(std::move(*child)));

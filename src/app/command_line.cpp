@@ -23,6 +23,7 @@ usage:
   uidnfs check SOURCE [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...] [--write] [--json]
   uidnfs recover FILE [--list] [--to SOURCE|DIRECTORY] [--force]
   uidnfs upgrade MOUNTPOINT|--all [--flush-deadline SECONDS]
+  uidnfs adopt MOUNTPOINT
   uidnfs COMMAND --help
   uidnfs --help | --version
 
@@ -33,6 +34,7 @@ commands:
   check    says step by step what a mount would meet; mounts nothing
   recover  writes back what a mount could not write when it ended
   upgrade  lets this version go on with mounts of another one, in use or not
+  adopt    gives a mount whose keeper process was killed the next one
 
 example:
   uidnfs mount nas1:/exports/a /mnt -o uid=1001,gid=1001
@@ -128,7 +130,14 @@ version.
   --flush-deadline SECONDS    how long to wait for the server (default: 10)
 )";
 
-constexpr std::string_view kCommands = "mount, umount, status, check, recover, upgrade";
+constexpr std::string_view kAdoptUsage = R"(usage: uidnfs adopt MOUNTPOINT
+
+Gives a mount whose keeper process was killed the next one, so that its worker is replaced again
+when it dies. Programs that use the mount notice nothing. The daemon does it by itself for its
+volumes. Exit status 3 if no worker process serves the mount any more.
+)";
+
+constexpr std::string_view kCommands = "mount, umount, status, check, recover, upgrade, adopt";
 
 UsageError misuse(std::string why, std::string_view command) {
     return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
@@ -335,6 +344,15 @@ Command parse_upgrade(const std::vector<std::string>& arguments) {
     return result;
 }
 
+Command parse_adopt(const std::vector<std::string>& arguments) {
+    AdoptArguments result;
+    CLI::App app;
+    app.add_option("MOUNTPOINT", result.mountpoint)->required();
+    if (auto other = parse_flags(app, arguments, "adopt", kAdoptUsage)) return *other;
+    if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "adopt");
+    return result;
+}
+
 }  // namespace
 
 Command parse_command_line(const std::vector<std::string>& arguments) {
@@ -350,6 +368,7 @@ Command parse_command_line(const std::vector<std::string>& arguments) {
     if (name == "check") return parse_check(rest);
     if (name == "recover") return parse_recover(rest);
     if (name == "upgrade") return parse_upgrade(rest);
+    if (name == "adopt") return parse_adopt(rest);
     if (name == "keeper") return KeeperRole{};
     if (name == "worker") return WorkerRole{};
     if (name == "salvage") return SalvageRole{};

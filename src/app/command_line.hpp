@@ -18,6 +18,7 @@ namespace uidnfs::app {
 inline constexpr int kExitDone = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitNobody = 3;  ///< of adopt: no worker serves the mount any more
 
 struct MountArguments {
     std::string source;
@@ -69,6 +70,10 @@ struct UpgradeArguments {
     std::optional<std::uint32_t> flush_deadline_seconds;
 };
 
+struct AdoptArguments {
+    std::string mountpoint;
+};
+
 /// --help and --version: what was asked for, for standard output.
 struct ShowText {
     std::string text;
@@ -91,6 +96,7 @@ using Command = std::variant<
     CheckArguments,
     RecoverArguments,
     UpgradeArguments,
+    AdoptArguments,
     ShowText,
     UsageError,
     KeeperRole,

@@ -19,6 +19,7 @@ int run_remount(const MountArguments& arguments, Console& console);
 int run_check(const CheckArguments& arguments, Console& console);
 int run_umount(const UmountArguments& arguments, Console& console);
 int run_recover(const RecoverArguments& arguments, Console& console);
+int run_adopt(const AdoptArguments& arguments, Console& console);
 int run_upgrade(const UpgradeArguments& arguments, Console& console);
 int run_status(const StatusArguments& arguments, Console& console);
 

@@ -24,6 +24,9 @@ public:
 
     using Time = std::chrono::system_clock::time_point;
 
+    /// Its numbers are higher than those of all the keepers before: so many.
+    void begin_for(std::uint32_t keepers) noexcept { last_ = std::uint64_t{keepers} << 32; }
+
     /// A connection from `port` to `server` ("192.0.2.1:2049") is there.
     void made(std::string_view server, std::uint16_t port, Time when);
     void ended(std::string_view server, std::uint16_t port, Time when);
@@ -35,7 +38,8 @@ public:
     /// The news up to this number are written down.
     void forget(std::uint64_t number);
 
-    /// The news, the oldest first. Each has a "number"; they are 1, 2, 3... for one keeper:
+    /// The news, the oldest first. Each has a "number"; they rise for a mount, one by one for one
+    /// keeper:
     ///
     ///     {"number", "event": "made",  "connection", "server_address", "local_port", "from"}
     ///     {"number", "event": "ended", ... the same, and "until"}

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,6 +15,10 @@
 
 namespace uidnfs::app {
 namespace {
+
+/// linux/fuse.h: FUSE_MINOR of the misc device's major number.
+constexpr unsigned kMiscMajor = 10;
+constexpr unsigned kFuseMinor = 229;
 
 /// What the kernel wrote into the log of a file system context (fsopen(2)): "e fuse: Bad value
 /// ...".
@@ -162,6 +167,12 @@ core::Outcome<void> attach_mount(int mount, int directory, const std::string& wh
     return refuse(
         code, what, fmt::format("the mount cannot be attached ({})", describe_errno(code))
     );
+}
+
+bool is_fuse_device(int fd) {
+    struct stat info {};
+    return ::fstat(fd, &info) == 0 && S_ISCHR(info.st_mode) &&
+           info.st_rdev == ::makedev(kMiscMajor, kFuseMinor);
 }
 
 core::Result<std::uint32_t> minor_of(int mount) {

@@ -44,6 +44,9 @@ core::Outcome<core::Fd> make_detached_mount(
 /// Puts it onto the directory. REQUIRES: `directory` is open, O_PATH is enough.
 core::Outcome<void> attach_mount(int mount, int directory, const std::string& what);
 
+/// Whether it is an open /dev/fuse, mounted or not.
+bool is_fuse_device(int fd);
+
 /// Minor number of a mount's st_dev, without asking the file system. Errors: errno of statx(2).
 core::Result<std::uint32_t> minor_of(int mount);
 

@@ -5,8 +5,10 @@
 
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
+#include "app/handed_over.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
+#include "control/process_facts.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -41,6 +43,10 @@ Keeper::Keeper(
       retry_(request_.options.when, config::retry_window(request_.options), now()) {
     spec_.keeper_pid = static_cast<std::uint32_t>(::getpid());
     spec_.keeper_version = UIDNFS_VERSION;
+    if (spec_.first_keeper.empty()) {
+        const auto since = control::start_time_of(spec_.keeper_pid);
+        spec_.first_keeper = fmt::format("{}.{}", spec_.keeper_pid, since ? *since : 0);
+    }
 }
 
 Keeper::~Keeper() {
@@ -53,6 +59,10 @@ Keeper::~Keeper() {
 
 int Keeper::run() {
     if (auto started = start(); !started) fail_start(started.error());
+    return keep();
+}
+
+int Keeper::keep() {
     while (phase_ != Phase::over) {
         wait_for_events();
         check_time(now());
@@ -182,8 +192,7 @@ void Keeper::on_worker_message(const Message& message) {
     const auto& verb = message.verb();
     if (verb == "ready") {
         // Of the words that there are, whatever a worker says.
-        const auto said = message.text("takeover");
-        takeover_ = said == "full" || said == "drained_only" ? said : "none";
+        takeover_ = known_takeover(message.text("takeover"));
     }
     if (verb == "connection") {
         on_connection(message);
@@ -292,7 +301,9 @@ int run_keeper() {
     auto& fds = received->descriptors;
     if (!spec) return kRoleMisused;
     // The device, the mount, and the directory unless it does not exist yet.
-    const bool fits = spec->way == Way::detached    ? fds.size() == 3 || fds.size() == 2
+    const bool is_adopting = received->message.verb() == MountSpec::kAdoptVerb;
+    const bool fits = is_adopting                   ? fds.empty()
+                      : spec->way == Way::detached  ? fds.size() == 3 || fds.size() == 2
                       : spec->way == Way::inherited ? fds.size() == 1
                                                     : fds.empty();
     if (!fits) return kRoleMisused;
@@ -310,7 +321,9 @@ int run_keeper() {
     core::Fd* const places[]{&descriptors.fuse, &descriptors.mount, &descriptors.directory};
     for (std::size_t i = 0; i < fds.size(); ++i) *places[i] = std::move(fds[i]);
     Keeper keeper(std::move(*spec), std::move(*request), std::move(descriptors), starter);
-    return keeper.run();
+    if (!is_adopting) return keeper.run();
+    return keeper.go_on_with(static_cast<std::uint32_t>(received->message.number("minor").value_or(0
+    )));
 }
 
 }  // namespace uidnfs::app

@@ -13,7 +13,6 @@
 #include "app/spec.hpp"
 #include "app/starter.hpp"
 #include "config/mount_options.hpp"
-#include "core/arena.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
@@ -41,6 +40,9 @@ public:
 
     /// Until the mount has ended. Returns the exit status.
     int run();
+    /// The same for a mount that lives, with the device `minor`, whose keeper was killed. A failure
+    /// is told to the starter and changes nothing; ESRCH: nobody serves it any more.
+    int go_on_with(std::uint32_t minor);
 
 private:
     /// What a worker may take beyond the deadline it was given, before it counts as hanging.
@@ -93,6 +95,8 @@ private:
         std::string version;
     };
 
+    int keep();
+    core::Outcome<void> catch_signals();
     core::Outcome<void> start();
     core::Outcome<void> start_worker();
     /// A process that has the spec and the descriptors.
@@ -136,6 +140,11 @@ private:
     void upgrade_failed(const std::string& why);
     void check_upgrade(core::SteadyTime now);
 
+    // In the place of a keeper that was killed, or for the next one (keeper_adopt.cpp)
+    core::Outcome<void> adopt(std::uint32_t minor);
+    void write_down();
+    void give_door();
+
     core::Outcome<void> attach(std::uint64_t read_bytes);
     core::Outcome<std::uint32_t> attach_ours(std::uint64_t read_bytes);
     void open_control(std::uint32_t minor);
@@ -162,6 +171,7 @@ private:
     void remount(Client& client, const Message& request);
     void change_access(Client& client, const Message& request);
     void ask_for_access(Client& client);
+    Message access() const;
     void remounted(Client& client, const Message& done);
     void answer_end(Client& client);
     void answer(Client& client, const Message& message);
@@ -183,10 +193,11 @@ private:
     std::string last_failure_;  ///< of the tries to mount
     enum class Ground : std::uint8_t { fore, back } ground_ = Ground::fore;  ///< bg took effect
     core::SteadyTime deadline_ = core::SteadyTime::max();
-    std::optional<core::Arena> arena_;
+    core::Fd arena_;  ///< never mapped here
     std::optional<Child> worker_;
     Channel worker_channel_{core::Fd()};
     std::optional<ControlSocket> control_;
+    core::Fd door_;  ///< of the worker, for the time after this keeper
     core::Fd signals_;
     int signals_seen_ = 0;
     std::optional<std::uint32_t> minor_;  ///< of the mount that we attached, and may unmount

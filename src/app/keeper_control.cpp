@@ -101,6 +101,7 @@ void Keeper::on_client(Client& client) {
     } else if (verb == "write_behind") {
         // The next worker hears of it from the spec.
         spec_.write_behind_limit = request.number("bytes").value_or(0);
+        write_down();
         tell_worker(Message("write_behind").add("bytes", spec_.write_behind_limit));
         answer(client, Message("ok"));
     } else if (verb == "deny" || verb == "allow") {
@@ -139,15 +140,19 @@ void Keeper::change_access(Client& client, const Message& request) {
         const auto reason = request.text("reason").substr(0, kLongestReason);
         spec_.denied = reason.empty() ? "access was taken away" : std::string(reason);
     }
+    write_down();
     ask_for_access(client);
 }
 
-/// Between two workers there is nobody to ask: on_next_ready() does it again.
-void Keeper::ask_for_access(Client& client) {
-    Message question(spec_.denied.empty() ? "allow" : "deny");
-    if (!spec_.denied.empty()) question.add("reason", spec_.denied);
-    ask_worker(client, std::move(question));
+/// What the worker is to know of it.
+Message Keeper::access() const {
+    Message order(spec_.denied.empty() ? "allow" : "deny");
+    if (!spec_.denied.empty()) order.add("reason", spec_.denied);
+    return order;
 }
+
+/// Between two workers there is nobody to ask: on_next_ready() does it again.
+void Keeper::ask_for_access(Client& client) { ask_worker(client, access()); }
 
 /// Without the worker: it is late, or gone.
 void Keeper::answer_status(Client& client) {
@@ -190,6 +195,7 @@ Message Keeper::status_reply(std::string json) const {
     if (json.ends_with('}')) json.pop_back();
     json += fmt::format(R"(,"connections":{}}})", boost::json::serialize(connections_.news()));
     reply.add("json", std::move(json));
+    reply.add("first_keeper", spec_.first_keeper);
     const bool ends = phase_ == Phase::ending || phase_ == Phase::over;
     reply.add("phase", is_starting() ? "starting" : ends ? "ending" : "serving");
     const auto mounts = minor_ ? read_mountinfo() : std::vector<MountEntry>();
@@ -244,6 +250,7 @@ void Keeper::remounted(Client& client, const Message& done) {
     }
     spec_.options = std::move(plan->options);
     request_ = std::move(plan->request);
+    write_down();
     core::log::set_level(request_.options.log_level);
     core::log::info("remounted, changed: {}", fmt::join(plan->changed, ", "));
     answer(client, Message("ok"));

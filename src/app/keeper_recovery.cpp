@@ -33,7 +33,7 @@ core::Outcome<Message> Keeper::salvage(int file) {
     auto child = spawn_role("salvage", theirs.fd(), output);
     if (!child) return failure(describe_errno(child.error().code()));
     theirs.close();
-    const std::array descriptors{arena_->fd(), file};
+    const std::array descriptors{arena_.get(), file};
     if (const auto sent = ours.send(spec_.encode(), descriptors); !sent) {
         return failure(describe_errno(sent.error().code()));
     }

@@ -11,6 +11,7 @@
 #include "core/code_pages.hpp"
 #include "core/log.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -30,16 +31,6 @@ constexpr std::uint64_t kLeastReadAheadKib = 128;
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
-core::Result<core::Fd> catch_signals() {
-    sigset_t caught;
-    ::sigemptyset(&caught);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&caught, number);
-    if (::sigprocmask(SIG_BLOCK, &caught, nullptr) != 0) return core::Error(errno);
-    core::Fd signals(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (!signals) return core::Error(errno);
-    return signals;
-}
-
 core::Failure because(const std::string& what, const char* step, const core::Error& error) {
     return {error.code(), fmt::format("{}{} ({})", what, step, describe_errno(error.code()))};
 }
@@ -50,13 +41,22 @@ std::string Keeper::cannot() const {
     return cannot_mount(request_.source.display(), spec_.mountpoint);
 }
 
+core::Outcome<void> Keeper::catch_signals() {
+    sigset_t caught;
+    ::sigemptyset(&caught);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&caught, number);
+    ::sigprocmask(SIG_BLOCK, &caught, nullptr);
+    signals_ = core::Fd(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals_) return because(cannot(), "signals cannot be caught", core::Error(errno));
+    return {};
+}
+
 core::Outcome<void> Keeper::start() {
-    auto signals = catch_signals();
-    if (!signals) return because(cannot(), "signals cannot be caught", signals.error());
-    signals_ = std::move(*signals);
+    if (auto caught = catch_signals(); !caught) return caught;
     auto arena = core::Arena::create(mount_regions());
     if (!arena) return because(cannot(), "the memory for its state cannot be made", arena.error());
-    arena_.emplace(std::move(*arena));
+    arena_ = core::Fd(::fcntl(arena->fd(), F_DUPFD_CLOEXEC, 0));
+    if (!arena_) return because(cannot(), "no descriptor for its state", core::Error(errno));
     if (auto started = start_worker(); !started) try_failed(started.error());
     return {};
 }
@@ -86,11 +86,12 @@ core::Outcome<void> Keeper::launch_worker() {
     forget_connections();  // of a try before this one
     worker_.emplace(std::move(*child));
     worker_channel_ = std::move(ours);
-    std::vector<int> descriptors{arena_->fd()};
+    std::vector<int> descriptors{arena_.get()};
     if (descriptors_.fuse) descriptors.push_back(descriptors_.fuse.get());
     if (const auto sent = worker_channel_.send(spec_.encode(), descriptors); !sent) {
         return because(cannot(), "the worker process does not listen", sent.error());
     }
+    give_door();
     return {};
 }
 
@@ -216,6 +217,11 @@ void Keeper::open_control(std::uint32_t minor) {
     auto control = ControlSocket::listen(minor);
     if (control) {
         control_.emplace(std::move(*control));
+        if (auto door = control::listen_at(control_->companion(control::kDoorSuffix)); door) {
+            door_ = std::move(*door);
+        }
+        write_down();
+        give_door();
         return;
     }
     log::warning(

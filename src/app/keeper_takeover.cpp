@@ -53,6 +53,7 @@ void Keeper::take_over(const std::string& why) {
     ++spec_.takeovers;
     spec_.takeover_reason = why;
     spec_.takeover_time = utc_time(std::chrono::system_clock::now());
+    write_down();
     if (!restarts_.died(now())) {
         give_up(fmt::format("no worker process can be started any more ({})", why));
         return;

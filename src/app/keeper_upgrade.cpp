@@ -63,7 +63,7 @@ void Keeper::upgrade(Client& client, const Message& request, std::vector<core::F
             fmt::format("the program cannot be started ({})", describe_errno(child.error().code()))
         );
     }
-    const int shown[]{arena_->fd(), descriptors_.fuse.get()};
+    const int shown[]{arena_.get(), descriptors_.fuse.get()};
     const auto sent = ours.send(spec_.encode(MountSpec::kSuccessorVerb), shown);
     upgrade_.emplace(Upgrade{
         Upgrade::Step::checking,
@@ -132,6 +132,8 @@ void Keeper::on_handed_over(const Message& message) {
     deadline_ = now() + kCheck;
     // One that does not listen is found dead.
     tell_worker(spec_.encode());
+    give_door();
+    write_down();
 }
 
 void Keeper::upgraded() {

@@ -21,8 +21,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -35,9 +33,6 @@ namespace uidnfs::app {
 namespace {
 
 constexpr std::uint32_t kNobody = 65534;
-/// linux/fuse.h: FUSE_MINOR of the misc device's major number.
-constexpr unsigned kMiscMajor = 10;
-constexpr unsigned kFuseMinor = 229;
 
 using namespace std::chrono_literals;
 
@@ -75,10 +70,7 @@ struct Prepared {
 };
 
 core::Outcome<core::Fd> take_inherited_device(int fd, const std::string& what) {
-    struct stat info {};
-    const bool fits = ::fstat(fd, &info) == 0 && S_ISCHR(info.st_mode) &&
-                      info.st_rdev == ::makedev(kMiscMajor, kFuseMinor);
-    core::Fd device(fits ? ::fcntl(fd, F_DUPFD_CLOEXEC, kChannelDescriptor + 1) : -1);
+    core::Fd device(is_fuse_device(fd) ? ::fcntl(fd, F_DUPFD_CLOEXEC, kChannelDescriptor + 1) : -1);
     if (!device) {
         return core::Failure{
             EBADF,

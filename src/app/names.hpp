@@ -19,6 +19,7 @@ using control::Child;
 using control::control_directories;
 using control::control_path;
 using control::ControlSocket;
+using control::credentials_of;
 using control::descriptor_fact;
 using control::find_below;
 using control::find_by_id;

@@ -45,6 +45,8 @@ int run_program(const std::vector<std::string>& arguments, Console& console) {
                 return run_recover(command, console);
             } else if constexpr (std::is_same_v<T, UpgradeArguments>) {
                 return run_upgrade(command, console);
+            } else if constexpr (std::is_same_v<T, AdoptArguments>) {
+                return run_adopt(command, console);
             } else if constexpr (std::is_same_v<T, ShowText>) {
                 console.print(command.text);
                 return kExitDone;

@@ -58,6 +58,8 @@ Message MountSpec::encode(std::string_view verb) const {
     message.add("write_behind_limit", write_behind_limit);
     if (!recovery.empty()) message.add("recovery", recovery);
     if (!keeper_version.empty()) message.add("keeper_version", keeper_version);
+    if (!first_keeper.empty()) message.add("first_keeper", first_keeper);
+    if (keepers != 0) message.add("keepers", keepers);
     if (takeovers != 0) {
         message.add("takeovers", takeovers).add("takeover_time", takeover_time);
         message.add("takeover_reason", takeover_reason);
@@ -71,7 +73,8 @@ Message MountSpec::encode(std::string_view verb) const {
 }
 
 core::Result<MountSpec> MountSpec::decode(const Message& message) {
-    const bool is_spec = message.verb() == kVerb || message.verb() == kSuccessorVerb;
+    const auto& verb = message.verb();
+    const bool is_spec = verb == kVerb || verb == kSuccessorVerb || verb == kAdoptVerb;
     if (!is_spec || message.number("version") != kVersion) {
         return core::Error(EPROTO);
     }
@@ -89,6 +92,8 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.takeover_time = message.text("takeover_time");
     spec.takeover_reason = message.text("takeover_reason");
     spec.denied = message.text("denied");
+    spec.first_keeper = message.text("first_keeper");
+    spec.keepers = small_number(message, "keepers").value_or(0);
     spec.keeper_version = message.text("keeper_version");
     const auto stay = message.text("stay");
     if (stay != "foreground" && stay != "background") return core::Error(EPROTO);

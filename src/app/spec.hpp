@@ -54,15 +54,19 @@ struct MountSpec {
     std::string takeover_time;    ///< of the last; RFC 3339
     std::string takeover_reason;
     std::string keeper_version;  ///< of the program that the keeper runs
+    std::string first_keeper;    ///< "pid.start_time" of the one that made the mount
+    std::uint32_t keepers = 0;   ///< of this mount before this one
     std::string denied;          ///< why its identity may do nothing any more; empty: it may
 
     /// Bytes acknowledged and not yet committed that the mount may have now.
     std::uint64_t write_behind(const config::MountOptions& of_mount) const noexcept;
 
-    /// "spec": begin. "successor": only see whether you could, and say so; the spec follows when it
-    /// is time. A program that knows no successors must not take one for the other.
+    /// "spec": begin. "adopt": go on with the mount with the device "minor" (a keeper).
+    /// "successor": only see whether you could, and say so; the spec follows when it is time. A
+    /// program that knows no successors must not take one for the other.
     static constexpr std::string_view kVerb = "spec";
     static constexpr std::string_view kSuccessorVerb = "successor";
+    static constexpr std::string_view kAdoptVerb = "adopt";
 
     Message encode(std::string_view verb = kVerb) const;
     /// EPROTO when it is not a spec of a version that is known.

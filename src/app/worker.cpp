@@ -26,14 +26,12 @@ namespace {
 using std::chrono::seconds;
 namespace log = core::log;
 
-/// A mount with nothing to do for this long gives its memory back; with less traffic than kIdleBytes
-/// in that time it has nothing to do, for open files are asked about all the time.
+/// A mount with nothing to do for this long gives its memory back; with less traffic than
+/// kIdleBytes in that time it has nothing to do, for open files are asked about all the time.
 constexpr seconds kIdle{3};
 constexpr std::uint64_t kIdleBytes = 256 << 10;
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
-
-core::Fd duplicate(int fd) { return core::Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
 /// Whether this version can go on with a mount that another one serves; nothing is written. Its
 /// records are looked at when they are at rest.
@@ -63,13 +61,14 @@ Worker::Worker(
       descriptors_(std::move(descriptors)),
       keeper_(std::move(keeper)),
       keeper_watch_(reactor_.io()),
+      door_watch_(reactor_.io()),
       signals_(reactor_.io(), SIGTERM, SIGINT, SIGHUP),
       device_given_(reactor_),
       life_(Life::connecting) {}
 
 void Worker::run() {
-    keeper_watch_.assign(duplicate(keeper_.fd()).release());
-    watch_keeper();
+    if (const auto keeper = credentials_of(keeper_.fd())) keeper_uid_ = keeper->uid;
+    listen_to_keeper();
     watch_signals();
     core::spawn(begin());
     reactor_.run();
@@ -156,6 +155,7 @@ core::Outcome<void> Worker::build(
     nfs::MountedExport exported, fs::Options options, core::Arena arena
 ) {
     auto notifications = duplicate(descriptors_.fuse.get());
+    device_ = duplicate(descriptors_.fuse.get());
     const auto readdirplus = options.readdirplus;
     // Attributes that are never believed end the pages as well: nfs(5), noac.
     const auto pages_end = options.timers.file_max.count() == 0
@@ -216,10 +216,17 @@ void Worker::report_ready() {
     message.add("read_bytes", mount_->client->fs_info().read_max);
     message.add("takeover", std::string(takeover()));
     tell_keeper(message);
+    wait_for_keeper();
     core::spawn(trim_when_idle());
 }
 
 void Worker::save_client_state() { mount_->client_memory.save(mount_->client->export_state()); }
+
+void Worker::listen_to_keeper() {
+    keeper_watch_.close();
+    keeper_watch_.assign(duplicate(keeper_.fd()).release());
+    watch_keeper();
+}
 
 void Worker::watch_keeper() {
     keeper_watch_.async_wait(
@@ -249,10 +256,12 @@ void Worker::on_keeper_readable() {
 
 void Worker::on_keeper_gone() {
     keeper_.close();
+    keeper_watch_.close();
     // Nobody attached the mount: nobody will, and nobody waits for it.
     if (life_ == Life::connecting || life_ == Life::ready) ::_exit(kExitRoleFailed);
     go_on();  // it may have died in the middle of an upgrade
     log::warning("the keeper process is gone; the mount goes on without it (takeover: none)");
+    wait_for_keeper();
 }
 
 void Worker::watch_signals() {

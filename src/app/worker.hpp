@@ -69,7 +69,14 @@ private:
     core::Task<void> deny(std::uint64_t id, std::string reason);
     core::Task<void> take_access(std::string reason);
     void allow(std::uint64_t id);
+    void listen_to_keeper();
     void on_keeper_gone();
+    // Without a keeper (worker_door.cpp)
+    void take_door(core::Fd door);
+    void close_door();
+    void wait_for_keeper();
+    void open_door();
+    void hand_to_keeper(const Message& question);
     void watch_signals();
     void on_gone(core::Error error);
 
@@ -98,12 +105,22 @@ private:
     core::SteadyClock clock_;
     core::Reactor reactor_;
     boost::asio::posix::stream_descriptor keeper_watch_;
+    boost::asio::posix::stream_descriptor door_watch_;
+    core::Fd door_;
+    core::Fd device_;                          ///< for the next keeper
+    std::optional<std::uint32_t> keeper_uid_;  ///< as it was started
     boost::asio::signal_set signals_;
     core::Event device_given_;
     std::unique_ptr<Mount> mount_;
     enum class Life : std::uint8_t { connecting, ready, attached, finishing } life_;
     core::SteadyTime finish_deadline_ = core::SteadyTime::max();
-    std::uint64_t untold_connections_ = 0;  ///< news that the keeper did not take
+    std::uint64_t untold_connections_ = 0;  ///< news that no keeper has taken
+    struct Connection {
+        std::string server;
+        std::uint16_t port;
+        Message news;  ///< that it was made
+    };
+    std::vector<Connection> connections_;  ///< that are there
     /// A call of our own, to know whether the server answers when nobody else asks it.
     enum class Probe : std::uint8_t { none, running } probe_ = Probe::none;
     enum class Denying : std::uint8_t { no, running } denying_ = Denying::no;

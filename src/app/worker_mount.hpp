@@ -7,9 +7,13 @@
 #include "app/worker.hpp"
 #include "fuse/in_flight.hpp"
 
+#include <fcntl.h>
+
 #include <functional>
 
 namespace uidnfs::app {
+
+inline core::Fd duplicate(int fd) { return core::Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
 struct Worker::Mount {
     std::unique_ptr<nfs::Client> client;

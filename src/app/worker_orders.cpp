@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the keeper orders, and what it is told.
 #include "app/convert.hpp"
+#include "app/handed_over.hpp"
 #include "app/names.hpp"
 #include "app/remount.hpp"
 #include "app/worker.hpp"
@@ -56,6 +57,10 @@ void Worker::on_message(const Message& message, std::vector<core::Fd>& descripto
     } else if (message.verb() == "device" && !mount_ && descriptors.size() == 1) {
         descriptors_.fuse = std::move(descriptors.front());
         device_given_.notify_all();
+    } else if (message.verb() == "door" && descriptors.size() == 1) {
+        take_door(std::move(descriptors.front()));
+    } else if (message.verb() == HandedOver::kQuestion && mount_ && mount_->session) {
+        hand_to_keeper(message);
     } else if (message.verb() == "ping") {
         if (mount_) save_client_state();
         tell_keeper(Message("pong"));
@@ -202,6 +207,8 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     // Nothing new comes in: what is acknowledged from here on could be lost. What waits is not
     // answered; the kernel ends it when the last descriptor of the device is closed.
     mount_->session.reset();
+    device_.reset();
+    if (!keeper_.is_open()) close_door();
     mount_->filesystem.forget_kernel();
     auto draining = mount_->filesystem.drain(deadline);
     const auto lost = co_await draining;
@@ -225,14 +232,26 @@ void Worker::tell_keeper(const Message& message) {
 
 /// Before anything is sent over it: the keeper knows of it even if this process ends now.
 void Worker::tell_of_connection(const nfs::ConnectionNews& news) {
-    if (!keeper_.is_open()) return;
+    const bool is_made = news.event == nfs::ConnectionNews::Event::made;
     const auto time =
         std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()
         );
     Message message("connection");
-    message.add("event", news.event == nfs::ConnectionNews::Event::made ? "made" : "ended");
+    message.add("event", is_made ? "made" : "ended");
     message.add("server", news.server_address).add("port", news.local_port);
     message.add("time", static_cast<std::uint64_t>(time.count()));
+    if (is_made) {
+        connections_.push_back({news.server_address, news.local_port, message});
+    } else {
+        std::erase_if(connections_, [&](const Connection& each) {
+            return each.port == news.local_port && each.server == news.server_address;
+        });
+    }
+    // Without a keeper those that are made are told to the next one, unless they end before.
+    if (!keeper_.is_open()) {
+        if (!is_made) ++untold_connections_;
+        return;
+    }
     message.add("missed", untold_connections_);
     untold_connections_ = keeper_.send(message) ? 0 : untold_connections_ + 1;
 }

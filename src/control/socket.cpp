@@ -23,20 +23,16 @@ namespace uidnfs::control {
 namespace {
 
 constexpr std::string_view kSuffix = ".sock";
+constexpr int kQueue = 8;
 
-sockaddr_un address_of(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-    return address;
+/// Of a path that control_path() made.
+std::string with_suffix(const std::string& path, std::string_view suffix) {
+    return path.substr(0, path.size() - kSuffix.size()) + std::string(suffix);
 }
 
-/// `path` and what is above it, as far as it is of our making; both must be ours alone.
-core::Result<void> make_directory(const std::string& path) {
+/// `path` and what is above it must be ours alone.
+core::Result<void> check_directory(const std::string& path) {
     const auto above = path.substr(0, path.rfind('/'));
-    const mode_t mode = ::geteuid() == 0 ? 0755 : 0700;
-    if (::mkdir(above.c_str(), mode) != 0 && errno != EEXIST) return core::Error(errno);
-    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return core::Error(errno);
     for (const auto& [name, forbidden] : {std::pair(above, 022u), std::pair(path, 077u)}) {
         const core::Fd directory(
             ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -49,6 +45,15 @@ core::Result<void> make_directory(const std::string& path) {
         }
     }
     return {};
+}
+
+/// `path` and what is above it, as far as it is of our making.
+core::Result<void> make_directory(const std::string& path) {
+    const auto above = path.substr(0, path.rfind('/'));
+    const mode_t mode = ::geteuid() == 0 ? 0755 : 0700;
+    if (::mkdir(above.c_str(), mode) != 0 && errno != EEXIST) return core::Error(errno);
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return core::Error(errno);
+    return check_directory(path);
 }
 
 /// The next choice works as well, but who looks for the mount should know why it is there.
@@ -79,12 +84,8 @@ core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner, C
         return core::Error(errno);
     }
     // Anybody may make a directory in /tmp under another's name.
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
-        peer.uid != owner) {
-        return core::Error(EPERM);
-    }
+    const auto peer = credentials_of(socket.get());
+    if (!peer || peer->uid != owner) return core::Error(EPERM);
     return Channel(std::move(socket));
 }
 
@@ -96,10 +97,8 @@ bool leads_to_us(const std::string& path) {
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         return errno == EAGAIN;  // ours always listens
     }
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
-           peer.pid == ::getpid();
+    const auto peer = credentials_of(socket.get());
+    return !peer || peer->pid == ::getpid();
 }
 
 /// Those that may have made the mount.
@@ -133,6 +132,36 @@ std::string control_path(const std::string& directory, std::uint32_t minor) {
     return fmt::format("{}/{}{}", directory, minor, kSuffix);
 }
 
+std::optional<std::string> find_companion(std::uint32_t minor, std::string_view suffix) {
+    for (const auto& directory : control_directories(::geteuid())) {
+        auto path = with_suffix(control_path(directory, minor), suffix);
+        if (::access(path.c_str(), F_OK) == 0 && check_directory(directory)) return path;
+    }
+    return std::nullopt;
+}
+
+sockaddr_un address_of(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    return address;
+}
+
+core::Result<core::Fd> listen_at(const std::string& path) {
+    core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) return core::Error(errno);
+    const auto address = address_of(path);
+    ::unlink(path.c_str());
+    const auto mask = ::umask(0177);
+    const int bound =
+        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const int reason = errno;
+    ::umask(mask);
+    if (bound != 0) return core::Error(reason);
+    if (::listen(socket.get(), kQueue) != 0) return core::Error(errno);
+    return socket;
+}
+
 core::Result<ControlSocket> ControlSocket::listen(std::uint32_t minor) {
     core::Error failed(EPERM);
     for (const auto& directory : control_directories(::geteuid())) {
@@ -141,40 +170,31 @@ core::Result<ControlSocket> ControlSocket::listen(std::uint32_t minor) {
             tell_refused(directory, failed);
             continue;
         }
-        core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        if (!socket) return core::Error(errno);
         const auto path = control_path(directory, minor);
-        const auto address = address_of(path);
         // The minor number is ours now: what is there was left by a keeper that was killed.
-        ::unlink(path.c_str());
-        const auto mask = ::umask(0177);
-        const int bound =
-            ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-        const int reason = errno;
-        ::umask(mask);
-        if (bound != 0) {
-            failed = core::Error(reason);
-            continue;
-        }
-        ControlSocket result(std::move(socket), path);
-        if (::listen(result.fd(), 8) != 0) return core::Error(errno);
-        return result;
+        auto socket = listen_at(path);
+        if (socket) return ControlSocket(std::move(*socket), path);
+        failed = socket.error();
     }
     return failed;
 }
 
 ControlSocket::~ControlSocket() {
     // The mount is gone, and so another one may have its minor number and its path already.
-    if (socket_ && leads_to_us(path_)) ::unlink(path_.c_str());
+    if (!socket_ || !leads_to_us(path_)) return;
+    ::unlink(path_.c_str());
+    for (const auto suffix : {kDoorSuffix, kSpecSuffix}) ::unlink(companion(suffix).c_str());
+}
+
+std::string ControlSocket::companion(std::string_view suffix) const {
+    return with_suffix(path_, suffix);
 }
 
 std::optional<Channel> ControlSocket::accept() const {
     core::Fd caller(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!caller) return std::nullopt;
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    if (::getsockopt(caller.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
-    if (peer.uid != 0 && peer.uid != ::geteuid()) return std::nullopt;
+    const auto peer = credentials_of(caller.get());
+    if (!peer || (peer->uid != 0 && peer->uid != ::geteuid())) return std::nullopt;
     return Channel(std::move(caller));
 }
 
@@ -214,13 +234,19 @@ core::Result<Message> ask_keeper(
     return std::move(received->message);
 }
 
-core::Result<pid_t> peer_of(const Channel& channel) {
+core::Result<ucred> credentials_of(int socket) {
     ucred peer{};
     socklen_t size = sizeof peer;
-    if (::getsockopt(channel.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
         return core::Error(errno);
     }
-    return {boost::system::in_place_value, peer.pid};
+    return peer;
+}
+
+core::Result<pid_t> peer_of(const Channel& channel) {
+    const auto peer = credentials_of(channel.fd());
+    if (!peer) return peer.error();
+    return {boost::system::in_place_value, peer->pid};
 }
 
 std::vector<Address> all_keepers() {

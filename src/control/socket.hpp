@@ -19,12 +19,15 @@
 #include "core/clock.hpp"
 #include "core/error.hpp"
 
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uidnfs::control {
@@ -33,6 +36,13 @@ namespace uidnfs::control {
 std::vector<std::string> control_directories(std::uint32_t uid);
 
 std::string control_path(const std::string& directory, std::uint32_t minor);
+
+/// What else belongs to a mount lies beside its control socket and is removed with it.
+inline constexpr std::string_view kDoorSuffix = ".worker";  ///< control/door.hpp
+inline constexpr std::string_view kSpecSuffix = ".spec";    ///< what its keeper knows of it
+
+/// Of a mount of our user; nothing where there is none, or where somebody else could have made it.
+std::optional<std::string> find_companion(std::uint32_t minor, std::string_view suffix);
 
 /// A mount's keeper, as it is found: by number, and by who may have made the mount.
 struct Address {
@@ -53,6 +63,8 @@ public:
     ~ControlSocket();
 
     int fd() const noexcept { return socket_.get(); }
+    /// Path of the file with that suffix that belongs to the same mount.
+    std::string companion(std::string_view suffix) const;
     /// A caller of our own user or root; others are turned away. Nothing when nobody waits.
     std::optional<Channel> accept() const;
 
@@ -63,6 +75,11 @@ private:
     core::Fd socket_;
     std::string path_;
 };
+
+sockaddr_un address_of(const std::string& path);
+/// A socket that listens there, for our user alone, in the place of what was left there; never
+/// blocks. Errors: errno of bind(2), listen(2).
+core::Result<core::Fd> listen_at(const std::string& path);
 
 /// For one that serves many: a keeper that accepts nobody must not hold it up.
 enum class Connect : std::uint8_t { waits, at_once };
@@ -85,7 +102,10 @@ core::Result<Message> ask_keeper(
     std::span<const int> descriptors = {}
 );
 
-/// Who listens at the other end of `channel`, as the kernel saw it begin to listen (SO_PEERCRED).
+/// Who connected to `socket`, or listened at its other end, as the kernel saw it do so
+/// (SO_PEERCRED). Errors: errno of getsockopt(2).
+core::Result<ucred> credentials_of(int socket);
+/// Pid of the same.
 core::Result<pid_t> peer_of(const Channel& channel);
 
 /// Every keeper of this user that listens. Not all of them have a mount: some still try to make it

@@ -55,7 +55,6 @@ private:
 };
 
 // <sys/pidfd.h> of glibc 2.36 declares these for C only.
-int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 void send_kill(int pidfd) { ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0); }
 
 std::string describe_end(const siginfo_t& info) {
@@ -69,10 +68,13 @@ std::optional<std::string> Child::try_reap() {
     if (end_) return end_;
     siginfo_t info{};
     if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) != 0) {
-        if (errno == ECHILD) end_ = "unknown end";
+        pollfd wait{pidfd_.get(), POLLIN, 0};
+        if (errno == ECHILD && ::poll(&wait, 1, 0) == 1) end_ = "unknown end";
         return end_;
     }
-    if (info.si_pid != 0) end_ = describe_end(info);
+    if (info.si_pid == 0) return end_;
+    end_ = describe_end(info);
+    if (info.si_code == CLD_EXITED) exit_status_ = info.si_status;
     return end_;
 }
 
@@ -87,6 +89,12 @@ void Child::kill_within(int milliseconds) {
     while (::poll(&wait, 1, milliseconds) < 0 && errno == EINTR) {
     }
     try_reap();
+}
+
+core::Result<core::Fd> open_pidfd(pid_t pid) {
+    core::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd) return core::Error(errno);
+    return pidfd;
 }
 
 core::Result<Child> spawn(const Program& program) {
@@ -119,14 +127,13 @@ core::Result<Child> spawn(const Program& program) {
         &pid, program.path.c_str(), files.get(), attributes.get(), argv.data(), environment.data()
     );
     if (error != 0) return core::Error(error);
-    core::Fd pidfd(open_pidfd(pid));
+    auto pidfd = open_pidfd(pid);
     if (!pidfd) {
-        const int reason = errno;
         ::kill(pid, SIGKILL);
         ::waitpid(pid, nullptr, 0);
-        return core::Error(reason);
+        return pidfd.error();
     }
-    return Child(pid, std::move(pidfd));
+    return Child(pid, std::move(*pidfd));
 }
 
 namespace {

@@ -32,10 +32,11 @@ public:
     pid_t pid() const noexcept { return pid_; }
     /// Readable once it has ended.
     int pidfd() const noexcept { return pidfd_.get(); }
-    /// After its end: it was an exit(3) with status 0.
-    bool succeeded() const noexcept { return end_ == kSuccess; }
+    /// After its end, of its exit(3); nothing when that was none, or somebody else's child.
+    std::optional<int> exit_status() const noexcept { return exit_status_; }
 
     /// "killed by signal 11 (Segmentation fault)", "exit status 1"; nothing while it runs. Reaps.
+    /// Of a process that is somebody else's child only that it has ended is known.
     std::optional<std::string> try_reap();
     /// SIGKILL, and reaps it if it ends within a second (a thread of it may be stuck in the
     /// kernel).
@@ -47,12 +48,14 @@ public:
 private:
     void kill_within(int milliseconds);
 
-    static constexpr const char* kSuccess = "exit status 0";
-
     pid_t pid_;
     core::Fd pidfd_;
     std::optional<std::string> end_;
+    std::optional<int> exit_status_;
 };
+
+/// Errors: errno of pidfd_open(2).
+core::Result<core::Fd> open_pidfd(pid_t pid);
 
 struct Program {
     std::string path;                    ///< absolute

@@ -70,6 +70,7 @@ TEST_F(SpawnTest, GivesNothingButTheChannel) {
     pollfd wait{child.pidfd(), POLLIN, 0};
     ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
     EXPECT_EQ(child.try_reap(), "exit status 0");
+    EXPECT_EQ(child.exit_status(), 0);
 }
 
 TEST_F(SpawnTest, KillsAndTellsHowItEnded) {
@@ -78,6 +79,22 @@ TEST_F(SpawnTest, KillsAndTellsHowItEnded) {
     child.kill();
     ASSERT_TRUE(child.try_reap());
     EXPECT_THAT(*child.try_reap(), HasSubstr("killed by signal 9"));
+    EXPECT_EQ(child.exit_status(), std::nullopt);
+}
+
+/// As the worker of a keeper that came in the place of another one.
+TEST_F(SpawnTest, SomebodyElsesChildIsSeenToEnd) {
+    auto child = spawn("Hangs");
+    // Of a process that is reaped elsewhere the kernel says what it says of one that never was
+    // ours.
+    Child other(child.pid(), control::open_pidfd(child.pid()).value());
+    const auto parent = control::open_pidfd(::getppid());
+    ASSERT_TRUE(parent);
+    Child foreign(::getppid(), core::Fd(::dup(parent->get())));
+    EXPECT_EQ(foreign.try_reap(), std::nullopt);  // it lives, though it is not ours to wait for
+    child.kill();
+    EXPECT_EQ(other.try_reap(), "unknown end");
+    EXPECT_EQ(other.exit_status(), std::nullopt);
 }
 
 }  // namespace

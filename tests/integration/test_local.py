@@ -101,7 +101,8 @@ except OSError as error:
         self.assertIn("chmod 0700 /run/uidnfs/mounts", said)
         # It is found all the same.
         self.assertEqual("healthy", other.status()["state"])
-        self.assertEqual(1, len(os.listdir("/tmp/uidnfs-0/mounts")))
+        self.assertEqual([".sock", ".spec", ".worker"],
+                         sorted(path.suffix for path in pathlib.Path("/tmp/uidnfs-0/mounts").iterdir()))
 
     def test_signals_to_its_processes(self):
         status = self.m.status()

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// `uidnfs adopt`: gives a mount whose keeper was killed the next one. What the mount is stands in
+// what its keeper wrote down, so nothing is asked of whoever calls this.
+#include "app/commands.hpp"
+#include "app/keeper.hpp"
+#include "app/kept_spec.hpp"
+#include "app/mountpoint.hpp"
+#include "app/names.hpp"
+#include "app/starter.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace uidnfs::app {
+namespace {
+
+/// The keeper's own limits are shorter.
+constexpr std::chrono::seconds kLongest{5};
+/// Of a keeper that lives.
+constexpr std::chrono::seconds kAnswer{1};
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+/// Pid of the one that answers, or hangs.
+std::optional<pid_t> living_keeper(const Address& address) {
+    const auto keeper = send_to_keeper(address, Message("status"), control::Connect::at_once);
+    if (!keeper) return std::nullopt;
+    const auto pid = control::peer_of(*keeper);
+    // One that was killed just now may still be heard.
+    const auto answer = keeper->receive_until(now() + kAnswer);
+    if (!pid || (!answer && answer.error().code() == EPIPE)) return std::nullopt;
+    return *pid;
+}
+
+core::Outcome<MountSpec> spec_of(const MountEntry& entry) {
+    const auto path = control::find_companion(entry.minor, control::kSpecSuffix);
+    if (!path) {
+        return core::Failure{
+            ESRCH,
+            "its keeper has left no word of what it kept (was it of another version, or of another "
+            "user?); unmount it and mount it again"};
+    }
+    auto spec = read_kept_spec(*path);
+    if (!spec) {
+        return core::Failure{
+            spec.error().code(), fmt::format("{}: {}", *path, describe_errno(spec.error().code()))};
+    }
+    // A number that was used again is another mount's.
+    if (spec->way != Way::inherited && spec->mountpoint != entry.mountpoint) {
+        return core::Failure{ESRCH, "what its keeper has left is of another mount"};
+    }
+    return std::move(*spec);
+}
+
+core::Outcome<void> start_keeper(MountSpec spec, std::uint32_t minor) {
+    const auto request = config::parse_mount_request(spec.source, spec.options);
+    if (!request) return request.error();
+    auto ends = Channel::make_pair();
+    if (!ends) return core::Failure{ends.error().code(), "no socket for the keeper process"};
+    auto& [ours, theirs] = *ends;
+    // Whatever the dead one was, nobody waits for this one to end.
+    spec.stay = Stay::background;
+    auto keeper = spawn_self(
+        {"uidnfs", "keeper", request->source.display(), spec.mountpoint}, theirs.fd(), Output::none
+    );
+    if (!keeper)
+        return core::Failure{keeper.error().code(), "the keeper process cannot be started"};
+    theirs.close();
+    auto order = spec.encode(MountSpec::kAdoptVerb);
+    order.add("minor", minor);
+    static_cast<void>(ours.send(order));  // one that does not listen ends the channel
+    const auto received = ours.receive_until(now() + kLongest);
+    if (!received) {
+        keeper->kill();
+        return core::Failure{
+            received.error().code(), "the keeper process does not answer; see the log"};
+    }
+    auto verdict = read_verdict(received->message);
+    if (verdict.is == Verdict::Is::mounted) return {};
+    return std::move(verdict.failure);
+}
+
+core::Outcome<void> adopt(const std::string& mountpoint) {
+    const auto path = canonical_mountpoint(mountpoint);
+    if (!path) {
+        const int code = path.error().code();
+        return core::Failure{code, describe_errno(code) + "; check the path"};
+    }
+    const auto mounts = read_mountinfo();
+    if (!mounts) {
+        return core::Failure{EIO, "/proc does not tell what is mounted; mount /proc here"};
+    }
+    const auto* entry = find_by_path(*mounts, *path);
+    if (!entry || !is_ours(*entry)) return core::Failure{EINVAL, "it is not a mount of uidnfs"};
+    if (const auto keeper = living_keeper({entry->minor, entry->owner})) {
+        return core::Failure{
+            EEXIST,
+            fmt::format("keeper {} is there; if it hangs, end it with kill -9 first", *keeper)};
+    }
+    auto spec = spec_of(*entry);
+    if (!spec) return spec.error();
+    return start_keeper(std::move(*spec), entry->minor);
+}
+
+}  // namespace
+
+int run_adopt(const AdoptArguments& arguments, Console& console) {
+    const auto adopted = adopt(arguments.mountpoint);
+    if (adopted) return kExitDone;
+    console.complain(fmt::format(
+        "no keeper for {}: {}",
+        printable(arguments.mountpoint),
+        printable(adopted.error().user_text)
+    ));
+    return adopted.error().code == ESRCH ? kExitNobody : kExitFailed;
+}
+
+}  // namespace uidnfs::app

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// A keeper in the place of one that was killed. What the mount is it knows from what the dead one
+// wrote down; the device and the arena come from the worker, which has served alone meanwhile and
+// is not this keeper's child.
+#include "app/handed_over.hpp"
+#include "app/keeper.hpp"
+#include "app/kept_spec.hpp"
+#include "app/names.hpp"
+#include "app/process.hpp"
+#include "control/door.hpp"
+#include "core/log.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+namespace uidnfs::app {
+namespace {
+
+using std::chrono::milliseconds;
+namespace log = core::log;
+
+/// For the worker to take its door over, to notice that its keeper is gone, and to answer; on a
+/// machine under load.
+constexpr milliseconds kAnswerLimit{3000};
+constexpr milliseconds kPause{20};
+
+core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+core::Result<control::Behind> knock_until(
+    core::SteadyTime deadline, std::uint32_t minor, std::uint32_t uid, const std::string& mountpoint
+) {
+    const auto path = control::find_companion(minor, control::kDoorSuffix);
+    if (!path) return core::Error(ENOENT);
+    for (;;) {
+        auto behind = control::knock(*path, uid, mountpoint);
+        if (behind || behind.error().code() != EAGAIN || now() >= deadline) return behind;
+        std::this_thread::sleep_for(kPause);
+    }
+}
+
+core::Failure not_adopted(const core::Error& error) {
+    switch (error.code()) {
+        case ENOENT:
+        case ECONNREFUSED:
+            return {ESRCH, "its worker process has ended, or knows of no other keeper"};
+        case EPERM: return {EPERM, "whoever waits for a keeper there is not its worker process"};
+        default: return {error.code(), "its worker process does not answer"};
+    }
+}
+
+}  // namespace
+
+int Keeper::go_on_with(std::uint32_t minor) {
+    if (auto adopted = adopt(minor); !adopted) {
+        phase_ = Phase::over;
+        starter_->failed(adopted.error());
+        return kExitRoleFailed;
+    }
+    return keep();
+}
+
+core::Outcome<void> Keeper::adopt(std::uint32_t minor) {
+    if (auto caught = catch_signals(); !caught) return caught;
+    const auto deadline = now() + kAnswerLimit;
+    const auto uid = spec_.worker_user ? spec_.worker_user->uid : ::geteuid();
+    auto behind = knock_until(deadline, minor, uid, spec_.mountpoint);
+    if (!behind) return not_adopted(behind.error());
+    ++spec_.keepers;
+    Message question(HandedOver::kQuestion);
+    question.add("keeper_pid", spec_.keeper_pid).add("keeper_version", spec_.keeper_version);
+    if (const auto sent = behind->channel.send(question); !sent) return not_adopted(sent.error());
+    auto answer = behind->channel.receive_until(deadline);
+    if (!answer) return not_adopted(answer.error());
+    auto handed = take_handed_over(std::move(*answer), minor);
+    if (!handed) return handed.error();
+    descriptors_.fuse = std::move(handed->fuse);
+    arena_ = std::move(handed->arena);
+    takeover_ = std::move(handed->takeover);
+    worker_.emplace(std::move(behind->worker));
+    worker_channel_ = std::move(behind->channel);
+    connections_.begin_for(spec_.keepers);
+    // Somebody else unmounts what somebody else mounted.
+    if (spec_.way != Way::inherited) minor_ = minor;
+    phase_ = Phase::serving;
+    open_control(minor);
+    hang_watch_.begin(now());
+    // Whatever the dead one had told it last, or had no time to.
+    tell_worker(access());
+    tell_worker(Message("write_behind").add("bytes", spec_.write_behind_limit));
+    log::warning(
+        "the keeper process was killed; keeper {} goes on with worker {} (takeover: {})",
+        ::getpid(),
+        worker_->pid(),
+        takeover_
+    );
+    starter_->mounted();
+    return {};
+}
+
+/// For the keeper that comes after this one.
+void Keeper::write_down() {
+    if (!control_) return;
+    const auto written = write_kept_spec(control_->companion(control::kSpecSuffix), spec_);
+    if (!written) {
+        log::warning(
+            "no other keeper can take this mount over: {}: {}",
+            control_->companion(control::kSpecSuffix),
+            describe_errno(written.error().code())
+        );
+    }
+}
+
+void Keeper::give_door() {
+    if (!door_ || !worker_channel_.is_open()) return;
+    const int door = door_.get();
+    static_cast<void>(worker_channel_.send(Message("door"), {&door, 1}));
+}
+
+}  // namespace uidnfs::app

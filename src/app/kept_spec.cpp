@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/kept_spec.hpp"
+
+#include "core/fd.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace uidnfs::app {
+
+core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spec) {
+    const auto bytes = spec.encode().encode();
+    const auto temporary = path + ".new";
+    const core::Fd file(
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)
+    );
+    if (!file) return core::Error(errno);
+    const auto written = ::write(file.get(), bytes.data(), bytes.size());
+    if (written < 0) return core::Error(errno);
+    if (static_cast<std::size_t>(written) != bytes.size()) return core::Error(ENOSPC);
+    // What ends with the machine need not be on a disk.
+    if (std::rename(temporary.c_str(), path.c_str()) != 0) return core::Error(errno);
+    return {};
+}
+
+core::Result<MountSpec> read_kept_spec(const std::string& path) {
+    const core::Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!file) return core::Error(errno);
+    struct stat info {};
+    if (::fstat(file.get(), &info) != 0) return core::Error(errno);
+    if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid() || (info.st_mode & 077) != 0) {
+        return core::Error(EPERM);
+    }
+    std::string bytes(Message::kMaxBytes + 1, '\0');
+    const auto size = ::read(file.get(), bytes.data(), bytes.size());
+    if (size < 0) return core::Error(errno);
+    bytes.resize(static_cast<std::size_t>(size));
+    const auto message = Message::decode(bytes);
+    if (!message || message->verb() != MountSpec::kVerb) return core::Error(EPROTO);
+    return MountSpec::decode(*message);
+}
+
+}  // namespace uidnfs::app

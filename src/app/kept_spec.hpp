@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The spec of a live mount as a file beside its control socket: what a keeper must know that comes
+// in the place of one that was killed. Only keepers write it, in a directory that is theirs alone;
+// whatever a worker says is not in it. It lives as long as the mount.
+#pragma once
+
+#include "app/spec.hpp"
+#include "core/error.hpp"
+
+#include <string>
+
+namespace uidnfs::app {
+
+/// The spec before or this one is there at any moment. Errors: errno of open(2), write(2),
+/// rename(2).
+core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spec);
+
+/// EPERM: somebody else could have written it; EPROTO: it is no spec; else errno of open(2),
+/// read(2).
+core::Result<MountSpec> read_kept_spec(const std::string& path);
+
+}  // namespace uidnfs::app

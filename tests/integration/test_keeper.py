@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keeper of a mount is killed: its worker goes on alone, and is given the next keeper, by
+`uidnfs adopt` or by the daemon. Whatever a worker that was taken over hands to that one."""
+
+import array
+import contextlib
+import os
+import pathlib
+import random
+import signal
+import socket
+import threading
+import time
+
+import model_load
+import suite
+import test_local
+import test_takeover
+import test_volumes
+import volume_daemon
+from uidnfs_command import wait_until
+
+CONTROL = test_local.CONTROL
+
+
+class Keeper(test_takeover.Worker):
+    """The keeper of a mount, whoever it is at the moment."""
+
+    def kill(self, number=signal.SIGKILL):
+        """Returns the status from before. The worker may not have noticed yet."""
+        before = self.status()
+        os.kill(before["keeper_pid"], number)
+        return before
+
+
+class OwnMount(suite.IntegrationTest):
+    """Each test has a mount of its own, made by hand."""
+
+    def setUp(self):
+        super().setUp()
+        self.m = self.mount("a", options="timeo=20")
+        self.app = self.actor(suite.APP_UID)
+        self.app.mkdir(self.path())
+        self.keeper, self.worker = Keeper(self.m), test_takeover.Worker(self.m)
+
+    def path(self, name=""):
+        return os.path.join(self.m / self.id().rsplit(".", 1)[-1], name)
+
+    def on_server(self, name):
+        return pathlib.Path(self.m.on_server(self.id().rsplit(".", 1)[-1])) / name
+
+
+class Adopted(OwnMount):
+    """Somebody says `uidnfs adopt`."""
+
+    def adopt(self):
+        return self.uidnfs.run("adopt", self.m.path)
+
+    def assert_adopted(self):
+        done = self.adopt()
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+
+    def test_the_next_keeper_is_as_good(self):
+        self.app.write_file(self.path("f"), b"before")
+        before = self.keeper.kill()
+        self.app.write_file(self.path("g"), b"between")
+        self.assert_adopted()
+        after = self.m.status()
+        self.assertEqual(("full", before["worker_pid"], "healthy"),
+                         tuple(after[name] for name in ("takeover", "worker_pid", "state")))
+        self.assertNotEqual(before["keeper_pid"], after["keeper_pid"])
+        for name in ("source", "uid", "gid", "since", "server_address", "options"):
+            self.assertEqual(before.get(name), after.get(name), name)
+        self.assertEqual({after["worker_pid"], after["keeper_pid"]}, set(self.uidnfs.processes()))
+        # It sees the end of a worker that is not its child, and of one that is.
+        for _ in range(2):
+            self.worker.kill()
+            self.assertEqual(b"before", self.app.read_file(self.path("f")))
+            self.app.write_file(self.path("h"), b"after")
+        done = self.m.umount()
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        for name, content in (("f", b"before"), ("g", b"between"), ("h", b"after")):
+            self.assertEqual(content, self.on_server(name).read_bytes())
+        self.assertEqual([], list(CONTROL.glob("*")))
+
+    def test_again_and_again_under_load(self):
+        """Keeper and worker are killed at random, never both of them at once."""
+        seconds, seed = 20, random.randrange(1 << 30)
+        print(f"seed {seed}")
+        rng = random.Random(seed)
+        place = self.path("load")
+        self.app.mkdir(place)
+        program = self.actor(suite.APP_UID)
+        program.start_run(model_load.LOAD, d=place, seed=seed, seconds=seconds)
+        keepers = workers = 0
+        until = time.monotonic() + seconds - 1
+        while time.monotonic() < until:
+            time.sleep(rng.uniform(0, 0.3))
+            self.keeper.kill()
+            time.sleep(rng.choice((0, 0.05)))
+            self.assert_adopted()
+            keepers += 1
+            if rng.random() < 0.6:
+                self.worker.kill()
+                workers += 1
+        done, left = program.finish(seconds + 120)
+        for name, content in left.items():
+            there = self.on_server("load") / name
+            self.assertEqual(content, there.read_bytes(), f"{name} on the server")
+        print(f"{keepers} keepers, {workers} workers, {done} operations")
+        self.assertGreaterEqual(min(keepers, workers), 3)
+
+    def test_what_was_changed_since_the_mount_stays(self):
+        done = self.uidnfs.run("mount", self.m.source, self.m.path, "-o", "remount,ro")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        options = self.m.status()["options"]
+        self.keeper.kill()
+        self.assert_adopted()
+        self.worker.kill()
+        self.assertEqual(options, self.m.status()["options"])
+
+    def test_a_worker_that_hangs_is_found_by_it(self):
+        self.keeper.kill()
+        self.assert_adopted()
+        before = self.m.status()
+        os.kill(before["worker_pid"], signal.SIGSTOP)
+        after = self.worker.wait_for_next(before)
+        self.assertIn("did not answer", after["last_takeover"]["reason"])
+
+    def test_who_has_a_keeper_gets_no_other(self):
+        before = self.m.status()
+        done = self.adopt()
+        self.assertEqual(1, done.returncode)
+        self.assertIn(f"keeper {before['keeper_pid']} is there", done.stderr)
+        self.assertEqual(before["keeper_pid"], self.m.status()["keeper_pid"])
+
+    def test_of_several_one_is_taken(self):
+        self.keeper.kill()
+        codes = []
+        threads = [threading.Thread(target=lambda: codes.append(self.adopt().returncode))
+                   for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(1, codes.count(0), codes)
+        after = self.m.status()
+        self.assertEqual("full", after["takeover"])
+        wait_until(lambda: {after["worker_pid"], after["keeper_pid"]} ==
+                   set(self.uidnfs.processes()), 10, "the end of the others")
+        self.worker.kill()
+
+    def test_a_stopped_worker_is_adopted_when_it_goes_on(self):
+        before = self.m.status()
+        os.kill(before["worker_pid"], signal.SIGSTOP)
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        done = self.adopt()
+        self.assertEqual(1, done.returncode)
+        self.assertIn("does not answer", done.stderr)
+        os.kill(before["worker_pid"], signal.SIGCONT)
+        self.assert_adopted()
+        self.app.write_file(self.path("f"), b"on")
+
+    def test_nobody_is_left(self):
+        before = self.m.status()
+        for name in ("keeper_pid", "worker_pid"):
+            os.kill(before[name], signal.SIGKILL)
+        wait_until(lambda: not self.uidnfs.processes(), 10, "their end")
+        done = self.adopt()
+        self.assertEqual(3, done.returncode)
+        self.assertIn("its worker process has ended", done.stderr)
+
+    def test_a_stranger_is_refused(self):
+        self.keeper.kill()
+        stranger = self.actor(suite.OTHER_UID)
+        code = stranger.run("import subprocess; result = subprocess.run([binary, 'adopt', path],"
+                            "capture_output=True).returncode",
+                            binary=str(self.uidnfs.binary), path=str(self.m.path))
+        self.assertNotEqual(0, code)
+        self.assert_adopted()
+
+
+class HostileWorker(OwnMount):
+    """A worker that was taken over stands behind its door and hands whatever it likes to the next
+    keeper, which is root: the mount has no keeper then, and nothing else happens."""
+
+    def setUp(self):
+        super().setUp()
+        self.status = self.m.status()
+        [path] = CONTROL.glob("*.worker")
+        self.door = None
+        for entry in pathlib.Path(f"/proc/{self.status['worker_pid']}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                copy = socket.socket(fileno=test_local.steal_descriptor(
+                    self.status["worker_pid"], int(entry.name)))
+                if copy.family == socket.AF_UNIX and copy.getsockname() == str(path):
+                    self.door = copy
+                    break
+                copy.close()
+        self.assertIsNotNone(self.door)
+        self.addCleanup(self.door.close)
+        # The process is the worker's as far as the kernel knows; what it says is ours.
+        os.kill(self.status["worker_pid"], signal.SIGSTOP)
+        os.kill(self.status["keeper_pid"], signal.SIGKILL)
+
+    def hand(self, said, descriptors=(), words=1):
+        """The outcome of `uidnfs adopt` when the worker says that."""
+        done = []
+        asked = threading.Thread(
+            target=lambda: done.append(self.uidnfs.run("adopt", self.m.path)))
+        asked.start()
+        self.door.setblocking(True)
+        self.door.settimeout(5)
+        connection, _ = self.door.accept()
+        with connection:
+            connection.settimeout(5)
+            self.assertTrue(connection.recv(65536).startswith(b"adopt\n"))
+            for _ in range(words):
+                with contextlib.suppress(OSError):
+                    connection.sendmsg([said], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                                 array.array("i", descriptors))]
+                                       if descriptors else [])
+            asked.join(20)
+        return done[0]
+
+    def test_whatever_it_hands_over(self):
+        plain = os.open("/etc/passwd", os.O_RDONLY)
+        fuse = os.open("/dev/fuse", os.O_RDWR)
+        null = os.open("/dev/null", os.O_RDWR)
+        loose = os.memfd_create("loose", os.MFD_ALLOW_SEALING)
+        for fd in (plain, fuse, null, loose):
+            self.addCleanup(os.close, fd)
+        answer = b"adopted\ntakeover=full\n"
+        for said, fds, why in (
+                (answer, (), "hands nothing over"),
+                (answer, (fuse,), "hands nothing over"),
+                (answer, (fuse, loose, loose), "hands nothing over"),
+                (answer, (plain, loose), "is no /dev/fuse"),
+                (answer, (null, loose), "is no /dev/fuse"),
+                (answer, (fuse, loose), "is not its state"),
+                (answer, (fuse, plain), "is not its state"),
+                (b"spec\nsource=evil:/x\nlog_file=/etc/x\n", (fuse, loose), "hands nothing over"),
+                (b"\xff" * 200, (fuse, loose), "does not answer"),
+                (b"adopted\n" + b"x=" + b"y" * 150_000 + b"\n", (), "does not answer")):
+            with self.subTest(said=said[:20], fds=len(fds)):
+                done = self.hand(said, fds)
+                self.assertEqual(1, done.returncode, done.stderr)
+                self.assertIn(why, done.stderr)
+        self.assertEqual([self.status["worker_pid"]], self.uidnfs.processes())
+        os.kill(self.status["worker_pid"], signal.SIGCONT)
+        self.door.setblocking(False)
+        done = self.uidnfs.run("adopt", self.m.path)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.app.write_file(self.path("f"), b"on")
+
+    def test_who_is_not_the_worker_is_not_asked(self):
+        """The door was passed on: the kernel says who listens."""
+        self.door.listen(4)
+        done = self.uidnfs.run("adopt", self.m.path)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("is not its worker process", done.stderr)
+        os.kill(self.status["worker_pid"], signal.SIGCONT)

@@ -21,7 +21,7 @@ struct WorkerId {
 
 /// A mount that works, as the mounter made it.
 struct Worker {
-    WorkerId id;             ///< of its keeper
+    WorkerId id;             ///< of the keeper that made it, though another may be in its place
     std::string mountpoint;  ///< absolute
     std::string control;     ///< path of its control socket
     std::string rule = {};   ///< of the policy, which allowed it: "rule 2 (team-a)"

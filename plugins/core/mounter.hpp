@@ -58,6 +58,9 @@ public:
     ) = 0;
 };
 
+/// Of the keeper of a mount that goes on meanwhile.
+enum class KeeperNews : std::uint8_t { lost, replaced };
+
 /// One line for log and audit. Never holds a secret.
 struct Decision {
     enum class Event {
@@ -69,7 +72,9 @@ struct Decision {
         worker_died,
         data_lost,
         not_saved,
-        abort,  ///< taken out of the mounts before all bytes were on the server
+        keeper_lost,      ///< it was killed; the mount goes on
+        keeper_replaced,  ///< by another process
+        abort,            ///< taken out of the mounts before all bytes were on the server
     };
 
     Event event;

@@ -95,6 +95,9 @@ public:
     /// From the mounter; ignored when that volume has another worker by now.
     void worker_ended(const VolumeKey& key, WorkerId worker, Ended ended);
 
+    /// From the mounter. Changes nothing; log and audit have it.
+    void keeper_told(const VolumeKey& key, KeeperNews news, std::string text);
+
     /// Unmounts everything; new Mounts are refused from now on.
     void drain(core::SteadyTime deadline, DrainReply reply);
 

@@ -21,6 +21,8 @@ std::string_view to_string(Decision::Event event) noexcept {
         case Decision::Event::worker_died: return "worker died";
         case Decision::Event::data_lost: return "data lost";
         case Decision::Event::not_saved: return "not saved";
+        case Decision::Event::keeper_lost: return "keeper lost";
+        case Decision::Event::keeper_replaced: return "keeper replaced";
         case Decision::Event::abort: return "abort";
     }
     return "unknown";
@@ -66,6 +68,24 @@ void Volumes::apply(Entry& entry, Action action) {
     } else {
         entry.unwanted.request_stop();
     }
+}
+
+void Volumes::keeper_told(const VolumeKey& key, KeeperNews news, std::string text) {
+    const auto found = entries_.find(key);
+    if (found == entries_.end()) return;
+    const auto record = found->second->volume.record();
+    core::log::warning("volume {}: {}", key.name, text);
+    const bool is_lost = news == KeeperNews::lost;
+    deps_.observer.decided(
+        {.event = is_lost ? Decision::Event::keeper_lost : Decision::Event::keeper_replaced,
+         .volume = key,
+         .reference = {},
+         .source = record.source,
+         .identity = record.identity,
+         .text = std::move(text),
+         .rule = record.worker.rule,
+         .worker = record.worker.id}
+    );
 }
 
 void Volumes::answer(Entry& entry, Answer action) {

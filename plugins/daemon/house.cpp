@@ -147,6 +147,9 @@ core::Outcome<void> House::open(Doors& doors) {
          [this](const VolumeKey& key, WorkerId worker, std::string_view connections) {
              connections_.ended(key, worker, connections);
          },
+         [this](const VolumeKey& key, KeeperNews news, std::string text) {
+             volumes_.keeper_told(key, news, std::move(text));
+         },
          [this] {
              daemon_health_.mounter_gone();
              hooks_.gone();

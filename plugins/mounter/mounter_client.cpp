@@ -128,6 +128,10 @@ core::Task<core::Outcome<Worker>> MounterClient::adopt(VolumeKey volume, LiveRec
     auto calling = call(make_request(Verb::adopt, volume, record.worker, now() + kShort));
     const auto reply = co_await calling;
     if (!reply) co_return reply.error();
+    if (const auto text = reply->text.view(); !text.empty() && events_.keeper) {
+        events_.keeper(volume, KeeperNews::lost, "its keeper process was killed meanwhile");
+        events_.keeper(volume, KeeperNews::replaced, std::string(text));
+    }
     co_return worker_of(volume, *reply);
 }
 
@@ -263,6 +267,13 @@ void MounterClient::read_all() {
 }
 
 void MounterClient::take(const Reply& reply) {
+    if (reply.kind == Kind::keeper_lost || reply.kind == Kind::keeper_replaced) {
+        const auto known = known_.find(reply.directory.view());
+        if (known == known_.end() || !events_.keeper) return;
+        const auto news = reply.kind == Kind::keeper_lost ? KeeperNews::lost : KeeperNews::replaced;
+        events_.keeper(known->second.volume, news, std::string(reply.text.view()));
+        return;
+    }
     if (reply.kind == Kind::ended) {
         const auto known = known_.find(reply.directory.view());
         if (known == known_.end()) return;

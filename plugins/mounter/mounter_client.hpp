@@ -33,6 +33,8 @@ public:
         /// Before that, or before stop() ends: what its keeper recorded of connections and was not
         /// asked before, as JSON; empty when it did not say.
         std::function<void(const VolumeKey&, WorkerId, std::string_view)> connections;
+        /// The keeper of a live mount was killed, or another one is in its place.
+        std::function<void(const VolumeKey&, KeeperNews, std::string)> keeper;
         /// The mounter is gone: nothing can be mounted any more.
         std::function<void()> gone;
     };

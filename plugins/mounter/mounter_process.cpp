@@ -51,19 +51,6 @@ core::SteadyTime deadline_of(const Request& request) {
     return now() + std::max(milliseconds(request.milliseconds) - kMargin, milliseconds(0));
 }
 
-void tell_ended(Reply& reply, const Ended& ended) {
-    reply.text.cut(ended.reason);
-    std::string lost;
-    for (const auto& range : ended.lost) lost += range + "\n";
-    reply.lost.cut(lost);
-}
-
-/// REQUIRES: it has ended.
-void tell_ended(Reply& reply, const Watched& watched) {
-    tell_ended(reply, *watched.end);
-    reply.connections.set(watched.connections);
-}
-
 /// REQUIRES: a verb that the keeper answers at once.
 control::Message question_of(const Request& request) {
     const std::string text(request.text.view());
@@ -80,10 +67,6 @@ control::Message question_of(const Request& request) {
         case Verb::status: break;
     }
     return control::Message("status").add("told", text);
-}
-
-Reply describe(const Watched& watched) {
-    return make_answer(watched.directory, watched.keeper, watched.minor);
 }
 
 /// Only one mounter works below a directory; the lock ends with its process.
@@ -279,6 +262,8 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
     const auto watched = find(request);
     if (!watched) co_return failed(ESRCH, "no such mount is watched");
     const auto deadline = deadline_of(request);
+    auto waiting = wait_for_keeper(watched, deadline);
+    co_await waiting;
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - now()).count();
     control::Message drain("drain");
     drain.add("milliseconds", static_cast<std::uint64_t>(std::max<milliseconds::rep>(left, 0)));
@@ -313,34 +298,13 @@ Reply MounterProcess::detach(const Request& request) {
     return {};
 }
 
-core::Task<Reply> MounterProcess::adopt(const Request& request) {
-    const std::string directory(request.directory.view());
-    auto minor = minor_at(path_of(directory));
-    if (!minor && request.pid != 0) minor = request.minor;
-    if (!minor) {
-        remove_directory(directory);
-        co_return failed(ESRCH, "nothing is mounted there");
-    }
-    const WorkerId wanted{request.pid, request.start_time};
-    const auto is_wanted = [&](const Watched& watched) {
-        return wanted.pid == 0 || wanted == watched.keeper;
-    };
-    const auto known = watched_.find(directory);
-    if (known != watched_.end() && known->second->minor == *minor && is_wanted(*known->second)) {
-        co_return describe(*known->second);
-    }
-    const auto watched = watch_keeper(directory, path_of(directory), *minor);
-    if (!watched) co_return failed(ESRCH, "no keeper answers for it");
-    if (!is_wanted(**watched)) co_return failed(ESRCH, "another keeper answers for it");
-    begin_watch(*watched);
-    share_out_soon();
-    co_return describe(**watched);
-}
-
 core::Task<Reply> MounterProcess::ask(const Request& request, control::Message question) {
     const auto watched = find(request);
     if (!watched) co_return failed(ESRCH, "no such mount is watched");
-    auto asking = ask_keeper(watched->minor, std::move(question), deadline_of(request));
+    const auto deadline = deadline_of(request);
+    auto waiting = wait_for_keeper(watched, deadline);
+    co_await waiting;
+    auto asking = ask_keeper(watched->minor, std::move(question), deadline);
     const auto answer = co_await asking;
     if (!answer) co_return failed(ETIMEDOUT, "its keeper does not answer");
     Reply reply;
@@ -403,60 +367,11 @@ core::Task<std::optional<control::Message>> MounterProcess::ask_keeper(
     co_return std::move(received->message);
 }
 
-void MounterProcess::begin_watch(const std::shared_ptr<Watched>& watched) {
-    watched_[watched->directory] = watched;
-    ++keepers_;
-    core::spawn(watch_until_end(watched));
-}
-
-core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
-    std::optional<core::Result<control::Channel::Received>> received;
-    do {
-        Ready ready(reactor_, watched->channel.fd(), core::SteadyTime::max());
-        if (!co_await ready) {  // no descriptor is free
-            auto pause = reactor_.sleep_for(kPoll);
-            co_await pause;
-        }
-        received.emplace(watched->channel.receive());
-    } while (!*received && received->error().code() == EAGAIN);
-    Ended ended;
-    if (!*received) {
-        ended.reason = "its keeper process was killed";
-    } else if ((*received)->message.verb() == "lost") {
-        ended.reason = "its worker ended and lost data";
-        // First, for the list may be cut.
-        if (const auto kept = (*received)->message.text("kept"); !kept.empty()) {
-            ended.lost.push_back(fmt::format("kept in {}", kept));
-        }
-        for (const auto& range : (*received)->message.all("lost")) ended.lost.push_back(range);
-    }
-    if (*received) watched->connections = (*received)->message.text("connections");
-    watched->end = std::move(ended);
-    --keepers_;
-    groups_.remove(watched->directory);
-    share_out_soon();
-    const auto found = watched_.find(watched->directory);
-    const bool is_current = found != watched_.end() && found->second == watched;
-    if (is_current) watched_.erase(found);
-    if (is_current && !*received) {
-        // Nobody serves it any more, or nobody who can be understood.
-        const auto path = path_of(watched->directory);
-        if (minor_at(path) == watched->minor) detach_all(path);
-        remove_directory(watched->directory);
-    }
-    if (watched->stop == Watched::Stop::running) co_return;
-    auto reply = describe(*watched);
-    reply.kind = Kind::ended;
-    tell_ended(reply, *watched);
-    if (watched->end->reason.empty()) reply.text.cut("it was unmounted by somebody else");
-    send(reply);
-}
-
 std::shared_ptr<Watched> MounterProcess::find(const Request& request) const {
     const auto found = watched_.find(std::string(request.directory.view()));
     if (found == watched_.end()) return nullptr;
     const WorkerId wanted{request.pid, request.start_time};
-    return wanted == found->second->keeper ? found->second : nullptr;
+    return wanted == found->second->mount ? found->second : nullptr;
 }
 
 std::string MounterProcess::path_of(std::string_view directory) const {

@@ -51,6 +51,7 @@ private:
     struct Ran {
         bool succeeded = false;
         bool in_time = false;
+        std::optional<int> exit_status = {};
         std::string output = {};
     };
 
@@ -92,8 +93,26 @@ private:
     void share_out_soon();
     core::Task<> share_out();
 
+    // Keepers (mounter_keepers.cpp)
+    enum class MayGive { yes, no };
+    struct Found {
+        core::Result<std::shared_ptr<Watched>> watched;
+        bool is_new = false;  ///< the one before it was killed
+    };
     void begin_watch(const std::shared_ptr<Watched>& watched);
     core::Task<> watch_until_end(std::shared_ptr<Watched> watched);
+    core::Task<std::optional<control::Message>> hear_last_word(std::shared_ptr<Watched> watched);
+    void ended(
+        const std::shared_ptr<Watched>& watched, const std::optional<control::Message>& last_word
+    );
+    core::Task<bool> replace_keeper(std::shared_ptr<Watched> watched);
+    core::Task<core::Result<std::shared_ptr<Watched>>> give_keeper(
+        std::string directory, std::uint32_t minor
+    );
+    core::Task<Found> find_keeper(std::string directory, std::uint32_t minor, MayGive may_give);
+    core::Task<WorkerId> mount_of(const Watched& watched);
+    core::Task<> wait_for_keeper(std::shared_ptr<Watched> watched, core::SteadyTime deadline);
+    void tell_of_keeper(const Watched& watched, Kind kind, std::string_view text);
     std::shared_ptr<Watched> find(const Request& request) const;
 
     std::string path_of(std::string_view directory) const;
@@ -117,6 +136,7 @@ private:
     };
     std::map<std::string, Name> names_;    // asked a moment ago: many volumes are on one server
     std::set<std::string> asking_;         // names that a child is asking for
+    std::set<std::string> adopting_;       // directories whose keepers are being found
     std::map<std::string, Start> starts_;  // by directory: what is under way there
     WorkerGroups groups_;
     enum class Sharing { idle, planned } sharing_ = Sharing::idle;

@@ -122,7 +122,7 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
     }
     (*watched)->write_behind_limit = share;
     begin_watch(*watched);
-    reply = make_answer(directory, (*watched)->keeper, (*watched)->minor);
+    reply = describe(**watched);
     reply.rule.cut(rule);
     co_return reply;
 }
@@ -294,7 +294,8 @@ core::Task<MounterProcess::Ran> MounterProcess::run_program(
     ran.in_time = co_await ended;
     if (!ran.in_time) child->kill();
     child->try_reap();
-    ran.succeeded = child->exit_status() == 0;
+    ran.exit_status = child->exit_status();
+    ran.succeeded = ran.exit_status == 0;
     // It may have succeeded in its last moment: then nobody needs to undo it.
     ran.in_time = ran.in_time || ran.succeeded;
     if (!child->try_reap()) core::spawn(reap(std::move(*child)));

@@ -50,7 +50,8 @@ std::optional<Reply> read_reply(std::span<const std::byte> bytes) {
     if (!reply) return std::nullopt;
     const bool is_sound = reply->directory.is_sound() && reply->rule.is_sound() &&
                           reply->lost.is_sound() && reply->text.is_sound();
-    if (!is_sound || reply->kind < Kind::answer || reply->kind > Kind::ended) return std::nullopt;
+    if (!is_sound || reply->kind < Kind::answer || reply->kind > Kind::keeper_replaced)
+        return std::nullopt;
     return reply;
 }
 

@@ -19,7 +19,7 @@
 
 namespace uidnfs::plugins::mounter {
 
-inline constexpr std::uint32_t kMagic = 0x55444d34;  // raised with every change of layout
+inline constexpr std::uint32_t kMagic = 0x55444d35;  // raised with every change of layout
 
 /// A text of at most `Capacity` bytes, which are zero behind its end.
 template <std::size_t Capacity>
@@ -61,7 +61,7 @@ struct Request {
     std::uint32_t plugin = 0;        ///< policy::Plugin
     std::uint32_t from_ldap = 0;     ///< where the identity comes from; start
     std::uint32_t milliseconds = 0;  ///< until the deadline
-    std::uint32_t pid = 0;           ///< of the keeper; not of start, cancel and reload
+    std::uint32_t pid = 0;           ///< as it was answered; not of start, cancel and reload
     std::uint64_t start_time = 0;
     std::uint32_t minor = 0;  ///< of its device, as it was answered; adopt
     FixedText<64> reference;
@@ -72,8 +72,10 @@ struct Request {
 };
 
 enum class Kind : std::uint32_t {
-    answer = 1,  ///< to the request with this id
-    ended,       ///< a keeper that was started or adopted has ended; `directory`, `pid`
+    answer = 1,       ///< to the request with this id
+    ended,            ///< a mount that was started or adopted has ended; `directory`, `pid`
+    keeper_lost,      ///< its keeper was killed, and the mount goes on; `directory`, `pid`, `text`
+    keeper_replaced,  ///< it has a keeper again; the same
 };
 
 struct Reply {
@@ -81,14 +83,14 @@ struct Reply {
     Kind kind = Kind::answer;
     std::uint64_t id = 0;
     std::uint32_t error = 0;  ///< errno; 0: done
-    std::uint32_t pid = 0;    ///< of the keeper
+    std::uint32_t pid = 0;    ///< of the keeper that made the mount
     std::uint64_t start_time = 0;
     std::uint32_t minor = 0;  ///< of the mount's device, which names the keeper's control socket
     FixedText<256> directory;
     FixedText<128> rule;           ///< of the policy, that allowed it
     FixedText<8192> lost;          ///< one range a line
     FixedText<16384> connections;  ///< JSON: what the keeper recorded; end of a keeper
-    FixedText<32768> text;         ///< why not; the JSON
+    FixedText<32768> text;         ///< why not; the JSON; adopt: that it has another keeper
 };
 
 Reply failed(int error, std::string_view why);

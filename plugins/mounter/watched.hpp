@@ -6,6 +6,8 @@
 #include "control/channel.hpp"
 #include "core/error.hpp"
 #include "plugins/core/live_record.hpp"
+#include "plugins/mounter/keeper_pauses.hpp"
+#include "plugins/mounter/protocol.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -18,13 +20,22 @@ namespace uidnfs::plugins::mounter {
 struct Watched {
     std::string directory;
     std::uint32_t minor = 0;  ///< of the mount's device
-    WorkerId keeper = {};
+    WorkerId keeper = {};     ///< the process that keeps it now
+    WorkerId mount = {};      ///< what the front knows it by: the keeper that made it
     control::Channel channel;
     std::optional<Ended> end = {};                        ///< once it has ended
     std::string connections = {};                         ///< the keeper's last word of them, JSON
     std::uint64_t write_behind_limit = 0;                 ///< as it was told; 0: not by us
     enum class Stop { none, running } stop = Stop::none;  ///< whoever stops it tells the end
+    enum class Kept { yes, no } kept = Kept::yes;         ///< no: its keeper was killed
+    KeeperPauses pauses = {};
 };
+
+/// What the front is told of it.
+Reply describe(const Watched& watched);
+void tell_ended(Reply& reply, const Ended& ended);
+/// REQUIRES: it has ended.
+void tell_ended(Reply& reply, const Watched& watched);
 
 /// Connects to the keeper of the mount with this device. ESRCH: there is none, or it is not root's;
 /// EPERM: it keeps another mount than that at `path`, which is `directory` below mounts.root;
@@ -32,13 +43,6 @@ struct Watched {
 core::Result<std::shared_ptr<Watched>> watch_keeper(
     std::string directory, const std::string& path, std::uint32_t minor
 );
-
-/// The arguments of a process, from /proc/PID/cmdline. A keeper of root says there what it mounted
-/// where, and nobody but root could change it. Empty: there is no such process.
-std::vector<std::string> arguments_of(std::uint32_t pid);
-
-/// Field 22 of /proc/PID/stat (proc(5)). ESRCH: there is no such process.
-core::Result<std::uint64_t> start_time_of(std::uint32_t pid);
 
 /// Minor number of the mount of ours that lies on top at `path`; nothing when there is none.
 std::optional<std::uint32_t> minor_at(const std::string& path);

@@ -28,13 +28,24 @@ std::string text_of(const json::object& object, std::string_view name) {
 }  // namespace
 
 void ConnectionAudit::decided(const Decision& decision) {
-    if (decision.event != Decision::Event::mount || decision.worker.pid == 0) return;
+    const bool is_lost = decision.event == Decision::Event::keeper_lost;
+    if ((decision.event != Decision::Event::mount && !is_lost) || decision.worker.pid == 0) return;
     know(
         {decision.volume,
          {decision.worker, {}, {}, decision.rule},
          decision.source,
          decision.identity}
     );
+    // The next one tells of those that are there; its numbers are higher than any before.
+    if (is_lost) note_gap(known_[id_of(decision.worker)]);
+}
+
+void ConnectionAudit::note_gap(const Known& known) {
+    auto fields = fields_of(known);
+    fields["text"] =
+        "its keeper ended without a word: the ends of its connections and what was not told before "
+        "are not known";
+    audit_.record("connections lost", std::move(fields));
 }
 
 void ConnectionAudit::know(const MountedVolume& volume) {
@@ -65,11 +76,7 @@ void ConnectionAudit::ended(
     if (!error && news.is_array()) {
         take(known, news.get_array());
     } else if (known.word == Known::Word::said) {
-        auto fields = fields_of(known);
-        fields["text"] =
-            "its keeper ended without a word: the ends of its connections and what "
-            "was not told before are not known";
-        audit_.record("connections lost", std::move(fields));
+        note_gap(known);
     }
     known_.erase(id_of(keeper));
     over_.push_back(id_of(keeper));

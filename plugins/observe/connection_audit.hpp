@@ -50,6 +50,7 @@ private:
     using Id = std::pair<std::uint32_t, std::uint64_t>;
 
     static Id id_of(const WorkerId& keeper) { return {keeper.pid, keeper.start_time}; }
+    void note_gap(const Known& known);
     void take(Known& known, const boost::json::array& news);
     void take_one(Known& known, const boost::json::object& news);
     boost::json::object fields_of(const Known& known) const;

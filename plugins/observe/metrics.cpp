@@ -143,6 +143,8 @@ public:
         }
         if (decision.event == Decision::Event::worker_died) workers_died_.Increment();
         if (decision.event == Decision::Event::data_lost) data_lost_.Increment();
+        if (decision.event == Decision::Event::keeper_lost) keepers_lost_.Increment();
+        if (decision.event == Decision::Event::keeper_replaced) keepers_replaced_.Increment();
     }
 
     void status_told(const MountedVolume& volume, const boost::json::object& status) {
@@ -334,6 +336,17 @@ private:
         prometheus::BuildCounter()
             .Name("uidnfs_data_lost_total")
             .Help("Mounts that ended with acknowledged bytes not written.")
+            .Register(registry_)
+            .Add({});
+    prometheus::Counter& keepers_lost_ = prometheus::BuildCounter()
+                                             .Name("uidnfs_keepers_lost_total")
+                                             .Help("Keepers of mounts that were killed.")
+                                             .Register(registry_)
+                                             .Add({});
+    prometheus::Counter& keepers_replaced_ =
+        prometheus::BuildCounter()
+            .Name("uidnfs_keepers_replaced_total")
+            .Help("Mounts that got another keeper in the place of one that was killed.")
             .Register(registry_)
             .Add({});
     prometheus::Counter& denials_ =

@@ -51,6 +51,14 @@ TEST(ConnectionRecord, what_is_written_down_is_forgotten_and_numbers_go_on) {
     EXPECT_EQ(told(record), "[]");
 }
 
+TEST(ConnectionRecord, numbers_of_the_next_keeper_are_higher) {
+    ConnectionRecord record;
+    record.begin_for(2);
+    record.made("192.0.2.1:2049", 812, {});
+    EXPECT_EQ(record.news().at(0).at("number"), (std::uint64_t{2} << 32) + 1);
+    EXPECT_EQ(record.news().at(0).at("connection"), (std::uint64_t{2} << 32) + 1);
+}
+
 TEST(ConnectionRecord, the_end_of_what_never_began_is_no_news) {
     ConnectionRecord record;
     record.made(kServer, 812, at(0ms));

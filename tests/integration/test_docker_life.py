@@ -201,11 +201,11 @@ class OutageTest(LifeTest):
         self.volume("team-a")
         self.start_app("holder", "team-a", "echo x > /data/f; exec sleep 60")
         wait_until(lambda: os.path.exists(self.on_server("f")), 10, "the container's file")
-        # Without the keeper nobody starts the next worker.
-        for name in ("uidnfs-keeper", "uidnfs-worker"):
-            for pid in self.uidnfs.processes():
-                if volume_daemon.status_of(pid, "Name") == name:
-                    os.kill(pid, signal.SIGKILL)
+        # At once: a worker without a keeper is given the next one soon.
+        for pid in sorted(self.uidnfs.processes(),
+                          key=lambda pid: volume_daemon.status_of(pid, "Name")):
+            if volume_daemon.status_of(pid, "Name") in ("uidnfs-keeper", "uidnfs-worker"):
+                os.kill(pid, signal.SIGKILL)
         wait_until(lambda: "failed" == self.engine.inspect("volume", "inspect", "team-a")["Status"][
             "state"], 10, "the state failed")
         self.assertIn("cat:", self.refusal("exec", "holder", "cat", "/data/f"))

@@ -17,7 +17,6 @@ import suite
 import test_local
 import test_takeover
 import test_volumes
-import volume_daemon
 from uidnfs_command import wait_until
 
 CONTROL = test_local.CONTROL
@@ -260,3 +259,175 @@ class HostileWorker(OwnMount):
         self.assertEqual(1, done.returncode)
         self.assertIn("is not its worker process", done.stderr)
         os.kill(self.status["worker_pid"], signal.SIGCONT)
+
+
+class OfVolumes(test_volumes.VolumeTest):
+    """The daemon does it by itself."""
+
+    def setUp(self):
+        super().setUp()
+        self.volume = self.mounted()
+        self.inside = self.given(self.volume)
+        self.app = self.actor(suite.APP_UID)
+
+    def status(self):
+        _, found = self.uidnfs.status(self.volume)
+        return found[0] if found else None
+
+    def wait_for_keeper(self, before):
+        def next_one():
+            now = self.status()
+            is_next = now and now["keeper_pid"] not in (None, before["keeper_pid"])
+            return now if is_next and now["takeover"] == "full" else None
+        return wait_until(next_one, 10, "the next keeper")
+
+    def kill_keeper(self):
+        before = self.status()
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        return self.wait_for_keeper(before)
+
+    def kill_worker(self):
+        before = self.status()
+        os.kill(before["worker_pid"], signal.SIGKILL)
+        wait_until(lambda: (self.status() or before)["takeovers"] > before["takeovers"], 30,
+                   "a take-over")
+
+    def events(self):
+        return [line["event"] for line in self.daemon.audit_lines()]
+
+    def given_back(self):
+        self.app.stop()
+        self.taken_back(self.inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
+    def test_the_next_one_is_as_good(self):
+        first = self.status()
+        began = time.monotonic()
+        second = self.kill_keeper()
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(first["worker_pid"], second["worker_pid"])
+        self.app.write_file(os.path.join(self.inside, "f"), b"1")
+        self.kill_worker()
+        self.assertEqual(b"1", self.app.read_file(os.path.join(self.inside, "f")))
+        self.kill_keeper()
+        for event in ("keeper lost", "keeper replaced", "connections lost"):
+            wait_until(lambda: self.events().count(event) == 2, 10, f"two of {event}")  # noqa: B023
+        # Every connection of the worker is known to the one that keeps it now.
+        lines = [line for line in self.daemon.audit_lines() if line["event"] == "keeper replaced"]
+        self.assertEqual(("v", 1001), (lines[0]["volume"], lines[0]["uid"]))
+        wait_until(lambda: self.events().count("connection") >= 3, 40, self.events())
+        _, metrics = self.daemon.admin_ask("GET", "/metrics")
+        self.assertIn("uidnfs_keepers_lost_total 2\n", metrics)
+        self.assertIn("uidnfs_keepers_replaced_total 2\n", metrics)
+        _, volumes = self.daemon.admin_ask("GET", "/volumes")
+        self.assertIn(f'"keeper_pid":{self.status()["keeper_pid"]}', volumes.replace(" ", ""))
+        self.given_back()
+
+    def test_again_and_again_under_load(self):
+        """Never both at once: the worker is killed when it has a keeper again."""
+        seconds, seed = 20, random.randrange(1 << 30)
+        print(f"seed {seed}")
+        rng = random.Random(seed)
+        place = os.path.join(self.inside, "load")
+        self.app.mkdir(place)
+        self.app.start_run(model_load.LOAD, d=place, seed=seed, seconds=seconds)
+        keepers, slowest = 0, 0.0
+        until = time.monotonic() + seconds - 1
+        while time.monotonic() < until:
+            time.sleep(rng.uniform(0, 0.3))
+            began = time.monotonic()
+            self.kill_keeper()
+            slowest = max(slowest, time.monotonic() - began)
+            keepers += 1
+            self.kill_worker()
+        done, left = self.app.finish(seconds + 120)
+        for name, content in left.items():
+            there = pathlib.Path(self.on_server("load")) / name
+            self.assertEqual(content, there.read_bytes(), f"{name} on the server")
+        print(f"{keepers} keepers and workers, {done} operations, slowest {slowest:.2f} s")
+        self.assertGreaterEqual(keepers, 3)
+        self.given_back()
+
+    def test_front_mounter_and_keeper_at_once(self):
+        place = os.path.join(self.inside, "all-at-once")
+        self.app.mkdir(place)
+        self.app.start_run(model_load.LOAD, d=place, seed=1, seconds=12)
+        before = self.status()
+        for _ in range(2):
+            [mounter] = self.daemon.children()
+            for pid in (mounter, before["keeper_pid"]):
+                os.kill(pid, signal.SIGKILL)
+            self.daemon.kill()
+            self.daemon.start()
+            before = self.wait_for_keeper(before)
+            self.assertEqual("mounted", self.daemon.get("v")["Volume"]["Status"]["state"])
+            self.kill_worker()
+        self.app.finish(120)
+        self.assertEqual(2, self.events().count("keeper replaced"))
+        self.assertEqual((self.volume, ""), self.daemon.mount("v", "2"))
+        self.assertEqual("", self.daemon.unmount("v", "2"))
+        self.given_back()
+
+    def test_the_daemon_dies_before_it_could_write_that_down(self):
+        """What it finds is the mount that it knows, under another keeper."""
+        before = self.status()
+        self.daemon.kill()
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        done = self.uidnfs.run("adopt", self.volume)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.daemon.start()
+        self.assertEqual("mounted", self.daemon.get("v")["Volume"]["Status"]["state"])
+        self.kill_keeper()
+        self.given_back()
+
+    def test_it_is_unmounted_meanwhile(self):
+        self.app.write_file(os.path.join(self.inside, "last"), b"words")
+        self.app.stop()
+        self.taken_back(self.inside)
+        os.kill(self.status()["keeper_pid"], signal.SIGKILL)
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+        with open(self.on_server("last"), "rb") as file:
+            self.assertEqual(b"words", file.read())
+
+    def test_a_worker_that_hangs_meanwhile(self):
+        """It has no keeper as long as it does not answer; the mount is not taken away for that."""
+        before = self.status()
+        os.kill(before["worker_pid"], signal.SIGSTOP)
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        wait_until(lambda: "keeper lost" in self.events(), 10, "the loss")
+        time.sleep(5)
+        self.assertEqual([self.volume], self.daemon.mounts())
+        self.assertNotIn("keeper replaced", self.events())
+        os.kill(before["worker_pid"], signal.SIGCONT)
+        self.wait_for_keeper(before)
+        self.kill_worker()
+        self.given_back()
+
+    def test_a_worker_that_hangs_is_unmounted(self):
+        self.app.stop()
+        self.taken_back(self.inside)
+        before = self.status()
+        os.kill(before["worker_pid"], signal.SIGSTOP)
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        began = time.monotonic()
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual([], self.daemon.mounts())
+        os.kill(before["worker_pid"], signal.SIGCONT)
+        wait_until(lambda: not self.keepers(), 40, "the end of the detached worker")
+
+    def test_worker_and_keeper_at_once(self):
+        before = self.status()
+        for name in ("keeper_pid", "worker_pid"):
+            os.kill(before[name], signal.SIGKILL)
+        wait_until(lambda: "failed" in str(self.daemon.get("v")), 15, "the state failed")
+        self.assertEqual([], self.daemon.mounts())
+        self.assertIn("worker died", self.events())
+        # A container that comes now has a new one.
+        self.assertEqual((self.volume, ""), self.daemon.mount("v"))
+        self.taken_back(self.inside)
+        self.inside = self.given(self.volume)
+        self.app.write_file(os.path.join(self.inside, "again"), b"4")
+        self.given_back()

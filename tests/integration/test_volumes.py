@@ -225,9 +225,9 @@ class LifeTest(VolumeTest):
 
     def test_a_mount_that_ended_makes_it_failed_and_the_next_one_new(self):
         path = self.mounted()
-        # Without the keeper nobody starts the next worker.
-        for name in ("uidnfs-keeper", "uidnfs-worker"):
-            os.kill(self.process(name), signal.SIGKILL)
+        # At once: a worker without a keeper is given the next one soon.
+        for pid in [self.process(name) for name in ("uidnfs-keeper", "uidnfs-worker")]:
+            os.kill(pid, signal.SIGKILL)
         wait_until(lambda: "failed" in str(self.daemon.get("v")), 10, "the state failed")
         self.assertEqual((path, ""), self.daemon.mount("v"))
         inside = self.given(path)

@@ -205,6 +205,29 @@ TEST_F(ConnectionAuditTest, a_keeper_that_was_killed_is_a_gap_that_is_said) {
     EXPECT_EQ(lines_.all[1].at("volume"), "web");
 }
 
+TEST_F(ConnectionAuditTest, one_in_its_place_tells_again_of_those_that_are_there) {
+    tell(made(1, 812) + "," + made(2, 813));
+    audit().decided(
+        {.event = Decision::Event::keeper_lost,
+         .volume = kKey,
+         .reference = {},
+         .worker = kVolume.worker.id}
+    );
+    const int first = (1 << 30) + 1;  // higher than any of the one before
+    tell(made(first, 812) + "," + ended(first + 1, first, 812));
+    EXPECT_THAT(
+        lines(),
+        ElementsAre(
+            "connection [812]",
+            "connection [813]",
+            "connections lost",
+            "connection [812]",
+            "connection ended [812]"
+        )
+    );
+    EXPECT_EQ(lines_.all[2].at("source"), "nas1:/a");
+}
+
 TEST_F(ConnectionAuditTest, a_keeper_of_an_older_version_records_none) {
     audit().status_told(kVolume, json::object{{"state", "healthy"}});
     audit().ended(kKey, kVolume.worker.id, "");

@@ -78,6 +78,14 @@ TEST_F(MetricsTest, an_end_with_loss_is_counted) {
     expect_line("uidnfs_workers_died_total 1");
 }
 
+TEST_F(MetricsTest, keepers_that_were_killed_and_replaced_are_counted) {
+    expect_line("uidnfs_keepers_lost_total 0");
+    for (int i = 0; i < 2; ++i) decide(Decision::Event::keeper_lost, Decision::Event::keeper_lost);
+    decide(Decision::Event::keeper_replaced, Decision::Event::keeper_replaced);
+    expect_line("uidnfs_keepers_lost_total 2");
+    expect_line("uidnfs_keepers_replaced_total 1");
+}
+
 TEST_F(MetricsTest, volumes_and_their_health) {
     gauges.volumes[{Dialect::docker, State::mounted}] = 3;
     gauges.volumes[{Dialect::cloudfoundry, State::failed}] = 1;

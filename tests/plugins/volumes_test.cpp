@@ -203,6 +203,25 @@ TEST_F(VolumesTest, a_decision_says_who_was_mounted_by_which_rule_and_how_long_i
     EXPECT_EQ(observer.decisions.back().identity.uid, 1001u);
 }
 
+TEST_F(VolumesTest, a_keeper_that_was_replaced_is_told_and_changes_nothing) {
+    create("v", "fine");
+    const auto path = mount("v");
+    const auto files_before = state_files();
+    volumes->keeper_told(key("v"), KeeperNews::lost, "killed");
+    volumes->keeper_told(key("v"), KeeperNews::replaced, "another one");
+    volumes->keeper_told(key("unknown"), KeeperNews::lost, "killed");
+    ASSERT_EQ(observer.decisions.size(), 4u);
+    const auto& lost = observer.decisions[2];
+    EXPECT_EQ(to_string(lost.event), "keeper lost");
+    EXPECT_EQ(lost.text, "killed");
+    EXPECT_EQ(lost.source, "fine:/exports/a");
+    EXPECT_EQ(lost.identity.uid, 1001u);
+    EXPECT_NE(lost.worker.pid, 0u);
+    EXPECT_EQ(to_string(observer.decisions[3].event), "keeper replaced");
+    EXPECT_EQ(state("v"), State::mounted);
+    EXPECT_EQ(state_files(), files_before);
+}
+
 TEST_F(VolumesTest, a_refusal_says_what_was_asked_and_nothing_of_the_mount_before) {
     create("web", "nas1");
     mount("web");

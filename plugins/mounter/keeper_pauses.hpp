@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// KeeperPauses: when a mount whose keeper was killed is given the next one: at once, but not for
+// ever so where keepers die again and again, and ever later where none can be had. It is never
+// given up while the mount lives. Pure; takes the time as an argument.
+#pragma once
+
+#include "core/clock.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace uidnfs::plugins::mounter {
+
+class KeeperPauses {
+public:
+    /// So many at once, and one more for each kOneMore that passes.
+    static constexpr int kAtOnce = 30;
+    static constexpr std::chrono::seconds kOneMore{2};
+    /// Between tries that fail.
+    static constexpr std::chrono::milliseconds kFirst{100};
+    static constexpr std::chrono::milliseconds kLongest{30'000};
+
+    /// Its keeper was killed: when the next one is started.
+    core::SteadyTime died(core::SteadyTime now) noexcept {
+        pause_ = {};
+        // When the last kAtOnce of them have been paid for.
+        paid_ = std::max(paid_, now - kAtOnce * kOneMore) + kOneMore;
+        return std::max(now, paid_);
+    }
+    /// None could be had: when the next try is.
+    core::SteadyTime failed(core::SteadyTime now) noexcept {
+        pause_ = std::clamp(2 * pause_, kFirst, kLongest);
+        return now + pause_;
+    }
+
+private:
+    std::chrono::milliseconds pause_{0};
+    core::SteadyTime paid_ = core::SteadyTime::min() + std::chrono::hours(24);
+};
+
+}  // namespace uidnfs::plugins::mounter

@@ -3,9 +3,9 @@
 // the control socket asks in keeper_control.cpp.
 #include "app/keeper.hpp"
 
+#include "app/adoption.hpp"
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
-#include "app/handed_over.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
 #include "control/process_facts.hpp"

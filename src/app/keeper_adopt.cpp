@@ -2,7 +2,7 @@
 // A keeper in the place of one that was killed. What the mount is it knows from what the dead one
 // wrote down; the device and the arena come from the worker, which has served alone meanwhile and
 // is not this keeper's child.
-#include "app/handed_over.hpp"
+#include "app/adoption.hpp"
 #include "app/keeper.hpp"
 #include "app/kept_spec.hpp"
 #include "app/names.hpp"
@@ -70,12 +70,12 @@ core::Outcome<void> Keeper::adopt(std::uint32_t minor) {
     auto behind = knock_until(deadline, minor, uid, spec_.mountpoint);
     if (!behind) return not_adopted(behind.error());
     ++spec_.keepers;
-    Message question(HandedOver::kQuestion);
+    Message question(Adoption::kQuestion);
     question.add("keeper_pid", spec_.keeper_pid).add("keeper_version", spec_.keeper_version);
     if (const auto sent = behind->channel.send(question); !sent) return not_adopted(sent.error());
     auto answer = behind->channel.receive_until(deadline);
     if (!answer) return not_adopted(answer.error());
-    auto handed = take_handed_over(std::move(*answer), minor);
+    auto handed = take_adopted(std::move(*answer), minor);
     if (!handed) return handed.error();
     descriptors_.fuse = std::move(handed->fuse);
     arena_ = std::move(handed->arena);

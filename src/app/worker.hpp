@@ -76,6 +76,7 @@ private:
     void close_door();
     void wait_for_keeper();
     void open_door();
+    core::Task<void> wait_again();
     void hand_to_keeper(const Message& question);
     void watch_signals();
     void on_gone(core::Error error);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker whose keeper was killed goes on, and waits behind its door for the next keeper: that is
 // handed the device and the arena, and is its keeper from then on.
-#include "app/handed_over.hpp"
+#include "app/adoption.hpp"
 #include "app/worker.hpp"
 #include "app/worker_mount.hpp"
 #include "core/log.hpp"
@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 
 namespace uidnfs::app {
 namespace {
@@ -18,6 +19,7 @@ namespace log = core::log;
 
 constexpr int kQueue = 8;
 constexpr std::uint32_t kRoot = 0;
+constexpr std::chrono::milliseconds kPause{100};
 
 }  // namespace
 
@@ -54,14 +56,23 @@ void Worker::open_door() {
         keeper_ = Channel(std::move(caller));
         listen_to_keeper();
     } else {
-        wait_for_keeper();
+        core::spawn(wait_again());
     }
+}
+
+/// Without a free descriptor, whoever waits outside still does.
+core::Task<void> Worker::wait_again() {
+    auto pause = reactor_.sleep_for(kPause);
+    co_await pause;
+    wait_for_keeper();
 }
 
 void Worker::hand_to_keeper(const Message& question) {
     const std::array descriptors{device_.get(), mount_->arena.fd()};
-    const auto word = mount_->session->can_be_taken_over() ? "full" : "drained_only";
-    if (!keeper_.send(Message(HandedOver::kAnswer).add("takeover", word), descriptors)) return;
+    if (!keeper_.send(
+            Message(Adoption::kAnswer).add("takeover", std::string(takeover())), descriptors
+        ))
+        return;
     spec_.keeper_pid = static_cast<std::uint32_t>(question.number("keeper_pid").value_or(0));
     spec_.keeper_version = question.text("keeper_version");
     // It knows of none of them.

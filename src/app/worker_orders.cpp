@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the keeper orders, and what it is told.
+#include "app/adoption.hpp"
 #include "app/convert.hpp"
-#include "app/handed_over.hpp"
 #include "app/names.hpp"
 #include "app/remount.hpp"
 #include "app/worker.hpp"
@@ -59,7 +59,7 @@ void Worker::on_message(const Message& message, std::vector<core::Fd>& descripto
         device_given_.notify_all();
     } else if (message.verb() == "door" && descriptors.size() == 1) {
         take_door(std::move(descriptors.front()));
-    } else if (message.verb() == HandedOver::kQuestion && mount_ && mount_->session) {
+    } else if (message.verb() == Adoption::kQuestion && mount_ && mount_->session) {
         hand_to_keeper(message);
     } else if (message.verb() == "ping") {
         if (mount_) save_client_state();

@@ -5,6 +5,7 @@
 // 0003). One request and one answer per connection, each a Message:
 //
 //     status                        ok json=... phase=starting|serving|ending attached=yes|no
+//                                      first_keeper=PID.START_TIME
 //     drain milliseconds=N          ok | lost lost=... (one per range)
 //     finish                        ok | lost lost=... | serving   after the mount was unmounted
 //     stop milliseconds=N           ok | lost lost=...             as SIGTERM does

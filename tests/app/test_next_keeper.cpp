@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a keeper that comes in the place of one that was killed takes from the worker, and from what
 // the dead one wrote down.
-#include "app/handed_over.hpp"
+#include "app/adoption.hpp"
 #include "app/kept_spec.hpp"
 #include "app/mount_memory.hpp"
 #include "control/door.hpp"
@@ -42,55 +42,55 @@ core::Fd memory(int seals) {
 }
 
 template <class... Fds>
-core::Outcome<HandedOver> take(const char* verb, Fds... fds) {
+core::Outcome<Adoption> take(const char* verb, Fds... fds) {
     std::vector<core::Fd> all;
     (all.push_back(std::move(fds)), ...);
-    return take_handed_over({Message(verb).add("takeover", "full"), std::move(all)}, 77);
+    return take_adopted({Message(verb).add("takeover", "full"), std::move(all)}, 77);
 }
 
 template <class... Fds>
 std::string refusal(Fds... fds) {
-    const auto taken = take(HandedOver::kAnswer, std::move(fds)...);
+    const auto taken = take(Adoption::kAnswer, std::move(fds)...);
     return taken ? "" : taken.error().user_text;
 }
 
-class HandedOverTest : public testing::Test {
+class AdoptionTest : public testing::Test {
 protected:
     void SetUp() override {
         if (!device()) GTEST_SKIP() << "no /dev/fuse here";
     }
 };
 
-TEST_F(HandedOverTest, IsADeviceAndAnArena) {
-    const auto taken = take(HandedOver::kAnswer, device(), arena());
+TEST_F(AdoptionTest, IsADeviceAndAnArena) {
+    const auto taken = take(Adoption::kAnswer, device(), arena());
     ASSERT_TRUE(taken);
     EXPECT_TRUE(taken->fuse);
     EXPECT_TRUE(taken->arena);
     EXPECT_EQ(taken->takeover, "full");
 }
 
-TEST_F(HandedOverTest, IsTwoDescriptorsAndNoMore) {
+TEST_F(AdoptionTest, IsTwoDescriptorsAndNoMore) {
     EXPECT_THAT(refusal(), HasSubstr("nothing"));
     EXPECT_THAT(refusal(device()), HasSubstr("nothing"));
     EXPECT_THAT(refusal(device(), arena(), null()), HasSubstr("nothing"));
     EXPECT_FALSE(take("ready", device(), arena()));
 }
 
-TEST_F(HandedOverTest, OtherDescriptorsAreRefused) {
+TEST_F(AdoptionTest, OtherDescriptorsAreRefused) {
     EXPECT_THAT(refusal(null(), arena()), HasSubstr("no /dev/fuse"));
     EXPECT_THAT(refusal(arena(), device()), HasSubstr("no /dev/fuse"));
     EXPECT_THAT(refusal(device(), null()), HasSubstr("not its state"));
     EXPECT_THAT(refusal(device(), device()), HasSubstr("not its state"));
 }
 
-TEST_F(HandedOverTest, MemoryThatSomebodyCanStillShrinkOrGrowIsRefused) {
+TEST_F(AdoptionTest, MemoryThatSomebodyCanStillShrinkOrGrowIsRefused) {
     EXPECT_THAT(refusal(device(), memory(0)), HasSubstr("not its state"));
     EXPECT_THAT(refusal(device(), memory(F_SEAL_SHRINK)), HasSubstr("not its state"));
     EXPECT_THAT(refusal(device(), memory(F_SEAL_SHRINK | F_SEAL_GROW)), HasSubstr("not its state"));
     EXPECT_EQ(refusal(device(), memory(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)), "");
 }
 
-TEST(HandedOver, WordsOfAWorkerAreThoseThatThereAre) {
+TEST(Adoption, WordsOfAWorkerAreThoseThatThereAre) {
     EXPECT_EQ(known_takeover("full"), "full");
     EXPECT_EQ(known_takeover("drained_only"), "drained_only");
     for (const auto* said : {"", "none", "fuller", "\x1b[31mfull"}) {

@@ -403,6 +403,21 @@ class User(suite.IntegrationTest):
         self.uidnfs.check_nothing_left()
         self.assertEqual([], list(pathlib.Path(f"/tmp/uidnfs-{USER}/mounts").glob("*")))
 
+    def test_a_keeper_that_was_killed_is_replaced_by_its_user(self):
+        self.conf("")
+        done = self.mount(f"app_uid={USER},app_gid={USER},access=strict")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        app = self.actor(USER)
+        app.write_file(str(self.point / "before"), b"1")
+        [before] = self.uidnfs.status(self.point)[1]
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        done = self.by_user("adopt", self.point)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        os.kill(before["worker_pid"], signal.SIGKILL)
+        self.assertEqual(b"1", app.read_file(str(self.point / "before")))
+        done = self.by_user("umount", self.point)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+
     def test_for_others_where_root_allows_it(self):
         self.conf("user_allow_other\n")
         done = self.mount("access=app")

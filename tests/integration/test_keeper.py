@@ -4,6 +4,7 @@
 
 import array
 import contextlib
+import errno
 import os
 import pathlib
 import random
@@ -118,6 +119,27 @@ class Adopted(OwnMount):
         self.worker.kill()
         self.assertEqual(options, self.m.status()["options"])
 
+    def tell(self, words):
+        """An order of the daemon to the keeper; its answer."""
+        [path] = CONTROL.glob("*.sock")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
+            asker.settimeout(10)
+            asker.connect(str(path))
+            asker.send(words)
+            return asker.recv(65536)
+
+    def test_access_that_was_taken_away_stays_away(self):
+        self.app.write_file(self.path("f"), b"before")
+        self.assertEqual(b"ok\n", self.tell(b"deny\nreason=gone\n"))
+        self.keeper.kill()
+        self.assert_adopted()
+        self.worker.kill()
+        self.assertEqual("denied: gone", self.m.status()["reason"])
+        with self.assert_errno(errno.EACCES):
+            self.app.read_file(self.path("f"))
+        self.assertEqual(b"ok\n", self.tell(b"allow\n"))
+        self.assertEqual(b"before", self.app.read_file(self.path("f")))
+
     def test_a_worker_that_hangs_is_found_by_it(self):
         self.keeper.kill()
         self.assert_adopted()
@@ -159,6 +181,32 @@ class Adopted(OwnMount):
         os.kill(before["worker_pid"], signal.SIGCONT)
         self.assert_adopted()
         self.app.write_file(self.path("f"), b"on")
+
+    def test_the_worker_dies_at_any_moment_of_it(self):
+        """Either the next keeper had what it needs, or the mount has ended: it hangs for nobody."""
+        seen = set()
+        for round_ in range(12):
+            mount = self.m if round_ == 0 else self.mount("a", options="timeo=20")
+            before = mount.status()
+            os.kill(before["keeper_pid"], signal.SIGKILL)
+            done = []
+            asked = threading.Thread(
+                target=lambda: done.append(self.uidnfs.run("adopt", mount.path)))  # noqa: B023
+            asked.start()
+            time.sleep(random.uniform(0, 0.06))
+            os.kill(before["worker_pid"], signal.SIGKILL)
+            asked.join()
+            self.assertIn(done[0].returncode, (0, 1, 3))
+            seen.add(done[0].returncode)
+            if done[0].returncode == 0:
+                self.app.write_file(mount / f"on-{round_}", b"on")
+                self.assertEqual("full", mount.status()["takeover"])
+                self.assertEqual(0, mount.umount().returncode)
+            else:
+                self.assertEqual(0, self.uidnfs.run("umount", mount.path).returncode)
+            self.assertFalse(mount.is_mounted())
+            wait_until(lambda: not self.uidnfs.processes(), 10, "the end of all processes")
+        print(f"exit statuses {sorted(seen)}")
 
     def test_nobody_is_left(self):
         before = self.m.status()

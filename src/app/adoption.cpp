@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/handed_over.hpp"
+#include "app/adoption.hpp"
 
 #include "app/fuse_mount.hpp"
 
@@ -26,9 +26,9 @@ std::string known_takeover(std::string_view said) {
     return said == "full" || said == "drained_only" ? std::string(said) : "none";
 }
 
-core::Outcome<HandedOver> take_handed_over(Channel::Received answer, std::uint32_t minor) {
+core::Outcome<Adoption> take_adopted(Channel::Received answer, std::uint32_t minor) {
     auto& fds = answer.descriptors;
-    if (answer.message.verb() != HandedOver::kAnswer || fds.size() != 2) {
+    if (answer.message.verb() != Adoption::kAnswer || fds.size() != 2) {
         return wrong("its worker process hands nothing over");
     }
     if (!is_fuse_device(fds[0].get())) return wrong("what its worker hands over is no /dev/fuse");
@@ -37,7 +37,7 @@ core::Outcome<HandedOver> take_handed_over(Channel::Received answer, std::uint32
         return wrong("what its worker hands over is the /dev/fuse of another mount");
     }
     if (!is_arena(fds[1].get())) return wrong("what its worker hands over is not its state");
-    return HandedOver{
+    return Adoption{
         std::move(fds[0]), std::move(fds[1]), known_takeover(answer.message.text("takeover"))};
 }
 

@@ -230,7 +230,8 @@ void Keeper::on_worker_message(const Message& message) {
     } else if (verb == "status" || verb == "drained" || verb == "remounted" || verb == "access") {
         const auto id = message.number("id");
         for (auto& client : clients_) {
-            if (client.wants == Client::Wants::unknown || client.id != id) continue;
+            // Who watches has asked the worker nothing, whatever it says.
+            if (client.id == 0 || client.id != id) continue;
             if (verb == "remounted") {
                 remounted(client, message);
             } else if (verb == "status") {

@@ -73,7 +73,7 @@ private:
         };
         Channel channel;
         Wants wants = Wants::unknown;
-        std::uint64_t id = 0;  ///< of the question to the worker
+        std::uint64_t id = 0;  ///< of the question to the worker; 0: none
         core::SteadyTime deadline;
         std::vector<config::RawOption> asked = {};  ///< remount
     };

@@ -327,7 +327,11 @@ class OfVolumes(test_volumes.VolumeTest):
             now = self.status()
             is_next = now and now["keeper_pid"] not in (None, before["keeper_pid"])
             return now if is_next and now["takeover"] == "full" else None
-        return wait_until(next_one, 10, "the next keeper")
+        try:
+            return wait_until(next_one, 10, "the next keeper")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.status()}, {self.uidnfs.command_lines()}, "
+                                 f"{self.daemon.log()[-2000:]}") from None
 
     def kill_keeper(self):
         before = self.status()
@@ -337,8 +341,12 @@ class OfVolumes(test_volumes.VolumeTest):
     def kill_worker(self):
         before = self.status()
         os.kill(before["worker_pid"], signal.SIGKILL)
-        wait_until(lambda: (self.status() or before)["takeovers"] > before["takeovers"], 30,
-                   "a take-over")
+
+        def next_one():
+            now = self.status()
+            return now and now["takeovers"] > before["takeovers"] and now["operations"] is not None
+        # Until then the keeper alone holds the device.
+        wait_until(next_one, 30, "a take-over")
 
     def events(self):
         return [line["event"] for line in self.daemon.audit_lines()]
@@ -427,6 +435,19 @@ class OfVolumes(test_volumes.VolumeTest):
         self.daemon.start()
         self.assertEqual("mounted", self.daemon.get("v")["Volume"]["Status"]["state"])
         self.kill_keeper()
+        self.given_back()
+
+    def test_a_worker_cannot_say_that_it_has_ended(self):
+        """One that was taken over: the daemon watches its keeper, which is told by nobody."""
+        before = self.status()
+        channel = socket.socket(fileno=test_local.steal_descriptor(
+            before["worker_pid"], test_local.CHANNEL))
+        with channel:
+            for said in (b"access\nid=0\n", b"drained\nid=0\n", b"status\nid=0\njson={}\n"):
+                channel.send(said)
+        self.kill_worker()
+        self.assertEqual("mounted", self.daemon.get("v")["Volume"]["Status"]["state"])
+        self.assertNotIn("worker died", self.events())
         self.given_back()
 
     def test_it_is_unmounted_meanwhile(self):

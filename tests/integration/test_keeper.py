@@ -372,7 +372,11 @@ class OfVolumes(test_volumes.VolumeTest):
         # Every connection of the worker is known to the one that keeps it now.
         lines = [line for line in self.daemon.audit_lines() if line["event"] == "keeper replaced"]
         self.assertEqual(("v", 1001), (lines[0]["volume"], lines[0]["uid"]))
-        wait_until(lambda: self.events().count("connection") >= 3, 40, self.events())
+
+        def told_anew():
+            since = self.events()[::-1].index("keeper replaced")
+            return "connection" in self.events()[-since:] if since else False
+        wait_until(told_anew, 40, "the connections anew")
         _, metrics = self.daemon.admin_ask("GET", "/metrics")
         self.assertIn("uidnfs_keepers_lost_total 2\n", metrics)
         self.assertIn("uidnfs_keepers_replaced_total 2\n", metrics)

@@ -63,6 +63,7 @@ Message MountSpec::encode(std::string_view verb) const {
     if (takeovers != 0) {
         message.add("takeovers", takeovers).add("takeover_time", takeover_time);
         message.add("takeover_reason", takeover_reason);
+        if (last_death == fuse::InFlight::Death::killed) message.add("killed", "yes");
     }
     if (!denied.empty()) message.add("denied", denied);
     if (worker_user) {
@@ -91,6 +92,7 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.takeovers = small_number(message, "takeovers").value_or(0);
     spec.takeover_time = message.text("takeover_time");
     spec.takeover_reason = message.text("takeover_reason");
+    if (message.text("killed") == "yes") spec.last_death = fuse::InFlight::Death::killed;
     spec.denied = message.text("denied");
     spec.first_keeper = message.text("first_keeper");
     spec.keepers = small_number(message, "keepers").value_or(0);

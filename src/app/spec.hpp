@@ -7,6 +7,7 @@
 #include "app/names.hpp"
 #include "config/mount_options.hpp"
 #include "core/error.hpp"
+#include "fuse/in_flight.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -53,6 +54,7 @@ struct MountSpec {
     std::uint32_t takeovers = 0;  ///< workers of this mount before this one
     std::string takeover_time;    ///< of the last; RFC 3339
     std::string takeover_reason;
+    fuse::InFlight::Death last_death = fuse::InFlight::Death::failed;  ///< of the worker before
     std::string keeper_version;  ///< of the program that the keeper runs
     std::string first_keeper;    ///< "pid.start_time" of the one that made the mount
     std::uint32_t keepers = 0;   ///< of this mount before this one

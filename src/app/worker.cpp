@@ -185,6 +185,7 @@ core::Outcome<void> Worker::build(
     session_options.pages_end = pages_end;
     session_options.identity = identity;
     if (spec_.takeovers > 0) session_options.begin = fuse::Session::Begin::taken_over;
+    session_options.death = spec_.last_death;
     auto session = fuse::Session::open(
         std::move(descriptors_.fuse),
         {reactor_,

@@ -116,13 +116,14 @@ InFlight::Index InFlight::begin(std::uint64_t unique, std::uint32_t opcode, core
     return index;
 }
 
-InFlight::Index InFlight::resume(std::uint64_t unique) {
+InFlight::Index InFlight::resume(std::uint64_t unique, Death death) {
     const auto found = before_.find(unique);
     if (found == before_.end()) return kNone;
     const auto index = found->second;
     before_.erase(found);
     auto& record = at(index);
-    publish(record.deaths, static_cast<std::uint16_t>(std::min(record.deaths + 1, 0xffff)));
+    const auto suspicion = std::min(record.suspicion + weight(death), 0xffff);
+    publish(record.suspicion, static_cast<std::uint16_t>(suspicion));
     return index;
 }
 

@@ -28,7 +28,7 @@ struct InFlightRecord {
     std::uint64_t open;   ///< made for the reply, which may not have arrived; 0: none
     std::uint64_t entry;  ///< its lookup count was raised for the reply; 0: none
     std::uint32_t opcode;
-    std::uint16_t deaths;  ///< of workers that had it
+    std::uint16_t suspicion;  ///< by the deaths of workers that had it
     enum Stand : std::uint16_t {
         among_others = 0,
         alone = 1,     ///< no other suspicious one was being worked on
@@ -53,8 +53,17 @@ public:
     using Index = std::uint32_t;
     static constexpr Index kNone = ~Index{0};
     static constexpr std::uint64_t kCapacity = 1u << 16;
-    /// Deaths after which a request is worked on alone, to see whether it is the reason.
-    static constexpr std::uint16_t kSuspicious = 2;
+    /// How a worker died that had a request.
+    enum class Death : std::uint8_t {
+        failed,  ///< it crashed or hung: a request may be the reason
+        killed,  ///< by somebody's SIGKILL: hardly because of a request, unless memory ran out
+    };
+    /// What a death adds to a request's suspicion, and how much of it has a request worked on
+    /// alone, to see whether it is the reason: two failures, or eight kills.
+    static constexpr std::uint16_t weight(Death death) noexcept {
+        return death == Death::failed ? 4 : 1;
+    }
+    static constexpr std::uint16_t kSuspicious = 8;
 
     explicit InFlight(const core::Region& region);
     InFlight(const InFlight&) = delete;
@@ -70,8 +79,8 @@ public:
     /// until the record ends; nullptr: the kernel sends it again. kNone: the table is full, and it
     /// has no record.
     Index begin(std::uint64_t unique, std::uint32_t opcode, core::Slot* keep);
-    /// One that a worker before had: its record, which counts that death; kNone: it had none.
-    Index resume(std::uint64_t unique);
+    /// One that a worker before had, which died so: its record; kNone: it had none.
+    Index resume(std::uint64_t unique, Death death);
     /// Those of before that did not come again have their answers.
     void settle();
 

@@ -90,6 +90,7 @@ public:
           clock_(deps.clock),
           memory_(deps.memory),
           begin_(options.begin),
+          death_(options.death),
           readdirplus_(options.readdirplus),
           pages_end_(options.pages_end),
           events_(std::move(events)),
@@ -161,6 +162,7 @@ private:
     const core::Clock& clock_;
     SessionMemory* memory_;
     Begin begin_;
+    InFlight::Death death_;
     fs::Readdirplus readdirplus_;
     PagesEnd pages_end_;
     Events events_;
@@ -270,7 +272,7 @@ void Session::Impl::on_request(core::Slot& request_slot, std::span<std::byte> re
         if (record == InFlight::kNone) {
             auto* const keep = keeping_ == Keeping::requests ? &request_slot : nullptr;
             record = table.begin(header.unique & ~kResent, header.opcode, keep);
-        } else if (table[record].deaths >= InFlight::kSuspicious) {
+        } else if (table[record].suspicion >= InFlight::kSuspicious) {
             if (table[record].stand == InFlightRecord::alone) return refuse(header, record);
             core::Slice keep(request_slot, request.data(), request.size());
             suspicious_.push_back({std::move(keep), &request_slot, request, record});
@@ -443,7 +445,7 @@ core::Result<void> Session::Impl::replay_init() {
 
 InFlight::Index Session::Impl::take_up(const fuse_in_header& header) {
     auto& table = memory_->in_flight();
-    const auto record = table.resume(header.unique & ~kResent);
+    const auto record = table.resume(header.unique & ~kResent, death_);
     if (record == InFlight::kNone) return record;
     const auto open = table[record].open;
     const auto entry = table[record].entry;
@@ -459,9 +461,8 @@ InFlight::Index Session::Impl::take_up(const fuse_in_header& header) {
 
 void Session::Impl::refuse(const fuse_in_header& header, InFlight::Index record) {
     core::log::error(
-        "{} workers died while they worked on a {} request (inode {}), the last of them on nothing "
-        "else that was suspicious: it is answered EIO",
-        memory_->in_flight()[record].deaths,
+        "workers died again and again while they worked on a {} request (inode {}), the last of "
+        "them on nothing else that was suspicious: it is answered EIO",
         opcode_name(header.opcode),
         header.nodeid
     );

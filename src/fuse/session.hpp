@@ -42,6 +42,7 @@ public:
 
     struct Options {
         Begin begin = Begin::with_kernel;
+        InFlight::Death death = InFlight::Death::failed;  ///< of the worker before; taken_over
         fs::Readdirplus readdirplus = fs::Readdirplus::on;
         PagesEnd pages_end = PagesEnd::when_told;
         /// `caller`: every Caller has its supplementary groups.

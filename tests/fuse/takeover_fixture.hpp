@@ -11,6 +11,10 @@ namespace uidnfs::test {
 // linux/fuse.h 7.40.
 constexpr std::uint64_t kHasResend = 1ull << 39;  // FUSE_HAS_RESEND
 
+/// Workers that crash before a request that all of them had is worked on alone.
+constexpr int kFailures =
+    fuse::InFlight::kSuspicious / fuse::InFlight::weight(fuse::InFlight::Death::failed);
+
 class TakeoverTest : public SessionTest {
 protected:
     TakeoverTest() {

@@ -199,7 +199,7 @@ TEST_F(OlderKernel, ARequestThatProcessesDieOfIsAnsweredEio) {
     script.hold();
     const auto deadly = begin_getattr();
     const auto innocent = begin_getattr();
-    for (int deaths = 1; deaths < fuse::InFlight::kSuspicious; ++deaths) {
+    for (int deaths = 1; deaths < kFailures; ++deaths) {
         die();
         ASSERT_TRUE(go_on());
         EXPECT_EQ(script.calls.size(), 2u);

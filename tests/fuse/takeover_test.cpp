@@ -108,7 +108,7 @@ TEST_F(TakenOver, ARequestThatProcessesDieOfIsAnsweredEio) {
     const auto deadly = kernel.send(FUSE_GETATTR, 1, body);
     const auto innocent = kernel.send(FUSE_GETATTR, 1, body);
     run_until([this] { return script.calls.size() == 2; });
-    for (int deaths = 1; deaths < fuse::InFlight::kSuspicious; ++deaths) {
+    for (int deaths = 1; deaths < kFailures; ++deaths) {
         die();
         ASSERT_TRUE(go_on());
         resend(deadly, FUSE_GETATTR, body);
@@ -131,13 +131,42 @@ TEST_F(TakenOver, ARequestThatProcessesDieOfIsAnsweredEio) {
     EXPECT_EQ(ask(FUSE_GETATTR, 1, body).error, 0);
 }
 
+TEST_F(TakenOver, KillsAreNoReasonToSuspectARequestBeforeThereAreMany) {
+    options.death = fuse::InFlight::Death::killed;
+    serve_as_first();
+    script.hold();
+    const auto body = raw(fuse_getattr_in{});
+    const auto deadly = kernel.send(FUSE_GETATTR, 1, body);
+    const auto innocent = kernel.send(FUSE_GETATTR, 1, body);
+    run_until([this] { return script.calls.size() == 2; });
+    for (int kills = 1; kills < fuse::InFlight::kSuspicious; ++kills) {
+        die();
+        ASSERT_TRUE(go_on());
+        resend(deadly, FUSE_GETATTR, body);
+        resend(innocent, FUSE_GETATTR, body);
+        run_until([this] { return script.calls.size() == 2; });
+    }
+    die();
+    ASSERT_TRUE(go_on());
+    resend(deadly, FUSE_GETATTR, body);
+    resend(innocent, FUSE_GETATTR, body);
+    run_until([this] { return script.calls.size() == 1; });
+    run_for(20ms);
+    EXPECT_EQ(script.calls.size(), 1u) << "alone";
+    die();
+    ASSERT_TRUE(go_on());
+    EXPECT_EQ(answer_to(resend(deadly, FUSE_GETATTR, body)).error, EIO);
+    script.go_on();
+    EXPECT_EQ(answer_to(resend(innocent, FUSE_GETATTR, body)).error, 0);
+}
+
 TEST_F(TakenOver, OneThatMerelyTakesLongDoesNotKeepTheOthersForEver) {
     serve_as_first();
     script.hold();
     const auto body = raw(fuse_getattr_in{});
     const auto slow = kernel.send(FUSE_GETATTR, 1, body);
     const auto other = kernel.send(FUSE_GETATTR, 1, body);
-    for (int deaths = 1; deaths <= fuse::InFlight::kSuspicious; ++deaths) {
+    for (int deaths = 1; deaths <= kFailures; ++deaths) {
         run_until([this] { return !script.calls.empty(); });
         run_for(5ms);
         die();

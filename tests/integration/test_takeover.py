@@ -180,11 +180,24 @@ class Standing(suite.MountedTest):
             return self.m.status()["calls"]["in_flight"] > 0
         for _ in range(3):
             uidnfs_command.wait_until(waits, 30, "a call under way")
-            self.worker.kill()
+            self.worker.kill(signal.SIGSEGV)
         with self.assert_errno(errno.EIO):
             self.app.finish(60)
         self.server.thaw()
         self.assertEqual(b"content", self.app.read_file(self.path("f")))
+
+    def test_a_request_that_merely_waits_while_workers_are_killed(self):
+        """The server is silent, and somebody kills: that is no fault of the request."""
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        self.app.start("mkdir", self.path("waits"))
+        for _ in range(6):
+            uidnfs_command.wait_until(
+                lambda: self.m.status()["calls"]["in_flight"] > 0, 30, "a call under way")
+            self.worker.kill()
+        self.server.thaw()
+        self.app.finish(60)
+        self.assertTrue(os.path.isdir(self.on_server("waits")))
 
     def test_it_ends_in_order_while_the_worker_is_dead(self):
         """umount right after the kill: what was written arrives, and nothing is left."""

@@ -131,10 +131,11 @@ void Keeper::check_time(core::SteadyTime time) {
                 if (auto started = start_worker(); !started) try_failed(started.error());
                 break;
             case Phase::serving:
-                take_over(
-                    succession_ == Succession::getting_ready ? "it did not get ready"
-                                                             : "it closed its channel"
-                );
+                if (succession_ == Succession::getting_ready) {
+                    take_over("it did not get ready", Death::failed);
+                } else {
+                    take_over("it closed its channel", Death::killed);
+                }
                 break;
             case Phase::draining:
             case Phase::ending: give_up("the worker does not answer"); break;
@@ -182,7 +183,9 @@ void Keeper::on_worker_messages() {
             worker_channel_.close();
             // While it ends there is a deadline already.
             if (phase_ != Phase::draining && phase_ != Phase::ending) {
-                deadline_ = std::min(deadline_, now() + kGrace);
+                // Under a mount it mostly has ended; the kernel may keep one of its threads.
+                const auto patience = phase_ == Phase::serving ? kLastWords : kGrace;
+                deadline_ = std::min(deadline_, now() + patience);
             }
         }
     }
@@ -280,7 +283,7 @@ void Keeper::on_worker_end(const std::string& how) {
     } else if (ended_ == Ended::yes) {
         finish();
     } else {
-        take_over(how);
+        take_over(how, worker_->was_killed() ? Death::killed : Death::failed);
     }
 }
 

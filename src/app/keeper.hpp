@@ -47,6 +47,8 @@ public:
 private:
     /// What a worker may take beyond the deadline it was given, before it counts as hanging.
     static constexpr std::chrono::milliseconds kGrace{2000};
+    /// From the end of a worker's channel to its own.
+    static constexpr std::chrono::milliseconds kLastWords{100};
     /// What an old worker may take to answer what it has, where whoever upgrades does not say.
     static constexpr std::chrono::milliseconds kHandOver{10'000};
 
@@ -121,9 +123,10 @@ private:
     void on_worker_end(const std::string& how);
 
     // The worker has died under a mount that is there (keeper_takeover.cpp)
+    using Death = fuse::InFlight::Death;
     /// False: it cannot be; the mount is given up.
     bool can_take_over() const noexcept;
-    void take_over(const std::string& why);
+    void take_over(const std::string& why, Death death = Death::failed);
     void start_next_worker();
     void on_next_ready();
     void check_worker(core::SteadyTime now);

@@ -28,7 +28,7 @@ bool Keeper::can_take_over() const noexcept {
     return takeover_ == "full" && descriptors_.fuse && arena_;
 }
 
-void Keeper::take_over(const std::string& why) {
+void Keeper::take_over(const std::string& why, Death death) {
     hang_watch_.end();
     upgrade_failed("the worker process died: " + why);
     if (worker_) {
@@ -52,6 +52,7 @@ void Keeper::take_over(const std::string& why) {
     if (phase_ == Phase::serving) deadline_ = core::SteadyTime::max();
     ++spec_.takeovers;
     spec_.takeover_reason = why;
+    spec_.last_death = death;
     spec_.takeover_time = utc_time(std::chrono::system_clock::now());
     write_down();
     if (!restarts_.died(now())) {

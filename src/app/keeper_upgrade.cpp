@@ -128,6 +128,7 @@ void Keeper::on_handed_over(const Message& message) {
     ++spec_.takeovers;
     spec_.takeover_reason = fmt::format("upgraded to version {}", printable(upgrade_->version));
     spec_.takeover_time = utc_time(std::chrono::system_clock::now());
+    spec_.last_death = Death::killed;
     succession_ = Succession::getting_ready;
     deadline_ = now() + kCheck;
     // One that does not listen is found dead.

@@ -75,6 +75,7 @@ std::optional<std::string> Child::try_reap() {
     if (info.si_pid == 0) return end_;
     end_ = describe_end(info);
     if (info.si_code == CLD_EXITED) exit_status_ = info.si_status;
+    if (info.si_code == CLD_EXITED || info.si_status != SIGKILL) how_ = How::by_itself;
     return end_;
 }
 

@@ -34,6 +34,8 @@ public:
     int pidfd() const noexcept { return pidfd_.get(); }
     /// After its end, of its exit(3); nothing when that was none, or somebody else's child.
     std::optional<int> exit_status() const noexcept { return exit_status_; }
+    /// After its end: it was by SIGKILL, or nobody knows how.
+    bool was_killed() const noexcept { return how_ == How::killed; }
 
     /// "killed by signal 11 (Segmentation fault)", "exit status 1"; nothing while it runs. Reaps.
     /// Of a process that is somebody else's child only that it has ended is known.
@@ -51,6 +53,7 @@ private:
     pid_t pid_;
     core::Fd pidfd_;
     std::optional<std::string> end_;
+    enum class How : std::uint8_t { by_itself, killed } how_ = How::killed;
     std::optional<int> exit_status_;
 };
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/notifier.hpp"
 
-#include "core/error.hpp"
 #include "core/log.hpp"
 #include "fuse/libfuse.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -78,9 +79,7 @@ Sent send(int device, std::int32_t code, std::array<iovec, N> parts) {
     for (const auto& part : parts) header.len += static_cast<std::uint32_t>(part.iov_len);
     if (::writev(device, parts.data(), static_cast<int>(N)) >= 0) return Sent::yes;
     // ENOENT: the kernel does not hold it. ENODEV: the mount is gone.
-    if (errno == ENOENT || errno == ENODEV) return Sent::yes;
-    core::log::debug("the kernel refused a notification: {}", core::to_string(core::Error(errno)));
-    return Sent::no;
+    return errno == ENOENT || errno == ENODEV ? Sent::yes : Sent::no;
 }
 
 Sent send(int device, const Notification& what) {
@@ -102,15 +101,30 @@ Sent send(int device, const Notification& what) {
     return send<2>(device, FUSE_NOTIFY_INVAL_INODE, {{{}, {&out, sizeof out}}});
 }
 
+enum class Descriptors : std::uint8_t { shared, own };
+
+/// The calling thread keeps `device` and the standard files, in a table of its own. A process that is
+/// killed while the kernel holds this thread closes everything else at once: its keeper sees that by
+/// the end of their channel, and its connections are free.
+Descriptors keep_only(int device) {
+    if (device <= STDERR_FILENO || ::unshare(CLONE_FILES) != 0) return Descriptors::shared;
+    const auto first = static_cast<unsigned>(STDERR_FILENO + 1);
+    const auto kept = static_cast<unsigned>(device);
+    if (kept > first) (void)::close_range(first, kept - 1, 0);
+    (void)::close_range(kept + 1, ~0U, 0);
+    return Descriptors::own;
+}
+
 }  // namespace
 
 struct Notifier::Shared {
-    core::Fd device;
+    int device = -1;
     std::size_t capacity = 0;
 
     mutable std::mutex mutex;  // guards all below; never held while the kernel is told
     std::condition_variable changed;
     enum class Thread : std::uint8_t { none, running, ended } thread = Thread::none;
+    Descriptors descriptors = Descriptors::shared;
     enum class Phase : std::uint8_t { open, stopping } phase = Phase::open;
     // The order in which inodes were asked for, and how much of each; the same for names.
     std::deque<fs::InodeId> inode_order;
@@ -149,7 +163,9 @@ std::optional<Notification> Notifier::Shared::take() {
 }
 
 void Notifier::Shared::run() {
+    const auto found = keep_only(device);
     std::unique_lock lock(mutex);
+    descriptors = found;
     while (phase == Phase::open) {
         const auto what = take();
         if (!what) {
@@ -158,21 +174,27 @@ void Notifier::Shared::run() {
         }
         if (!what->name) being_told = what->inode;
         lock.unlock();
-        const auto sent = send(device.get(), *what);
+        const auto sent = send(device, *what);
         lock.lock();
         being_told.reset();
-        if (sent == Sent::yes) ++status.sent;
+        // Not logged: syslog(3) would open its socket anew, in this thread's table.
+        ++(sent == Sent::yes ? status.sent : status.refused);
     }
     thread = Thread::ended;
     changed.notify_all();
 }
 
-Notifier::Notifier(core::Fd device, std::size_t capacity) : shared_(std::make_shared<Shared>()) {
-    shared_->device = std::move(device);
+Notifier::Notifier(core::Fd device, std::size_t capacity)
+    : device_(std::move(device)), shared_(std::make_shared<Shared>()) {
+    shared_->device = device_.get();
     shared_->capacity = capacity;
 }
 
-Notifier::~Notifier() { stop(kLastPatience); }
+Notifier::~Notifier() {
+    if (stop(kLastPatience) == Stopped::ended) return;
+    const std::lock_guard lock(shared_->mutex);
+    if (shared_->descriptors == Descriptors::shared) (void)device_.release();
+}
 
 void Notifier::inode(fs::InodeId id, std::int64_t offset, std::int64_t length) {
     auto& s = *shared_;
@@ -212,9 +234,9 @@ core::Task<void> Notifier::pages_gone(core::Reactor& reactor, fs::InodeId id) co
     }
 }
 
-void Notifier::attributes(fs::InodeId id) { send(shared_->device.get(), {id, {}, std::nullopt}); }
+void Notifier::attributes(fs::InodeId id) { send(device_.get(), {id, {}, std::nullopt}); }
 
-void Notifier::all_names() { send<1>(shared_->device.get(), kNotifyIncEpoch, {}); }
+void Notifier::all_names() { send<1>(device_.get(), kNotifyIncEpoch, {}); }
 
 void Notifier::entry(fs::InodeId parent, std::string_view name) {
     auto& s = *shared_;

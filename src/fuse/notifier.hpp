@@ -20,6 +20,7 @@ struct NotifierStatus {
     std::uint64_t sent = 0;     ///< taken by the kernel, also those about what it did not hold
     std::uint64_t merged = 0;   ///< covered by one that was waiting
     std::uint64_t dropped = 0;  ///< the queue was full
+    std::uint64_t refused = 0;  ///< by the kernel
     std::uint64_t queued = 0;
 };
 
@@ -62,6 +63,7 @@ private:
     struct Shared;
     void run_if_needed();
 
+    core::Fd device_;
     std::shared_ptr<Shared> shared_;
 };
 

@@ -115,6 +115,10 @@ TEST(Seccomp, NoProcessAndNoNamespaceIsMade) {
                   return ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
               }));
     EXPECT_NE(0, errno_behind_filter([] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }));
+    EXPECT_NE(0, errno_behind_filter([] {
+                  return ::syscall(SYS_unshare, CLONE_FILES | CLONE_NEWUSER);
+              }));
+    EXPECT_EQ(0, errno_behind_filter([] { return ::syscall(SYS_unshare, CLONE_FILES); }));
 }
 
 TEST(Seccomp, ItsOwnLimitsSignalsAndDescriptorsAreLeft) {

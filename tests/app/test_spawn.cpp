@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -71,6 +72,19 @@ TEST_F(SpawnTest, GivesNothingButTheChannel) {
     ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
     EXPECT_EQ(child.try_reap(), "exit status 0");
     EXPECT_EQ(child.exit_status(), 0);
+}
+
+TEST_F(SpawnTest, TellsWhetherItWasKilled) {
+    auto killed = spawn("Hangs");
+    killed.kill();
+    EXPECT_TRUE(killed.was_killed());
+    ends_ = Channel::make_pair().value();
+    auto crashed = spawn("Hangs");
+    ::kill(crashed.pid(), SIGSEGV);
+    pollfd wait{crashed.pidfd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
+    EXPECT_TRUE(crashed.try_reap());
+    EXPECT_FALSE(crashed.was_killed());
 }
 
 TEST_F(SpawnTest, KillsAndTellsHowItEnded) {

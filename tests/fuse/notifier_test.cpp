@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -219,6 +222,33 @@ TEST_F(NotifierTest, AMountThatIsGoneIsNoError) {
     notifier.inode(1, 0, 0);
     wait_for([&] { return notifier.status().queued == 0; });
     EXPECT_EQ(notifier.stop(10s), Notifier::Stopped::ended);
+}
+
+/// A worker that is killed while the kernel holds the thread: its channel ends at once.
+TEST_F(NotifierTest, AThreadThatTheKernelKeepsHoldsNothingElseOpen) {
+#ifdef __SANITIZE_THREAD__
+    GTEST_SKIP() << "threads after fork(2) are not supported there";
+#endif
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    block();
+    const pid_t child = ::fork();
+    if (child == 0) {
+        Notifier notifier(device(), 8);
+        notifier.inode(7, 0, 0);
+        // Of the first thread alone, as when SIGKILL finds the other one in the kernel.
+        std::this_thread::sleep_for(300ms);
+        ::syscall(SYS_exit, 0);
+    }
+    ::close(ends[1]);
+    pollfd end{ends[0], POLLIN, 0};
+    EXPECT_EQ(::poll(&end, 1, 10'000), 1);
+    siginfo_t info{};
+    EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    EXPECT_EQ(info.si_pid, 0) << "it is still there";
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ::close(ends[0]);
 }
 
 }  // namespace

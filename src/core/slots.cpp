@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/slots.hpp"
 
+#include <sys/mman.h>
+
+#include <algorithm>
+
 namespace uidnfs::core {
 
 std::byte* Slot::data() noexcept { return pool_->at(index_); }
@@ -14,6 +18,7 @@ void Slot::recycle() noexcept {
 SlotPool::SlotPool(const Arena& arena, const Region& region) : arena_(&arena), region_(region) {
     free_.reserve(region.capacity);  // recycle() must not fail
     touched_.assign(region.capacity, 0);
+    mapped_.assign(region.capacity, 0);
     is_free_.assign(region.capacity, 0);
     for (std::uint32_t i = 0; i < *region_.high_water; ++i) {
         slots_.emplace_back(*this, i);
@@ -44,10 +49,19 @@ Slot* SlotPool::adopt(std::uint32_t index) noexcept {
     return &slots_[index];
 }
 
+void SlotPool::map(Slot& slot, std::size_t bytes) noexcept {
+    const auto pages = (std::min<std::size_t>(bytes, region_.stride) + kPage - 1) / kPage;
+    auto& mapped = mapped_[slot.index()];
+    if (mapped >= pages) return;
+    (void)::madvise(slot.data(), pages * kPage, MADV_POPULATE_WRITE);
+    mapped = static_cast<std::uint16_t>(pages);
+}
+
 void SlotPool::trim() noexcept {
     for (const auto index : free_) {
         if (!touched_[index]) continue;
         touched_[index] = 0;
+        mapped_[index] = 0;
         arena_->discard(region_.offset + std::uint64_t{index} * region_.stride, region_.stride);
     }
 }

@@ -62,6 +62,10 @@ public:
     /// `callback` is told whenever a slot comes back to a pool that had none. It runs inside of
     /// that release, so it may only take note. Empty: nobody is told.
     void on_available(std::function<void()> callback) { available_ = std::move(callback); }
+    /// Maps the first `bytes` of a slot, so that the kernel writes there without a page fault: one
+    /// inside of a system call fails when the process is being killed. Linux 5.14 or later; before,
+    /// nothing happens.
+    void map(Slot& slot, std::size_t bytes) noexcept;
     /// Gives the pages of free slots back to the system; for a mount with nothing to do.
     void trim() noexcept;
 
@@ -73,6 +77,7 @@ private:
     std::deque<Slot> slots_;
     std::vector<std::uint32_t> free_;
     std::vector<std::uint8_t> touched_;
+    std::vector<std::uint16_t> mapped_;  ///< pages
     std::vector<std::uint8_t> is_free_;  ///< whether it is in free_
     std::function<void()> available_;
 };

@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -122,9 +123,12 @@ void Device::pump() {
         }
         const Hold hold(*slot);
         const Marked marked(mark_, *slot);
+        slots_.map(*slot, expected_);
         const auto got = ::read(descriptor_.native_handle(), slot->data(), slots_.bytes());
         if (got > 0) {
             bytes += static_cast<std::size_t>(got);
+            // Soon forgotten: thousands of small requests may each keep the slot that they are in.
+            expected_ = std::max({kUsual, expected_ / 2, static_cast<std::size_t>(got)});
             handler_.on_request(*slot, {slot->data(), static_cast<std::size_t>(got)});
             continue;
         }

@@ -45,8 +45,10 @@ public:
     /// Nothing is read until resume(); what is asked meanwhile waits in the kernel.
     void pause() noexcept;
     void resume();
-
 private:
+    /// A header, a structure and a name or two.
+    static constexpr std::size_t kUsual = 8192;
+
     void pump();
     void wait_readable();
     void on_readable(const boost::system::error_code& error);
@@ -58,6 +60,7 @@ private:
     boost::asio::posix::stream_descriptor descriptor_;
     Handler& handler_;
     ReadMark* mark_ = nullptr;  ///< nullptr: the kernel sends again what is lost in between
+    std::size_t expected_ = kUsual;  ///< bytes of the next request, by those before
     enum class State : std::uint8_t { idle, reading, no_slot, paused, stopped };
     State state_ = State::idle;
     /// There is at most one, also after a pause.

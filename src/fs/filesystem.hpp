@@ -200,6 +200,7 @@ private:
     /// Size of one reply to a listing: several buffers of getdents(2), one READDIRPLUS of a small
     /// directory.
     static constexpr std::uint32_t kPageBytes = 64u << 10;
+    static constexpr std::uint32_t kMostPageCredit = 8;
 
     // What is known of names without asking (filesystem_recall.cpp)
     std::optional<Entry> recall(const InodeRef& parent, const std::string& name);
@@ -334,6 +335,15 @@ private:
     core::Task<core::Result<void>> load_page(
         OpenFileRef file, std::uint64_t cookie, Listing listing
     );
+    /// nullptr where few go on to list what they open, or the server is to be asked each time.
+    std::shared_ptr<FirstPage> page_at_open(
+        const nfs::CallContext& context, const InodeRef& directory
+    );
+    core::Task<void> fetch_first(
+        nfs::CallContext context, InodeRef directory, std::shared_ptr<FirstPage> first
+    );
+    /// The page that came with the open, if it may still be shown.
+    core::Task<std::optional<core::Result<nfs::DirPage>>> take_first(OpenFileRef file);
     core::Task<core::Result<nfs::DirPage>> fetch_page(
         OpenFileRef file, std::uint64_t cookie, Listing listing
     );
@@ -386,6 +396,10 @@ private:
         boot_nonce_;  ///< tells our exclusive creates and silly names from those of others
     std::uint32_t counter_ = 0;
     std::uint64_t changes_ = 0;  ///< of ours that ended
+    /// Whether those who open directories list them: each that does counts one up, each that does
+    /// not one down. At 0 only every sixteenth open is tried.
+    std::uint32_t page_credit_ = kMostPageCredit;
+    std::uint32_t page_opens_ = 0;
     std::size_t owed_ = 0;       ///< inodes with an owed_mode
     core::Event owed_answered_;
     enum class Support : std::uint8_t { assumed, missing };

@@ -54,6 +54,7 @@ void Filesystem::forget_known() {
     deps_.invalidator.all_names();
     opens_.for_each([](const OpenFileRef& file) {
         if (file->ahead) file->ahead->drop();
+        file->first_page.reset();
     });
     // Pages of open files first: the notifier takes so many and no more, and nobody can open the
     // others now, nor finds their old pages when that is possible again.

@@ -11,11 +11,27 @@ namespace {
 
 /// A page may be this old even where attributes are not cached.
 constexpr std::chrono::milliseconds kYoungPage{1000};
+/// What came with an open is as old as that, as with files (read_ahead.cpp).
+constexpr std::chrono::milliseconds kOpenHolds{500};
+constexpr std::uint32_t kTryEach = 16;
 /// nfsstat3 NFS3ERR_BAD_COOKIE, in Error::detail().
 constexpr std::uint32_t kBadCookie = 10003;
 
 bool is_bad_cookie(const core::Error& error) noexcept {
     return error.source() == core::ErrorSource::nfs && error.detail() == kBadCookie;
+}
+
+/// A page that leads nowhere would be asked for without end.
+core::Result<void> show(
+    DirStream& stream, std::uint64_t cookie, nfs::DirPage page, core::SteadyTime asked
+) {
+    if (page.more == nfs::DirPage::More::yes) {
+        if (page.entries.empty()) return core::Error(EIO);
+        if (page.entries.back().cookie == cookie) return core::Error(ELOOP);
+    }
+    const auto way = stream.load(cookie, std::move(page), asked);
+    if (way == DirStream::Way::round) return core::Error(ELOOP);
+    return {};
 }
 
 bool is_dot(const std::string& name) noexcept { return name == "." || name == ".."; }
@@ -47,11 +63,59 @@ core::Task<core::Result<OpenReply>> Filesystem::opendir(Caller caller, InodeId i
     if (!admitted) co_return admitted.error();
     const auto inode = admitted->inode;
     const auto ctx = admitted->context;
+    auto first = page_at_open(ctx, inode);
     auto asking = id == kRootId ? root_rights(ctx, inode) : open_rights(ctx, inode);
     const auto granted = co_await asking;
     if (!granted) co_return granted.error();
     if (!(*granted & nfs::kAccessRead)) co_return core::Error(EACCES);
-    co_return add_open(ctx, inode, OpenKind::directory, 0, wall_now());
+    const auto opened = add_open(ctx, inode, OpenKind::directory, 0, wall_now());
+    if (opened) opens_.find(opened->open)->first_page = std::move(first);
+    co_return opened;
+}
+
+std::shared_ptr<FirstPage> Filesystem::page_at_open(
+    const nfs::CallContext& context, const InodeRef& directory
+) {
+    if (options_.readdirplus == Readdirplus::off || readdirplus_ == Support::missing) return nullptr;
+    if (options_.close_to_open == CloseToOpen::off) return nullptr;  // the open asks nothing
+    if (options_.timers.dir_max == std::chrono::milliseconds(0)) return nullptr;
+    // `df` opens the root, and must not leave a call behind that waits for a silent server.
+    if (directory->id == kRootId || directory->attrs.is_changing()) return nullptr;
+    if (page_credit_ == 0 && page_opens_++ % kTryEach != 0) return nullptr;
+    auto first = std::make_shared<FirstPage>(deps_.reactor);
+    first->asked = now();
+    first->changed_at = directory->changed_at;
+    core::spawn(fetch_first(nfs::CallContext{context.credential}, directory, first));
+    return first;
+}
+
+core::Task<void> Filesystem::fetch_first(
+    nfs::CallContext context, InodeRef directory, std::shared_ptr<FirstPage> first
+) {
+    const auto token = directory->attrs.token();
+    const auto known = names_of(directory);
+    const auto load = known ? known->begin_load() : 0;
+    const PageRequest request{0, load, first->asked, changes_};
+    auto page = co_await deps_.client.readdirplus(context, directory->handle, {}, kPageBytes);
+    if (page) {
+        if (page->dir_attr) learn(directory, *page->dir_attr, token);
+        if (known) take_page(directory, *known, request, *page);
+    } else if (known) {
+        known->end_load();
+    }
+    first->page = std::move(page);
+    first->arrived.notify_all();
+}
+
+core::Task<std::optional<core::Result<nfs::DirPage>>> Filesystem::take_first(OpenFileRef file) {
+    const auto first = std::exchange(file->first_page, nullptr);
+    page_credit_ = std::min(page_credit_ + 1, kMostPageCredit);
+    while (!first->page) co_await first->arrived.wait();
+    // Our own changes since then are shown; so is what is done by others a while later.
+    if (file->inode->changed_at != first->changed_at) co_return std::nullopt;
+    if (now() - first->asked > kOpenHolds) co_return std::nullopt;
+    if (!*first->page && first->page->error().code() == ENOTSUP) co_return std::nullopt;
+    co_return std::move(first->page);
 }
 
 core::Task<core::Result<nfs::DirPage>> Filesystem::fetch_page(
@@ -72,6 +136,16 @@ core::Task<core::Result<void>> Filesystem::load_page(
     OpenFileRef file, std::uint64_t cookie, Listing listing
 ) {
     auto& stream = *file->directory;
+    if (cookie == 0 && file->first_page && listing == Listing::plus) {
+        const auto at_open = file->first_page->asked;
+        auto taking = take_first(file);
+        auto first = co_await taking;
+        if (first && !*first) {
+            on_error(*file->inode, first->error());
+            co_return first->error();
+        }
+        if (first) co_return show(stream, 0, std::move(**first), at_open);
+    }
     const auto asked = file->inode->attrs.token();
     const auto known = names_of(file->inode);
     const auto load = known ? known->begin_load() : 0;
@@ -91,14 +165,7 @@ core::Task<core::Result<void>> Filesystem::load_page(
     }
     if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
     if (known) take_page(file->inode, *known, {cookie, load, begun, changes}, *page);
-    // A page that leads nowhere would be asked for without end.
-    if (page->more == nfs::DirPage::More::yes) {
-        if (page->entries.empty()) co_return core::Error(EIO);
-        if (page->entries.back().cookie == cookie) co_return core::Error(ELOOP);
-    }
-    const auto way = stream.load(cookie, std::move(*page), begun);
-    if (way == DirStream::Way::round) co_return core::Error(ELOOP);
-    co_return core::Result<void>();
+    co_return show(stream, cookie, std::move(*page), begun);
 }
 
 DirItem Filesystem::make_item(
@@ -184,6 +251,7 @@ core::Task<core::Result<void>> Filesystem::fsyncdir(OpenId open) {
 void Filesystem::releasedir(OpenId open) {
     const auto file = opens_.find(open);
     if (!file) return;
+    if (file->first_page && page_credit_ > 0) --page_credit_;
     opens_.remove(file);
     inodes_.drop_if_unused(file->inode);
 }

@@ -10,9 +10,20 @@
 #include "nfs/client.hpp"
 
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 namespace uidnfs::fs {
+
+/// The first page of a directory, asked for together with its open.
+struct FirstPage {
+    explicit FirstPage(core::Reactor& reactor) : arrived(reactor) {}
+
+    core::SteadyTime asked{};
+    std::uint64_t changed_at = 0;  ///< Inode::changed_at when it was asked for
+    std::optional<core::Result<nfs::DirPage>> page;  ///< once it arrived
+    core::Event arrived;
+};
 
 struct OpenFile {
     OpenId id = 0;
@@ -23,6 +34,7 @@ struct OpenFile {
     nfs::CallContext context;  ///< whose credential its reads and writes carry
     WriteError::Seen error_seen = 0;
     std::unique_ptr<DirStream> directory;
+    std::shared_ptr<FirstPage> first_page;  ///< until it is listed
     std::unique_ptr<ReadAhead> ahead;  ///< once something was read ahead
 };
 

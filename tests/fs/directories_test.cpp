@@ -297,6 +297,63 @@ TEST_F(Directories, rewinddir_sees_new_names) {
     EXPECT_EQ(mount().read_dir(open, 0, fs::Listing::names, 100).size(), 6u);
 }
 
+TEST_F(Directories, the_first_page_comes_with_the_open) {
+    server.put_directory("/d");
+    server.put_file("/d/a", "x");
+    auto& m = mount();
+    const auto id = m.walk("/d");
+    const auto open = m.run(m.fs().opendir(m.caller, id))->open;
+    world.serve_what_follows();
+    server.clear_calls();
+    EXPECT_EQ(m.read_dir(open, 0, fs::Listing::plus, 100).size(), 3u);
+    EXPECT_EQ(count_all(), 0u);
+    // From the beginning again: that is another question.
+    EXPECT_EQ(m.read_dir(open, 0, fs::Listing::plus, 100).size(), 3u);
+    EXPECT_EQ(count(Procedure::readdirplus), 1u);
+    m.fs().releasedir(open);
+}
+
+TEST_F(Directories, what_was_done_since_the_open_is_listed) {
+    server.put_directory("/d");
+    auto& m = mount();
+    const auto id = m.walk("/d");
+    auto open = m.run(m.fs().opendir(m.caller, id))->open;
+    m.make_file("/d/ours", "x");
+    EXPECT_EQ(m.read_dir(open, 0, fs::Listing::plus, 100).size(), 3u);
+    m.fs().releasedir(open);
+    open = m.run(m.fs().opendir(m.caller, id))->open;
+    world.serve_what_follows();
+    second().make_file("/d/theirs", "x");
+    world.clock.advance(std::chrono::milliseconds(501));
+    EXPECT_EQ(m.read_dir(open, 0, fs::Listing::plus, 100).size(), 4u);
+    m.fs().releasedir(open);
+}
+
+TEST_F(Directories, whoever_opens_and_does_not_list_pays_for_a_few_pages) {
+    server.put_directory("/d");
+    auto& m = mount();
+    const auto id = m.walk("/d");
+    server.clear_calls();
+    for (int i = 0; i < 100; ++i) m.fs().releasedir(m.run(m.fs().opendir(m.caller, id))->open);
+    m.drain();
+    EXPECT_LE(count(Procedure::readdirplus), 15u);
+    // Somebody who does list is found out about.
+    for (int i = 0; i < 32; ++i) m.list("/d", fs::Listing::plus);
+    server.clear_calls();
+    m.client().forget_most();
+    m.list("/d", fs::Listing::plus);
+    EXPECT_EQ(m.client().most_in_flight(), 3u) << "GETATTR, ACCESS and READDIRPLUS";
+}
+
+TEST_F(Directories, a_first_page_that_fails_is_told_once) {
+    server.put_directory("/d");
+    server.put_file("/d/a", "x");
+    auto& m = mount();
+    server.inject({.procedure = Procedure::readdirplus, .fail = Status::io});
+    EXPECT_ANY_THROW(m.list("/d", fs::Listing::plus));
+    EXPECT_EQ(m.list("/d", fs::Listing::plus).size(), 1u);
+}
+
 TEST_F(Directories, opendir_needs_read_permission) {
     server.put_directory("/d", 0311);
     auto& m = mount();

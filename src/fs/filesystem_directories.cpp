@@ -76,7 +76,8 @@ core::Task<core::Result<OpenReply>> Filesystem::opendir(Caller caller, InodeId i
 std::shared_ptr<FirstPage> Filesystem::page_at_open(
     const nfs::CallContext& context, const InodeRef& directory
 ) {
-    if (options_.readdirplus == Readdirplus::off || readdirplus_ == Support::missing) return nullptr;
+    if (options_.readdirplus == Readdirplus::off || readdirplus_ == Support::missing)
+        return nullptr;
     if (options_.close_to_open == CloseToOpen::off) return nullptr;  // the open asks nothing
     if (options_.timers.dir_max == std::chrono::milliseconds(0)) return nullptr;
     // `df` opens the root, and must not leave a call behind that waits for a silent server.

@@ -43,7 +43,10 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
     const bool is_recent =
         now() - parent->known->confirmed(parent->attrs.confirmed()) <= kAbsenceHolds;
     if (parent->known->is_doubted() && !is_recent) {
+        // Whoever makes many names here goes on: the next miss brings a listing.
+        const bool was_complete = parent->known->is_complete();
         parent->known.reset();
+        if (const auto known = names_of(parent); known && was_complete) known->expect_walk();
         return std::nullopt;
     }
     const auto found = parent->known->find(name);

@@ -119,6 +119,8 @@ void KnownNames::add(
     stale_ = 0;
 }
 
+void KnownNames::expect_walk() noexcept { misses_ = kWalk - 1; }
+
 bool KnownNames::wants_page() const noexcept {
     if (ahead != Ahead::idle || budget_->is_used_up()) return false;
     if (listed_ == Extent::all && pass_ == Pass::names) return false;

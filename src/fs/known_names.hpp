@@ -98,6 +98,8 @@ public:
     /// The server was asked for the attributes of a file of this name, because they were too old.
     /// Whoever does that for one file after the other needs listings too.
     void found_stale(std::string_view name);
+    /// Two names were missed already, as it were.
+    void expect_walk() noexcept;
     /// A name was answered from here, or attributes were.
     void hit() noexcept { ++hits_; }
     bool may_search() const noexcept { return search_ == Search::permitted; }

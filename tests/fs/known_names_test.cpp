@@ -133,6 +133,13 @@ TEST_F(KnownNamesTest, a_server_without_handles_is_asked_for_a_few_pages_only) {
     EXPECT_LE(pages, 4);
 }
 
+TEST_F(KnownNamesTest, a_walk_that_is_expected_begins_with_one_miss) {
+    names.expect_walk();
+    EXPECT_FALSE(names.wants_page());
+    names.missed(next());
+    EXPECT_TRUE(names.wants_page());
+}
+
 TEST_F(KnownNamesTest, what_is_in_doubt_is_as_old_as_the_first_doubt) {
     const core::SteadyTime later{std::chrono::seconds(9)}, first{std::chrono::seconds(7)};
     EXPECT_EQ(names.confirmed(later), later);

@@ -198,7 +198,9 @@ void take_requests(const core::Arena& arena, bool sound) {
         if (fuse::is_whole(request.bytes)) {
             for (const auto byte : request.bytes) sum += std::to_integer<unsigned>(byte);
         }
-        const auto record = memory.in_flight().resume(request.unique);
+        const auto record = memory.in_flight().resume(
+            request.unique, fuse::InFlight::Death::killed
+        );
         fuzz::require(record != fuse::InFlight::kNone, "each has a record");
         memory.in_flight().end(record);
     }

@@ -130,7 +130,9 @@ TEST_F(Takeover, attributes_owed_to_a_new_file_are_set_in_the_name_of_its_maker)
     EXPECT_EQ(m.close_file(file), 0);
     EXPECT_EQ(server.attr("/open/anna").mode, 0640u);
     for (const auto& call : server.calls()) {
-        if (call.procedure == Procedure::setattr) EXPECT_EQ(call.who.uid, kAnna);
+        if (call.procedure == Procedure::setattr) {
+            EXPECT_EQ(call.who.uid, kAnna);
+        }
     }
 }
 

@@ -101,63 +101,45 @@ TEST_F(TakenOver, NothingIsLeftOfWhatWasAnswered) {
     EXPECT_EQ(session_memory->in_flight().size(), 0u);
 }
 
-TEST_F(TakenOver, ARequestThatProcessesDieOfIsAnsweredEio) {
-    serve_as_first();
-    script.hold();
-    const auto body = raw(fuse_getattr_in{});
-    const auto deadly = kernel.send(FUSE_GETATTR, 1, body);
-    const auto innocent = kernel.send(FUSE_GETATTR, 1, body);
-    run_until([this] { return script.calls.size() == 2; });
-    for (int deaths = 1; deaths < kFailures; ++deaths) {
+/// Processes die of one request, and of nothing else that they have.
+class Deadly : public TakenOver {
+protected:
+    /// After `deaths` both requests are worked on one at a time, and the next death tells which.
+    void expect_eio_after(int deaths) {
+        serve_as_first();
+        script.hold();
+        const auto body = raw(fuse_getattr_in{});
+        const auto deadly = kernel.send(FUSE_GETATTR, 1, body);
+        const auto innocent = kernel.send(FUSE_GETATTR, 1, body);
+        run_until([this] { return script.calls.size() == 2; });
+        const auto die_and_ask_again = [&] {
+            die();
+            ASSERT_TRUE(go_on());
+            resend(deadly, FUSE_GETATTR, body);
+            resend(innocent, FUSE_GETATTR, body);
+        };
+        for (int count = 1; count < deaths; ++count) {
+            die_and_ask_again();
+            run_until([this] { return script.calls.size() == 2; });
+        }
+        die_and_ask_again();
+        run_until([this] { return script.calls.size() == 1; });
+        run_for(20ms);
+        EXPECT_EQ(script.calls.size(), 1u) << "the other waits";
         die();
         ASSERT_TRUE(go_on());
-        resend(deadly, FUSE_GETATTR, body);
-        resend(innocent, FUSE_GETATTR, body);
-        run_until([this] { return script.calls.size() == 2; });
+        EXPECT_EQ(answer_to(resend(deadly, FUSE_GETATTR, body)).error, EIO);
+        script.go_on();
+        EXPECT_EQ(answer_to(resend(innocent, FUSE_GETATTR, body)).error, 0);
+        EXPECT_EQ(ask(FUSE_GETATTR, 1, body).error, 0);
     }
-    // From here on one at a time.
-    die();
-    ASSERT_TRUE(go_on());
-    resend(deadly, FUSE_GETATTR, body);
-    resend(innocent, FUSE_GETATTR, body);
-    run_until([this] { return script.calls.size() == 1; });
-    run_for(20ms);
-    EXPECT_EQ(script.calls.size(), 1u) << "the other waits";
-    die();
-    ASSERT_TRUE(go_on());
-    EXPECT_EQ(answer_to(resend(deadly, FUSE_GETATTR, body)).error, EIO);
-    script.go_on();
-    EXPECT_EQ(answer_to(resend(innocent, FUSE_GETATTR, body)).error, 0);
-    EXPECT_EQ(ask(FUSE_GETATTR, 1, body).error, 0);
-}
+};
 
-TEST_F(TakenOver, KillsAreNoReasonToSuspectARequestBeforeThereAreMany) {
+TEST_F(Deadly, ARequestThatProcessesDieOfIsAnsweredEio) { expect_eio_after(kFailures); }
+
+TEST_F(Deadly, KillsAreNoReasonToSuspectARequestBeforeThereAreMany) {
     options.death = fuse::InFlight::Death::killed;
-    serve_as_first();
-    script.hold();
-    const auto body = raw(fuse_getattr_in{});
-    const auto deadly = kernel.send(FUSE_GETATTR, 1, body);
-    const auto innocent = kernel.send(FUSE_GETATTR, 1, body);
-    run_until([this] { return script.calls.size() == 2; });
-    for (int kills = 1; kills < fuse::InFlight::kSuspicious; ++kills) {
-        die();
-        ASSERT_TRUE(go_on());
-        resend(deadly, FUSE_GETATTR, body);
-        resend(innocent, FUSE_GETATTR, body);
-        run_until([this] { return script.calls.size() == 2; });
-    }
-    die();
-    ASSERT_TRUE(go_on());
-    resend(deadly, FUSE_GETATTR, body);
-    resend(innocent, FUSE_GETATTR, body);
-    run_until([this] { return script.calls.size() == 1; });
-    run_for(20ms);
-    EXPECT_EQ(script.calls.size(), 1u) << "alone";
-    die();
-    ASSERT_TRUE(go_on());
-    EXPECT_EQ(answer_to(resend(deadly, FUSE_GETATTR, body)).error, EIO);
-    script.go_on();
-    EXPECT_EQ(answer_to(resend(innocent, FUSE_GETATTR, body)).error, 0);
+    expect_eio_after(fuse::InFlight::kSuspicious);
 }
 
 TEST_F(TakenOver, OneThatMerelyTakesLongDoesNotKeepTheOthersForEver) {

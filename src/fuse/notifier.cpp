@@ -101,18 +101,15 @@ Sent send(int device, const Notification& what) {
     return send<2>(device, FUSE_NOTIFY_INVAL_INODE, {{{}, {&out, sizeof out}}});
 }
 
-enum class Descriptors : std::uint8_t { shared, own };
-
 /// The calling thread keeps `device` and the standard files, in a table of its own. A process that is
 /// killed while the kernel holds this thread closes everything else at once: its keeper sees that by
 /// the end of their channel, and its connections are free.
-Descriptors keep_only(int device) {
-    if (device <= STDERR_FILENO || ::unshare(CLONE_FILES) != 0) return Descriptors::shared;
+void keep_only(int device) {
+    if (device <= STDERR_FILENO || ::unshare(CLONE_FILES) != 0) return;
     const auto first = static_cast<unsigned>(STDERR_FILENO + 1);
     const auto kept = static_cast<unsigned>(device);
     if (kept > first) (void)::close_range(first, kept - 1, 0);
     (void)::close_range(kept + 1, ~0U, 0);
-    return Descriptors::own;
 }
 
 }  // namespace
@@ -124,7 +121,6 @@ struct Notifier::Shared {
     mutable std::mutex mutex;  // guards all below; never held while the kernel is told
     std::condition_variable changed;
     enum class Thread : std::uint8_t { none, running, ended } thread = Thread::none;
-    Descriptors descriptors = Descriptors::shared;
     enum class Phase : std::uint8_t { open, stopping } phase = Phase::open;
     // The order in which inodes were asked for, and how much of each; the same for names.
     std::deque<fs::InodeId> inode_order;
@@ -163,9 +159,8 @@ std::optional<Notification> Notifier::Shared::take() {
 }
 
 void Notifier::Shared::run() {
-    const auto found = keep_only(device);
+    keep_only(device);
     std::unique_lock lock(mutex);
-    descriptors = found;
     while (phase == Phase::open) {
         const auto what = take();
         if (!what) {
@@ -191,9 +186,8 @@ Notifier::Notifier(core::Fd device, std::size_t capacity)
 }
 
 Notifier::~Notifier() {
-    if (stop(kLastPatience) == Stopped::ended) return;
-    const std::lock_guard lock(shared_->mutex);
-    if (shared_->descriptors == Descriptors::shared) (void)device_.release();
+    // A thread that is stuck goes on with its descriptor when the kernel lets it.
+    if (stop(kLastPatience) == Stopped::stuck) (void)device_.release();
 }
 
 void Notifier::inode(fs::InodeId id, std::int64_t offset, std::int64_t length) {

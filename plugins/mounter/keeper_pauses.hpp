@@ -4,6 +4,7 @@
 // given up while the mount lives. Pure; takes the time as an argument.
 #pragma once
 
+#include "core/allowance.hpp"
 #include "core/clock.hpp"
 
 #include <algorithm>
@@ -23,9 +24,7 @@ public:
     /// Its keeper was killed: when the next one is started.
     core::SteadyTime died(core::SteadyTime now) noexcept {
         pause_ = {};
-        // When the last kAtOnce of them have been paid for.
-        paid_ = std::max(paid_, now - kAtOnce * kOneMore) + kOneMore;
-        return std::max(now, paid_);
+        return allowance_.take(now);
     }
     /// None could be had: when the next try is.
     core::SteadyTime failed(core::SteadyTime now) noexcept {
@@ -35,7 +34,7 @@ public:
 
 private:
     std::chrono::milliseconds pause_{0};
-    core::SteadyTime paid_ = core::SteadyTime::min() + std::chrono::hours(24);
+    core::Allowance allowance_{kAtOnce, kOneMore};
 };
 
 }  // namespace uidnfs::plugins::mounter

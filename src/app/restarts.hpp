@@ -4,6 +4,7 @@
 // argument.
 #pragma once
 
+#include "core/allowance.hpp"
 #include "core/clock.hpp"
 
 #include <algorithm>
@@ -33,9 +34,7 @@ public:
         was_ready_ = false;
         if (failures_ >= kMostFailures) return std::nullopt;
         next_ = now + kPauses[static_cast<std::size_t>(failures_)];
-        // When the last kAtOnce of them have been paid for.
-        paid_ = std::max(paid_, now - kAtOnce * kOneMore) + kOneMore;
-        next_ = std::max(next_, paid_);
+        next_ = std::max(next_, allowance_.take(now));
         return next_;
     }
     core::SteadyTime next() const noexcept { return next_; }
@@ -51,7 +50,7 @@ private:
     bool was_ready_ = true;  ///< the first one was, or there would be no mount
     int failures_ = 0;
     core::SteadyTime next_ = core::SteadyTime::max();
-    core::SteadyTime paid_ = core::SteadyTime::min() + std::chrono::hours(24);
+    core::Allowance allowance_{kAtOnce, kOneMore};
 };
 
 }  // namespace uidnfs::app

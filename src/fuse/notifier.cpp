@@ -173,7 +173,7 @@ void Notifier::Shared::run() {
         lock.lock();
         being_told.reset();
         // Not logged: syslog(3) would open its socket anew, in this thread's table.
-        ++(sent == Sent::yes ? status.sent : status.refused);
+        if (sent == Sent::yes) ++status.sent;
     }
     thread = Thread::ended;
     changed.notify_all();

@@ -20,7 +20,6 @@ struct NotifierStatus {
     std::uint64_t sent = 0;     ///< taken by the kernel, also those about what it did not hold
     std::uint64_t merged = 0;   ///< covered by one that was waiting
     std::uint64_t dropped = 0;  ///< the queue was full
-    std::uint64_t refused = 0;  ///< by the kernel
     std::uint64_t queued = 0;
 };
 

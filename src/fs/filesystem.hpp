@@ -217,6 +217,11 @@ private:
     /// Attributes of a file with a known name were, or were not, believed any more.
     void note_stale(const nfs::CallContext& context, const Inode& inode);
     void note_fresh(const Inode& inode);
+    /// A name in the directory, or attributes of its file, were answered without a call.
+    void note_hit(const Inode& directory);
+    /// Whoever went through a directory is likely to go through the next one beside it: there the
+    /// first name is enough for a page.
+    void join_walk(const Inode& directory);
     core::Task<void> list_ahead(nfs::CallContext context, InodeRef directory);
     struct PageRequest {
         std::uint64_t cookie;
@@ -381,6 +386,10 @@ private:
     CredentialLedger ledger_;
     std::unordered_set<OpenId> nameless_opens_;    ///< of files whose names only the kernel may know
     std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
+    struct Walk {
+        InodeId above = 0;         ///< the directory whose directories are gone through
+        std::uint32_t credit = 0;  ///< pages that were earned
+    } walk_;
     std::shared_ptr<NamesBudget> names_budget_ = std::make_shared<NamesBudget>();
     InodeTable inodes_;
     ReadAhead::HouseRef ahead_;

@@ -3,6 +3,8 @@
 // for because somebody walks through a directory name by name.
 #include "fs/filesystem.hpp"
 
+#include <algorithm>
+
 namespace uidnfs::fs {
 namespace {
 
@@ -14,6 +16,10 @@ constexpr auto kAbsenceHolds = 1s;
 /// No file system of today takes fewer bytes in a name (_XOPEN_NAME_MAX of limits.h(0p) is 255,
 /// some encrypting ones take 143).
 constexpr std::size_t kSurelyShort = 143;
+/// Pages that are asked for at the first name in directories beside one in which many were; so many
+/// programs at once go through directories of their own, and so much is wasted at most.
+constexpr std::uint32_t kPagesForOne = 2;
+constexpr std::uint32_t kMostPages = 16;
 
 }  // namespace
 
@@ -59,7 +65,7 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
             if (name.size() > kSurelyShort)
                 return std::nullopt;  // ENAMETOOLONG is the server's word
             if (!is_recent) return std::nullopt;
-            parent->known->hit();
+            note_hit(*parent);
             return absent(*parent);
         }
         case Answer::listed: break;
@@ -79,7 +85,7 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
         // As old as the listing.
         inode->attrs.learn(listed.attr, inode->attrs.token(), listed.asked, range);
     }
-    parent->known->hit();
+    note_hit(*parent);
     inodes_.add_name(parent, name, inode);
     return entry(*parent, inode);
 }
@@ -87,7 +93,7 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
 std::optional<Entry> Filesystem::recall_directory(const InodeRef& parent, const std::string& name) {
     const auto inode = inodes_.child(*parent, name);
     if (!inode || !inode->is_directory() || !inode->attrs.is_fresh(now())) return std::nullopt;
-    parent->known->hit();
+    note_hit(*parent);
     return entry(*parent, inode);
 }
 
@@ -96,6 +102,7 @@ void Filesystem::note_miss(
 ) {
     const auto known = names_of(parent);
     if (!known) return;
+    join_walk(*parent);
     known->missed(name);
     list_if_wanted(context, parent);
 }
@@ -115,6 +122,7 @@ void Filesystem::note_stale(const nfs::CallContext& context, const Inode& inode)
     const auto parent = inodes_.find(inode.names.front().parent);
     const auto known = names_of(parent);
     if (!known) return;
+    join_walk(*parent);
     known->found_stale(inode.names.front().name);
     list_if_wanted(context, parent);
 }
@@ -122,7 +130,21 @@ void Filesystem::note_stale(const nfs::CallContext& context, const Inode& inode)
 void Filesystem::note_fresh(const Inode& inode) {
     if (inode.names.empty()) return;
     const auto parent = inodes_.find(inode.names.front().parent);
-    if (parent && parent->known) parent->known->hit();
+    if (parent && parent->known) note_hit(*parent);
+}
+
+void Filesystem::note_hit(const Inode& directory) {
+    if (!directory.known->hit() || directory.names.empty()) return;
+    const auto above = directory.names.front().parent;
+    if (walk_.above != above) walk_ = {above, 0};
+    walk_.credit = std::min(walk_.credit + kPagesForOne, kMostPages);
+}
+
+void Filesystem::join_walk(const Inode& directory) {
+    if (walk_.credit == 0 || directory.names.empty() || !directory.known->is_walk_to_begin()) return;
+    if (directory.names.front().parent != walk_.above) return;
+    --walk_.credit;
+    directory.known->expect_walk();
 }
 
 core::Task<void> Filesystem::list_ahead(nfs::CallContext context, InodeRef directory) {

@@ -7,12 +7,9 @@
 namespace uidnfs::fs {
 namespace {
 
-/// Lookups in one directory, one after the other, that look like a walk.
-constexpr std::uint32_t kWalk = 3;
 /// In a large directory of which somebody needs a few names, listing it all is a waste.
 constexpr std::uint32_t kFreePages = 4;
-constexpr std::uint32_t kHitsForAPage = 8;
-/// As kWalk, where the last pages were not worth their while.
+/// Names found too old that look like a walk where the last pages were not worth their while.
 constexpr std::uint32_t kLongWalk = 48;
 
 }  // namespace
@@ -76,12 +73,12 @@ void KnownNames::found_stale(std::string_view name) {
     }
     // Pages that told nobody anything, as when a few files are polled, make the next ones rare.
     const bool paid = hits_ >= kHitsForAPage * pages_;
-    if (++stale_ < (paid ? kWalk : kLongWalk) || ahead != Ahead::idle) return;
+    if (++stale_ < (paid ? walk_ : kLongWalk) || ahead != Ahead::idle) return;
     pass_ = Pass::attributes;
     next_ = {};
     pages_ = 0;
     hits_ = 0;
-    misses_ = kWalk;
+    misses_ = 1;
 }
 
 void KnownNames::add(
@@ -110,6 +107,7 @@ void KnownNames::add(
     const bool is_next = from_cookie == next_.cookie;
     if (!has_handles && !is_next) return;
     misses_ = 0;
+    walk_ = kWalk;
     ++pages_;
     if (!has_handles || !is_next) return;
     next_ = {last, page.verifier};
@@ -119,12 +117,10 @@ void KnownNames::add(
     stale_ = 0;
 }
 
-void KnownNames::expect_walk() noexcept { misses_ = kWalk - 1; }
-
 bool KnownNames::wants_page() const noexcept {
     if (ahead != Ahead::idle || budget_->is_used_up()) return false;
     if (listed_ == Extent::all && pass_ == Pass::names) return false;
-    if (pages_ == 0) return misses_ >= kWalk;
+    if (pages_ == 0 && pass_ == Pass::names) return misses_ >= walk_;
     return misses_ > 0 && pages_ < kFreePages + hits_ / kHitsForAPage;
 }
 

@@ -98,10 +98,15 @@ public:
     /// The server was asked for the attributes of a file of this name, because they were too old.
     /// Whoever does that for one file after the other needs listings too.
     void found_stale(std::string_view name);
-    /// Two names were missed already, as it were.
-    void expect_walk() noexcept;
-    /// A name was answered from here, or attributes were.
-    void hit() noexcept { ++hits_; }
+    /// Until the next page one name that is missed, or found too old, counts as a walk.
+    void expect_walk() noexcept { walk_ = 1; }
+    /// Nobody has missed a name here yet, or found one too old since the last walk.
+    bool is_walk_to_begin() const noexcept {
+        return pass_ == Pass::names && misses_ == 0 && stale_ == 0 && ahead == Ahead::idle;
+    }
+    /// A name was answered from here, or attributes were. True once, when that were enough
+    /// answers to be worth a page.
+    bool hit() noexcept { return ++hits_ == kHitsForAPage; }
     bool may_search() const noexcept { return search_ == Search::permitted; }
     void permit_search() noexcept { search_ = Search::permitted; }
     /// Somebody goes through the directory name by name, and pages so far were worth their while.
@@ -110,6 +115,10 @@ public:
     enum class Ahead : std::uint8_t { idle, under_way, given_up } ahead = Ahead::idle;
 
 private:
+    /// Lookups in one directory, one after the other, that look like a walk.
+    static constexpr std::uint32_t kWalk = 3;
+    static constexpr std::uint32_t kHitsForAPage = 8;
+
     void put(const std::string& name, std::optional<Listed> listed);
     void touch(const std::string& name);
 
@@ -129,6 +138,7 @@ private:
     /// What pages are fetched ahead for: further names, or newer attributes of those known.
     enum class Pass : std::uint8_t { names, attributes } pass_ = Pass::names;
     enum class Search : std::uint8_t { unproven, permitted } search_ = Search::unproven;
+    std::uint32_t walk_ = kWalk;
     std::uint32_t misses_ = 0;  ///< since the last page, of one name after another
     std::size_t last_missed_ = 0;
     std::uint32_t stale_ = 0;  ///< attributes found too old, of one file after another

@@ -19,6 +19,11 @@ protected:
         return directory + "/file-" + std::to_string(number);
     }
     std::size_t lookups() const { return count(Procedure::lookup); }
+    /// Pages that were asked for ahead have come.
+    void settle(Mount& m) {
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+        world.serve_what_follows();
+    }
 };
 
 TEST_F(Recall, stat_of_every_file_of_a_directory_costs_a_tenth_of_a_call) {
@@ -53,6 +58,59 @@ TEST_F(Recall, stat_of_known_files_costs_a_tenth_of_a_call) {
         }
         EXPECT_LE(count_all(), 70u);
     }
+}
+
+TEST_F(Recall, a_walk_goes_on_in_the_next_directory) {
+    constexpr int kFiles = 20;
+    const std::vector<std::string> directories{"/top/a", "/top/b", "/top/c"};
+    server.put_directory("/top", 0755);
+    for (const auto& directory : directories) put_files(directory, kFiles);
+    auto& m = mount();
+    std::vector<std::vector<fs::InodeId>> ids(directories.size());
+    for (std::size_t d = 0; d < directories.size(); ++d) {
+        const auto directory = m.walk(directories[d]);
+        settle(m);
+        server.clear_calls();
+        for (int i = 0; i < kFiles; ++i) {
+            ids[d].push_back(m.lookup(directory, "file-" + std::to_string(i))->id);
+            settle(m);
+        }
+        EXPECT_EQ(lookups(), d == 0 ? 3u : 1u) << directories[d];
+        EXPECT_EQ(count(Procedure::readdirplus), 1u) << directories[d];
+    }
+    world.clock.advance(seconds(120));
+    for (std::size_t d = 0; d < directories.size(); ++d) {
+        server.clear_calls();
+        for (const auto id : ids[d]) {
+            m.stat_id(id);
+            settle(m);
+        }
+        EXPECT_EQ(count(Procedure::getattr), 1u) << directories[d];
+        EXPECT_EQ(count(Procedure::readdirplus), 1u) << directories[d];
+    }
+}
+
+TEST_F(Recall, directories_elsewhere_are_not_listed_for_one_file) {
+    server.put_directory("/top", 0755);
+    server.put_directory("/other", 0755);
+    put_files("/top/a", 20);
+    put_files("/other/a", 20);
+    for (int d = 0; d < 40; ++d) put_files("/top/d" + std::to_string(d), 20);
+    auto& m = mount();
+    const auto walked = m.walk("/top/a");
+    for (int i = 0; i < 20; ++i) m.lookup(walked, "file-" + std::to_string(i));
+    const auto other = m.walk("/other/a");
+    settle(m);
+    server.clear_calls();
+    m.lookup(other, "file-1");
+    settle(m);
+    EXPECT_EQ(count(Procedure::readdirplus), 0u);
+    // Beside the one that was gone through it was worth a try, and no more than that.
+    for (int d = 0; d < 40; ++d) {
+        m.lookup(m.walk("/top/d" + std::to_string(d)), "file-1");
+        settle(m);
+    }
+    EXPECT_LE(count(Procedure::readdirplus), 6u);
 }
 
 TEST_F(Recall, a_few_stats_are_no_reason_to_list_a_directory) {

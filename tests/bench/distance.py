@@ -18,6 +18,8 @@ import subjects
 DELAY = 0.005
 SMALL_FILES = 100
 TREE_FILES = 700
+# Each directory is opened, which asks the server anew (close-to-open).
+FILES_OF_A_DIRECTORY = (300, 100)
 _PROXY_ADDRESS = "127.0.7.2"
 _LARGE = 64 * measure.MIB
 _HEADERS = pathlib.Path("/usr/include/linux")
@@ -28,7 +30,8 @@ def run(bench):
     rounds = 1 if bench.quick else 3
     repository = 1000 if bench.quick else 5000
     archive, entries = _pack()
-    _make_repository(bench.export, repository)
+    for each in FILES_OF_A_DIRECTORY:
+        _make_repository(bench.export, repository, each)
     ports = (ganesha.PORTMAP_PORT, ganesha.MOUNT_PORT, ganesha.NFS_PORT)
     host = rpc_proxy.ProxyHost(_PROXY_ADDRESS, bench.server.address, ports).start()
     try:
@@ -36,7 +39,7 @@ def run(bench):
         runs = []
         for number in range(rounds):
             bench.say(f"distance, round {number + 1} of {rounds}")
-            runs.append(far.all_works(f"far-{number}", archive, repository))
+            runs.append(far.all_works(f"far-{number}", archive))
     finally:
         host.stop()
     middle = {work: measure.median([found[work] for found in runs]) for work in runs[0]}
@@ -57,12 +60,12 @@ def _pack():
     return archive, len(files) + len(directories)
 
 
-def _make_repository(export, files):
+def _make_repository(export, files, each):
     uid, gid = export.owner
-    path = export.path / "repository"
+    path = export.path / f"repository-{each}"
     path.mkdir()
     for number in range(files):
-        directory = path / f"part-{number // 100}"
+        directory = path / f"part-{number // each}"
         directory.mkdir(exist_ok=True)
         (directory / f"file-{number}").write_text(f"{number}\n", encoding="ascii")
     for top, _, names in os.walk(path):
@@ -91,7 +94,7 @@ class _Far:
         self._bench = bench
         self._host = host
 
-    def all_works(self, name, archive, repository):
+    def all_works(self, name, archive):
         """Seconds by work; "trip" is what one call takes that somebody waits for."""
         found = {}
         with self._mounted() as mount, self._delayed():
@@ -111,13 +114,17 @@ class _Far:
         with self._mounted() as mount, self._delayed():
             found["unpack"] = self._timed("tar", "-xf", archive, "-C", mount / name)
             found["remove"] = self._timed("rm", "-rf", mount / name / _HEADERS.name)
+        for each in FILES_OF_A_DIRECTORY:
+            found[f"status {each}"] = self._status(f"repository-{each}")
+        return found
+
+    def _status(self, repository):
         with self._mounted() as mount:
-            words = ("git", "-C", mount / "repository", "status", "--porcelain")
+            words = ("git", "-C", mount / repository, "status", "--porcelain")
             self._timed(*words)  # the index learns how the files look through the mount
             time.sleep(5)  # attributes of files are older than acregmin
             with self._delayed():
-                found["status"] = self._timed(*words, GIT_OPTIONAL_LOCKS="0")
-        return found
+                return self._timed(*words, GIT_OPTIONAL_LOCKS="0")
 
     @contextlib.contextmanager
     def _mounted(self):
@@ -154,7 +161,8 @@ def _print(bench, seconds, entries, repository, rounds):
         (f"ls -l of {SMALL_FILES} files, in all", "list", 1, 4),
         (f"tar -x of {entries} entries, each", "unpack", entries, 3.2),
         ("rm -r of them, each", "remove", entries, 1.2),
-        (f"git status, {repository} files, warm, in all", "status", 1, status_target),
+        *((f"git status, {repository} files, {each} in each directory, warm, in all",
+           f"status {each}", 1, status_target) for each in FILES_OF_A_DIRECTORY),
     )
     rows = []
     for title, work, divisor, target in works:

@@ -175,7 +175,7 @@ class _Limits:
         self._bench.report.table(
             "kept", "What the kernel keeps and what is written behind",
             ["", "limit", "uidnfs", "uidnfs / limit", "target"], rows,
-            [self._of, "sustained: with the fsync at the end; N writes UNSTABLE without it"])
+            [self._of, "sustained: with the fsync, or the COMMIT of N, at the end"])
 
     @staticmethod
     def _rate(title, limit, mine, name):

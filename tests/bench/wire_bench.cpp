@@ -85,8 +85,9 @@ public:
         measure("write 1 MiB", 256, 8, [&](unsigned i) {
             return write(file, i, kLarge, nfs::Stability::unstable);
         });
-        measure("write 4 KiB random", 4 * count, 16, [&](unsigned i) {
-            return write(file, i * 577u, kSmall, nfs::Stability::unstable);
+        const auto sustained = 128 * count;
+        measure("write 4 KiB random", sustained, 16, [&](unsigned i) {
+            return write_durably(file, i * 577u, kSmall, i + 1 == sustained);
         });
         measure("remove file", 1, 1, [&](unsigned) { return remove("wire-file"); });
     }
@@ -171,6 +172,14 @@ private:
         const auto offset = number % (kFileBytes / bytes) * bytes;
         const auto reply = co_await client_.write(context_, open, offset, data, stability);
         if (!reply) fail("WRITE", reply.error());
+    }
+    /// The last one of many puts them all on the server's disk.
+    Call write_durably(nfs::FileHandle file, unsigned number, std::uint32_t bytes, bool is_last) {
+        auto writing = write(file, number, bytes, nfs::Stability::unstable);
+        co_await writing;
+        if (!is_last) co_return;
+        auto committing = commit(file);
+        co_await committing;
     }
     Call commit(nfs::FileHandle file) {
         const nfs::OpenRef open{file};

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fuse/session.hpp"
-
 #include "core/log.hpp"
-#include "fuse/device.hpp"
-#include "fuse/glue.hpp"
-#include "fuse/libfuse.hpp"
 #include "fuse/operations.hpp"
-#include "fuse/raw_request.hpp"
+#include "fuse/session_impl.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,9 +12,8 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <exception>
-#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace uidnfs::fuse {
@@ -27,9 +21,6 @@ namespace {
 
 /// Listings come in pieces of 32 KiB mostly; only what is touched costs memory.
 constexpr std::size_t kListingBlocksKept = 4;
-
-constexpr auto kAloneStep = std::chrono::milliseconds(5);
-constexpr auto kAloneAtMost = std::chrono::seconds(2);
 
 std::span<const std::byte> bytes_of(const iovec& vector) noexcept {
     return {static_cast<const std::byte*>(vector.iov_base), vector.iov_len};
@@ -65,127 +56,41 @@ core::Failure failure(int code, std::string_view why, std::string_view remedy) {
 
 }  // namespace
 
-class Session::Impl final : public Glue, private Device::Handler {
-public:
-    Impl(Deps& deps, Options& options, Events& events)
-        : Glue{
-              deps.filesystem,
-              options.identity,
-              ProcFiles(options.proc),
-              {deps.filesystem,
-               deps.clock,
-               deps.memory ? &deps.memory->in_flight() : nullptr},
-              {deps.reactor,
-               requests,
-               proc,
-               deps.clock,
-               std::move(deps.server),
-               std::move(options.watch)},
-              CallerGroups(proc),
-              std::make_shared<core::BufferPool>(kMaxIo, kListingBlocksKept),
-              deps.reactor,
-              deps.notifier
-          },
-          reactor_(deps.reactor),
-          clock_(deps.clock),
-          memory_(deps.memory),
-          begin_(options.begin),
-          death_(options.death),
-          readdirplus_(options.readdirplus),
-          pages_end_(options.pages_end),
-          events_(std::move(events)),
-          self_(std::make_shared<Impl*>(this)) {}
+Session::Impl::Impl(Deps& deps, Options& options, Events& events)
+    : Glue{
+          deps.filesystem,
+          options.identity,
+          ProcFiles(options.proc),
+          {deps.filesystem,
+           deps.clock,
+           deps.memory ? &deps.memory->in_flight() : nullptr},
+          {deps.reactor,
+           requests,
+           proc,
+           deps.clock,
+           std::move(deps.server),
+           std::move(options.watch)},
+          CallerGroups(proc),
+          std::make_shared<core::BufferPool>(kMaxIo, kListingBlocksKept),
+          deps.reactor,
+          deps.notifier
+      },
+      reactor_(deps.reactor),
+      clock_(deps.clock),
+      memory_(deps.memory),
+      begin_(options.begin),
+      death_(options.death),
+      readdirplus_(options.readdirplus),
+      pages_end_(options.pages_end),
+      events_(std::move(events)),
+      self_(std::make_shared<Impl*>(this)) {}
 
-    ~Impl() {
-        *self_ = nullptr;
-        device_.reset();
-        requests.let_go();
-        if (session_) fuse_session_destroy(session_);  // closes the descriptor
-    }
-
-    std::optional<core::Failure> attach(core::Fd device);
-    core::Result<void> start();
-    bool can_be_taken_over() const noexcept {
-        return memory_ && (kernel_asks_again() || says_what_it_waits_for());
-    }
-    void pause() noexcept { device_->pause(); }
-    void resume() { device_->resume(); }
-    bool is_idle() const noexcept {
-        return requests.empty() && (!memory_ || memory_->in_flight().size() == 0);
-    }
-    const InitExchange& init() const noexcept { return init_; }
-    SessionStatus status() const;
-
-private:
-    bool kernel_asks_again() const noexcept {
-        return (offered_flags(init_.request) & kHasResend) != 0;
-    }
-    /// By the number of an INTERRUPT that is not there (is_waited_for).
-    bool says_what_it_waits_for() const noexcept {
-        return offered_minor(init_.request) >= kMinorOfInterruptBit;
-    }
-    void on_request(core::Slot& slot, std::span<std::byte> request) override;
-    void on_gone(int error) override;
-    void on_drained() override;
-    void dispatch(
-        core::Slot& request_slot,
-        std::span<std::byte> request,
-        const fuse_in_header& header,
-        InFlight::Index record
-    );
-    /// The record of a request that a worker before this one had; what its reply would have handed
-    /// over is taken back.
-    InFlight::Index take_up(const fuse_in_header& header);
-    void refuse(const fuse_in_header& header, InFlight::Index record);
-    void answer_eio(const fuse_in_header& header, InFlight::Index record);
-    void work_on_suspicious();
-    core::Task<void> watch_alone(InFlight::Index record, std::uint64_t unique);
-    core::Result<void> replay_init();
-    /// Has the kernel ask again for what it waits for.
-    core::Result<void> ask_again();
-    /// Works on what the worker before had read and not answered.
-    void repeat_kept();
-    /// Whether the kernel has no answer yet; where its caller was interrupted it says so again.
-    bool is_waited_for(std::uint64_t unique) const noexcept;
-    ssize_t write(int fd, iovec* vectors, int count);
-    /// Writes the answer to INIT with what libfuse leaves out.
-    ssize_t write_init(int fd, iovec* vectors, int count);
-
-    static Impl& of(void* user_data) noexcept {
-        return static_cast<Impl&>(*static_cast<Glue*>(user_data));
-    }
-    static void configure_connection(void* user_data, fuse_conn_info* connection);
-    static ssize_t write_hook(int fd, iovec* vectors, int count, void* user_data);
-    static ssize_t read_hook(int fd, void* buffer, size_t size, void* user_data);
-
-    core::Reactor& reactor_;
-    const core::Clock& clock_;
-    SessionMemory* memory_;
-    Begin begin_;
-    InFlight::Death death_;
-    fs::Readdirplus readdirplus_;
-    PagesEnd pages_end_;
-    Events events_;
-    fuse_session* session_ = nullptr;
-    std::optional<Device> device_;
-    InitExchange init_;
-    std::uint32_t protocol_minor_ = 0;
-    SessionStatus::State state_ = SessionStatus::State::starting;
-    std::shared_ptr<Impl*> self_;
-
-    /// A request that was in flight when several workers died.
-    struct Suspicious {
-        core::Slice keep;  ///< of the slot that holds it
-        core::Slot* slot;
-        std::span<std::byte> bytes;
-        InFlight::Index record;
-    };
-    std::deque<Suspicious> suspicious_;
-    std::vector<KeptRequest> kept_;  ///< of the worker before
-    enum class Source : std::uint8_t { kernel, slots } source_ = Source::kernel;
-    enum class Keeping : std::uint8_t { nothing, requests } keeping_ = Keeping::nothing;
-    enum class Alone : std::uint8_t { nobody, somebody } alone_ = Alone::nobody;
-};
+Session::Impl::~Impl() {
+    *self_ = nullptr;
+    device_.reset();
+    requests.let_go();
+    if (session_) fuse_session_destroy(session_);  // closes the descriptor
+}
 
 std::optional<core::Failure> Session::Impl::attach(core::Fd device) {
     if (filesystem.slots().bytes() < kMaxIo + kMaxHeader) {
@@ -379,140 +284,6 @@ core::Result<void> Session::Impl::start() {
     }
     device_->start();
     return {};
-}
-
-core::Result<void> Session::Impl::ask_again() {
-    if (!kernel_asks_again()) {
-        // Without either: only where the worker before has answered everything (hand_over).
-        if (!can_be_taken_over() && memory_->in_flight().size() != 0) return core::Error(ENOTSUP);
-        repeat_kept();
-        return {};
-    }
-    fuse_out_header resend{};
-    resend.len = sizeof resend;
-    resend.error = kNotifyResend;
-    // ENODEV: unmounted meanwhile; reading tells.
-    if (::write(fuse_session_fd(session_), &resend, sizeof resend) < 0 && errno != ENODEV) {
-        return core::Error(errno);
-    }
-    return {};
-}
-
-void Session::Impl::repeat_kept() {
-    source_ = Source::slots;
-    for (const auto& kept : std::exchange(kept_, {})) {
-        // Its answer arrived: the record goes with the others of that kind (on_drained).
-        if (!is_waited_for(kept.unique)) continue;
-        if (is_whole(kept.bytes)) {
-            on_request(*kept.slot, kept.bytes);
-        } else {
-            fuse_in_header header{};
-            std::memcpy(&header, kept.bytes.data(), sizeof header);
-            core::log::error("a request that lies in the state of the mount is damaged");
-            answer_eio(header, take_up(header));
-        }
-    }
-    source_ = Source::kernel;
-}
-
-bool Session::Impl::is_waited_for(std::uint64_t unique) const noexcept {
-    // fuse_dev_do_write() of Linux: ENOENT, it does not know the request; EINVAL, its caller was
-    // not interrupted; else its INTERRUPT, which may have been lost, comes again.
-    fuse_out_header question{};
-    question.len = sizeof question;
-    question.error = -EAGAIN;
-    question.unique = unique | kInterruptBit;
-    return ::write(fuse_session_fd(session_), &question, sizeof question) >= 0 || errno != ENOENT;
-}
-
-core::Result<void> Session::Impl::replay_init() {
-    auto found = memory_ ? memory_->init() : std::nullopt;
-    if (!found) return core::Error(EPROTO);
-    init_ = std::move(*found);
-    auto request = init_.request;
-    fuse_in_header header{};
-    std::memcpy(&header, request.data(), sizeof header);
-    info = {header.unique, header.opcode, header.pid, 0, clock_.now()};
-    fuse_buf buffer{};
-    buffer.mem = request.data();
-    buffer.size = request.size();
-    fuse_session_process_buf(session_, &buffer);
-    if (state_ != SessionStatus::State::serving || fuse_session_exited(session_)) {
-        return core::Error(EPROTO);
-    }
-    return {};
-}
-
-InFlight::Index Session::Impl::take_up(const fuse_in_header& header) {
-    auto& table = memory_->in_flight();
-    const auto record = table.resume(header.unique & ~kResent, death_);
-    if (record == InFlight::kNone) return record;
-    const auto open = table[record].open;
-    const auto entry = table[record].entry;
-    table.note_reply(record, 0, 0);
-    if (open != 0 && header.opcode == FUSE_OPENDIR) {
-        filesystem.releasedir(open);
-    } else if (open != 0) {
-        core::spawn(filesystem.release(open));
-    }
-    if (entry != 0) filesystem.forget(entry, 1);
-    return record;
-}
-
-void Session::Impl::refuse(const fuse_in_header& header, InFlight::Index record) {
-    core::log::error(
-        "workers died again and again while they worked on a {} request (inode {}), the last of "
-        "them on nothing else that was suspicious: it is answered EIO",
-        opcode_name(header.opcode),
-        header.nodeid
-    );
-    answer_eio(header, record);
-}
-
-void Session::Impl::answer_eio(const fuse_in_header& header, InFlight::Index record) {
-    fuse_out_header answer{};
-    answer.len = sizeof answer;
-    answer.error = -EIO;
-    answer.unique = header.unique;
-    if (::write(fuse_session_fd(session_), &answer, sizeof answer) < 0) {
-        core::log::debug("nobody waits for it any more: {}", core::to_string(core::Error(errno)));
-    }
-    memory_->in_flight().end(record);
-}
-
-void Session::Impl::work_on_suspicious() {
-    if (alone_ == Alone::somebody || suspicious_.empty()) return;
-    const auto next = std::move(suspicious_.front());
-    suspicious_.pop_front();
-    alone_ = Alone::somebody;
-    fuse_in_header header{};
-    std::memcpy(&header, next.bytes.data(), sizeof header);
-    memory_->in_flight().set_stand(next.record, InFlightRecord::alone);
-    dispatch(*next.slot, next.bytes, header, next.record);
-    core::spawn(watch_alone(next.record, header.unique & ~kResent));
-}
-
-core::Task<void> Session::Impl::watch_alone(InFlight::Index record, std::uint64_t unique) {
-    const auto self = self_;
-    // One that takes so long waits for the server, and so may others.
-    const auto until = clock_.now() + kAloneAtMost;
-    for (;;) {
-        auto pause = reactor_.sleep_for(kAloneStep);
-        co_await pause;
-        if (!*self) co_return;
-        const bool is_there = memory_->in_flight()[record].unique == unique;
-        if (is_there && clock_.now() < until) continue;
-        if (is_there) memory_->in_flight().set_stand(record, InFlightRecord::among_others);
-        break;
-    }
-    alone_ = Alone::nobody;
-    work_on_suspicious();
-}
-
-void Session::Impl::on_drained() {
-    if (std::exchange(begin_, Begin::with_kernel) == Begin::taken_over) {
-        memory_->in_flight().settle();
-    }
 }
 
 SessionStatus Session::Impl::status() const {

@@ -27,8 +27,8 @@ import ganesha  # noqa: E402
 import instructions  # noqa: E402
 import latency  # noqa: E402
 import limits  # noqa: E402
-import lookups  # noqa: E402
 import measure  # noqa: E402
+import parallel  # noqa: E402
 import report  # noqa: E402
 import sandbox  # noqa: E402
 import scale  # noqa: E402
@@ -54,7 +54,7 @@ SECTIONS = (
     ("directory", directory.run, "loopback"),
     ("scale", scale.run, "loopback"),
     ("instructions", instructions.run, "loopback"),
-    ("lookups", lookups.run, "own"),
+    ("parallel", parallel.run, "own"),
     ("distance", distance.run, "own"),
 )
 

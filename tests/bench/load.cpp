@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <random>
 #include <stdexcept>
@@ -333,13 +334,34 @@ Sample unlink_files(const std::string& directory, std::size_t count) {
     });
 }
 
-// Names f0, f1, ... of one directory, looked up by that many threads at the same moment.
-Sample lookup_in_parallel(const std::string& directory, std::size_t threads) {
-    stat_name(directory);
+// Each of so many threads does the same once at the same moment, to a file of its own.
+Sample at_once(
+    const std::string& work, const std::string& directory, std::size_t threads, std::size_t first
+) {
+    const auto path = [&](std::size_t number) {
+        return directory + "/f" + std::to_string(first + number);
+    };
+    std::deque<File> opened;
+    Buffer buffer(kPage * threads);
+    if (work == "read") {
+        for (std::size_t i = 0; i < threads; ++i) opened.emplace_back(path(i), O_RDONLY);
+    } else {
+        stat_name(directory);
+    }
+    const auto operation = [&](std::size_t number) {
+        if (work == "lookup") return stat_name(path(number));
+        if (work == "open") return File(path(number), O_RDONLY).close();
+        if (work == "create") return File(path(number), O_WRONLY | O_CREAT | O_TRUNC).close();
+        if (work == "unlink") {
+            if (unlink(path(number).c_str()) != 0) fail("unlink", path(number));
+            return;
+        }
+        if (work != "read") throw std::invalid_argument(work);
+        auto* const place = buffer.data + number * kPage;
+        if (pread(opened[number].fd(), place, kPage, 0) != kPage) fail("read", path(number));
+    };
     return in_parallel(threads, [&](std::size_t number) {
-        return one_by_one(1, [&](std::size_t) {
-            stat_name(directory + "/f" + std::to_string(number));
-        });
+        return one_by_one(1, [&](std::size_t) { operation(number); });
     });
 }
 
@@ -352,7 +374,8 @@ constexpr const char* kUsage =
     "       load create|mkdir|rename|unlink DIRECTORY COUNT\n"
     "       load stat|openread DIRECTORY COUNT THREADS\n"
     "       load list DIRECTORY\n"
-    "       load lookups DIRECTORY THREADS\n";
+    "       load at-once lookup|open|read|create|unlink DIRECTORY THREADS FIRST\n"
+    "                                          one file for each thread, from fFIRST on\n";
 
 Sample run(const std::vector<std::string>& words) {
     const auto& work = words.at(0);
@@ -403,8 +426,8 @@ Sample run(const std::vector<std::string>& words) {
     if (work == "unlink") {
         return unlink_files(words.at(1), number(2));
     }
-    if (work == "lookups") {
-        return lookup_in_parallel(words.at(1), number(2));
+    if (work == "at-once") {
+        return at_once(words.at(1), words.at(2), number(3), number(4));
     }
     throw std::invalid_argument(work);
 }

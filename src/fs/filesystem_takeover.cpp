@@ -11,6 +11,13 @@ void Filesystem::go_on() {
     inodes_.for_each([this](const InodeRef& inode) {
         if (inode->is_regular() && inode->opens > 0) deps_.invalidator.inode(inode->id, 0, 0);
     });
+    // The worker before died in the last close of these, and the kernel names an open file that is
+    // no more when it tells that again.
+    const auto removed = unsettled_silly_;
+    for (const auto id : removed) {
+        const auto inode = inodes_.find(id);
+        if (inode->opens == 0) core::spawn(remove_silly({inode->remover}, inode));
+    }
 }
 
 }  // namespace uidnfs::fs

@@ -93,6 +93,7 @@ void Mount::kill_and_restart() {
         throw std::runtime_error("the next worker refuses the arena: " + *damage);
     }
     start();
+    fs_->go_on();
 }
 
 core::Result<fs::Entry> Mount::lookup(fs::InodeId parent, std::string name) {

@@ -273,6 +273,46 @@ TEST_F(HalfRemoved, after_its_name_changed) {
     EXPECT_TRUE(silly_names().empty());
 }
 
+/// The worker dies in the last close of a removed file, and the kernel tells it again.
+class HalfClosed : public Takeover {
+protected:
+    File removed_file() {
+        const auto file = mount().create_file("/a");
+        EXPECT_EQ(mount().remove_file("/a"), 0);
+        return file;
+    }
+    void begin_to_close(const File& file, Fault fault) {
+        auto& m = mount();
+        server.inject(std::move(fault));
+        server.clear_calls();
+        core::spawn(m.fs().release(file.open));
+        world.serve_until([&] { return count(Procedure::remove) > 0; });
+        m.kill_and_restart();
+        server.forget_faults();
+        m.release_file(file);
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+    }
+};
+
+TEST_F(HalfClosed, before_its_silly_name_was_removed) {
+    const auto file = removed_file();
+    begin_to_close(
+        file,
+        {.procedure = Procedure::remove, .fail = Status::jukebox, .reply = Fault::Reply::ignored}
+    );
+    EXPECT_TRUE(silly_names().empty());
+    mount().fs().forget(file.inode, 10);  // all
+    EXPECT_EQ(mount().fs().status().inodes, 1u) << "the root";
+}
+
+TEST_F(HalfClosed, after_its_silly_name_was_removed) {
+    const auto file = removed_file();
+    begin_to_close(file, {.procedure = Procedure::remove, .reply = Fault::Reply::lost});
+    EXPECT_TRUE(silly_names().empty());
+    mount().fs().forget(file.inode, 10);  // all
+    EXPECT_EQ(mount().fs().status().inodes, 1u) << "the root";
+}
+
 class TakeoverOfListings : public Takeover, public ::testing::WithParamInterface<CookieStyle> {};
 
 TEST_P(TakeoverOfListings, go_on_where_they_were) {

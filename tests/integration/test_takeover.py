@@ -106,6 +106,55 @@ class UnderLoad(suite.MountedTest):
         self.assertGreaterEqual(killed, 3)
 
 
+# Each MiB says where it stands.
+READ_MANY = """
+import random
+page, done = mmap.mmap(-1, 1 << 20), 0
+until = time.monotonic() + seconds
+while time.monotonic() < until:
+    i = random.randrange(MIBS)
+    found = os.preadv(state['fd'], [page], i << 20), page[0], page[-1]
+    if found != (1 << 20, i, i):
+        raise AssertionError(f"read {done} at {i} MiB: {found}")
+    done += 1
+    time.sleep(0)
+os.close(state.pop('fd'))
+result = done
+"""
+
+
+class HeldBytes(suite.MountedTest):
+    """A worker answers from memory that the one before it filled."""
+
+    SECONDS = 20
+    MIBS = 24
+
+    def test_killed_while_they_are_read(self):
+        """The kernel ends a request with EIO when the worker that answers dies at a page that it has not
+        mapped yet: without care one kill in fourteen."""
+        path = self.path("f")
+        self.app.write_file(path, b"")
+        crew = [self.actor(suite.APP_UID) for _ in range(3)]
+        for reader in crew:
+            reader.run("state['fd'] = os.open(path, os.O_RDONLY | os.O_DIRECT)", path=path)
+        self.app.run("state['fd'] = os.open(path, os.O_RDWR)", path=path)
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        self.app.run("for i in range(MIBS): os.pwrite(state['fd'], bytes([i]) * (1 << 20), i << 20)",
+                     MIBS=self.MIBS)
+        for reader in crew:
+            reader.start_run(READ_MANY, seconds=self.SECONDS, MIBS=self.MIBS)
+        worker, killed = Worker(self.m), 0
+        until = time.monotonic() + self.SECONDS - 1
+        while time.monotonic() < until:
+            time.sleep(random.uniform(0, 0.01))
+            worker.kill()
+            killed += 1
+        print(f"{killed} kills, {sum(reader.finish(60) for reader in crew)} reads")
+        self.server.thaw()
+        self.app.run("os.close(state.pop('fd'))")
+
+
 class Standing(suite.MountedTest):
     """What an application holds stays what it is."""
 

@@ -280,10 +280,17 @@ private:
         std::string to_name
     );
     bool must_stay(const InodeRef& child) const noexcept;
+    /// The kernel does not wait for the last close of a file that was removed while open: until
+    /// this directory has none of those that are on their way out.
+    core::Task<void> silly_names_gone(
+        nfs::CallContext context, InodeRef parent, std::string name
+    );
     /// The child of this name, which a file opened under a worker before this one may have.
-    core::Task<InodeRef> named(nfs::CallContext context, InodeRef parent, std::string name);
+    core::Task<core::Result<InodeRef>> named(
+        nfs::CallContext context, InodeRef parent, std::string name
+    );
     /// A worker that died was removing it: whether its name was changed, the server knows.
-    core::Task<void> settle_silly(InodeRef inode);
+    core::Task<core::Result<void>> settle_silly(InodeRef inode);
 
     // Files (filesystem_files.cpp)
     core::Task<core::Result<nfs::AccessBits>> open_rights(nfs::CallContext context, InodeRef inode);
@@ -300,6 +307,9 @@ private:
     );
     core::Task<core::Result<void>> cut(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
+    );
+    core::Task<core::Result<OpenReply>> open_file(
+        nfs::CallContext context, InodeRef inode, int flags
     );
     /// `read_since`: as for settle_pages().
     core::Result<OpenReply> add_open(
@@ -385,7 +395,10 @@ private:
     CounterRecords counter_records_;
     CredentialLedger ledger_;
     std::unordered_set<OpenId> nameless_opens_;    ///< of files whose names only the kernel may know
+    std::size_t nameless_opening_ = 0;             ///< such ones that are not open yet
     std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
+    std::size_t silly_removals_ = 0;               ///< under way
+    core::Event removed_;                          ///< the removals of an inode have ended
     struct Walk {
         InodeId above = 0;         ///< the directory whose directories are gone through
         std::uint32_t credit = 0;  ///< pages that were earned

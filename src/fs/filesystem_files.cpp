@@ -108,6 +108,22 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
     if (!admitted) co_return admitted.error();
     const auto inode = admitted->inode;
     const auto ctx = admitted->context;
+    // Who removes the file finds that it is in use, or is through with it.
+    while (inode->removals > 0) co_await removed_.wait();
+    const std::size_t nameless = inode->names.empty() ? 1 : 0;
+    nameless_opening_ += nameless;
+    ++inode->opening;
+    auto opening = open_file(ctx, inode, flags);
+    auto opened = co_await opening;
+    --inode->opening;
+    nameless_opening_ -= nameless;
+    if (!inode->is_in_use() && inode->silly) co_await remove_silly(ctx, inode);
+    co_return opened;
+}
+
+core::Task<core::Result<OpenReply>> Filesystem::open_file(
+    nfs::CallContext ctx, InodeRef inode, int flags
+) {
     const auto asked = wall_now();
     auto ahead = read_at_open(ctx, inode, flags);
     const auto granted = co_await open_rights(ctx, inode);
@@ -460,7 +476,7 @@ core::Task<void> Filesystem::release(OpenId open) {
     const auto ctx = file->context;
     const auto closed = co_await deps_.client.close(ctx, file->ref);
     if (!closed) core::log::debug("close: {}", core::to_string(closed.error()));
-    if (inode->opens > 0) co_return;
+    if (inode->is_in_use()) co_return;
     if (inode->silly) co_await remove_silly(ctx, inode);
     inodes_.drop_if_unused(inode);
 }

@@ -3,6 +3,7 @@
 // bracketed, so that the server's wcc data tell our changes from those of others.
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
+#include "fs/removal.hpp"
 
 #include <fmt/format.h>
 #include <sys/sysmacros.h>
@@ -186,35 +187,52 @@ core::Task<core::Result<Entry>> Filesystem::link(
 }
 
 bool Filesystem::must_stay(const InodeRef& child) const noexcept {
-    return child && child->opens > 0 && !child->is_directory() && !child->silly;
+    return child && child->is_in_use() && !child->is_directory() && !child->silly;
 }
 
-core::Task<InodeRef> Filesystem::named(
+core::Task<core::Result<InodeRef>> Filesystem::named(
     nfs::CallContext context, InodeRef parent, std::string name
 ) {
     auto child = inodes_.child(*parent, name);
     // Names are not in the arena; only what is open must not be removed by one that is not known.
-    if (!child && !(nameless_opens_.empty() && unsettled_silly_.empty())) {
+    const bool may_be_open = !nameless_opens_.empty() || nameless_opening_ > 0;
+    if (!child && (may_be_open || !unsettled_silly_.empty())) {
         const auto found = co_await deps_.client.lookup(context, parent->handle, name);
         if (found) child = inodes_.find(found->handle);
         if (child) inodes_.add_name(parent, name, child);
     }
-    if (child && unsettled_silly_.contains(child->id)) co_await settle_silly(child);
+    if (child && unsettled_silly_.contains(child->id)) {
+        const auto settled = co_await settle_silly(child);
+        if (!settled) co_return settled.error();
+    }
     co_return child;
 }
 
-core::Task<void> Filesystem::settle_silly(InodeRef inode) {
-    if (!inode->silly) co_return;
+core::Task<void> Filesystem::silly_names_gone(
+    nfs::CallContext context, InodeRef parent, std::string name
+) {
+    auto child = inodes_.child(*parent, name);
+    if (!child) {
+        const nfs::CallContext silently{context.credential};
+        const auto found = co_await deps_.client.lookup(silently, parent->handle, name);
+        if (found) child = inodes_.find(found->handle);
+    }
+    while (child && child->removals > 0) co_await removed_.wait();
+}
+
+core::Task<core::Result<void>> Filesystem::settle_silly(InodeRef inode) {
+    if (!inode->silly) co_return core::Result<void>();
     const auto record = silly_records_[*inode->silly];
     const auto parent = inodes_.find(record.parent);
     const nfs::CallContext context{inode->remover};
     const std::string name = record.name.data();
     const auto found = co_await deps_.client.lookup(context, parent->handle, name);
-    if (!found && found.error().code() != ENOENT) co_return;
+    if (!found && found.error().code() != ENOENT) co_return found.error();
     const bool is_settled = unsettled_silly_.erase(inode->id) == 0;
-    if (is_settled || (found && found->handle == inode->handle)) co_return;
+    if (is_settled || (found && found->handle == inode->handle)) co_return core::Result<void>();
     // It still has its own name, or not even this one any more.
     if (inode->silly) forget_silly(inode);
+    co_return core::Result<void>();
 }
 
 core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
@@ -311,7 +329,7 @@ core::Task<core::Result<void>> Filesystem::make_silly(
         child->remover = context.credential;
         ++parent->opens;  // its handle is needed for the last REMOVE
         // The last close may have come while the name was changing.
-        if (child->opens == 0) co_await remove_silly(context, child);
+        if (!child->is_in_use()) co_await remove_silly(context, child);
         co_return core::Result<void>();
     }
     co_return core::Error(EBUSY);
@@ -359,8 +377,11 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
     writer_.pause(inode);
     if (inode->remover) context.credential = inode->remover;
     if (const auto parent = inodes_.find(record.parent)) {
+        const Removal removal(removed_, parent);
+        ++silly_removals_;
         parent->attrs.begin_change();
         const auto reply = co_await deps_.client.remove(context, parent->handle, name);
+        --silly_removals_;
         finish_change(parent, reply ? *reply : nfs::Wcc{});
         if (!reply && reply.error().code() != ENOENT) {
             core::log::warning(
@@ -384,7 +405,9 @@ core::Task<core::Result<void>> Filesystem::unlink(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
-    const auto child = co_await named(ctx, parent, name);
+    const auto found = co_await named(ctx, parent, name);
+    if (!found) co_return found.error();
+    const auto child = *found;
     if (must_stay(child)) {
         co_return co_await make_silly(ctx, parent, name, child);
     }
@@ -393,6 +416,7 @@ core::Task<core::Result<void>> Filesystem::unlink(
     // Bytes for a file that nobody can open any more need not travel.
     const bool has_bytes = child && child->opens == 0 && child->file;
     if (has_bytes) writer_.pause(child);
+    const Removal removal(removed_, child);
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.remove(ctx, parent->handle, name);
     finish_change(parent, reply ? *reply : nfs::Wcc{});
@@ -418,6 +442,7 @@ core::Task<core::Result<void>> Filesystem::rmdir(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
+    if (silly_removals_ > 0) co_await silly_names_gone(ctx, parent, name);
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.rmdir(ctx, parent->handle, name);
     finish_change(parent, reply ? *reply : nfs::Wcc{});
@@ -451,8 +476,12 @@ core::Task<core::Result<void>> Filesystem::rename(
         auto asking = was_moved(ctx, from, from_name, to, to_name);
         if (co_await asking) co_return core::Result<void>();
     }
-    const auto moved = co_await named(ctx, from, from_name);
-    const auto target = co_await named(ctx, to, to_name);
+    const auto found_moved = co_await named(ctx, from, from_name);
+    if (!found_moved) co_return found_moved.error();
+    const auto found_target = co_await named(ctx, to, to_name);
+    if (!found_target) co_return found_target.error();
+    const auto moved = *found_moved;
+    const auto target = *found_target;
     if (is_silly_name(target, *to, to_name)) co_return core::Error(EBUSY);
     const bool revived = is_silly_name(moved, *from, from_name);
     const bool hide_target = must_stay(target) && target != moved;
@@ -460,6 +489,7 @@ core::Task<core::Result<void>> Filesystem::rename(
         const auto hidden = co_await make_silly(ctx, to, to_name, target);
         if (!hidden && hidden.error().code() != ENOENT) co_return hidden.error();
     }
+    const Removal removal(removed_, hide_target ? nullptr : target);
     const auto reply = co_await rename_call(ctx, from, from_name, to, to_name);
     if (!reply) {
         if (hide_target && target->silly) co_await undo_silly(ctx, to, to_name, target);

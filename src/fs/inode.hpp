@@ -118,6 +118,8 @@ struct Inode {
     core::SteadyTime looked_up{};  ///< when a LOOKUP named it last
     std::uint64_t lookups = 0;
     std::uint32_t opens = 0;
+    std::uint32_t opening = 0;   ///< opens that the server has not answered
+    std::uint32_t removals = 0;  ///< under way (removal.hpp)
     /// Of a new file whose mode and times are on their way: those of the server are not to be shown.
     std::optional<std::uint32_t> owed_mode;
 
@@ -148,6 +150,8 @@ struct Inode {
 
     bool is_directory() const noexcept { return type == nfs::FileType::directory; }
     bool is_regular() const noexcept { return type == nfs::FileType::regular; }
+    /// Open, or about to be: its last name must not be removed.
+    bool is_in_use() const noexcept { return opens > 0 || opening > 0; }
     /// End of the bytes not yet on the server, for the size that applications see.
     std::uint64_t local_end() const noexcept { return file ? file->extents.end() : 0; }
 };

@@ -2,6 +2,9 @@
 // A file that is removed or replaced while open lives on under a silly name until its last close.
 #include "fs/fixture.hpp"
 
+#include <functional>
+#include <optional>
+
 namespace uidnfs::test {
 namespace {
 
@@ -214,6 +217,109 @@ TEST_F(SillyRename, unlink_and_last_close_at_the_same_time) {
         for (const int code : world.run_all(std::move(tasks))) EXPECT_EQ(code, 0);
         world.serve_until([&] { return m.client().in_flight() == 0; });
         EXPECT_TRUE(server.names("/").empty()) << "seed " << seed;
+    }
+}
+
+/// One process opens a file while another one removes or replaces it: it is open and has all its
+/// bytes until it is closed, or there was nothing to open any more.
+class OpenedMeanwhile : public SillyRename {
+protected:
+    enum class First : std::uint8_t { open, removal };
+
+    void try_each_order(std::function<core::Task<core::Result<void>>(const std::string&)> remove) {
+        client_options.travel.most_rounds = 6;
+        auto& m = mount();
+        std::size_t opened = 0;
+        for (std::uint64_t seed = 1; seed < 100; ++seed) {
+            client_options.travel.seed = seed;
+            const auto name = "a" + std::to_string(seed);
+            m.make_file("/" + name, kContent);
+            const auto id = m.walk("/" + name);
+            if (seed % 3 == 0) m.kill_and_restart();  // names are known to the kernel alone
+            std::optional<File> file;
+            const auto open = [&]() -> core::Task<int> {
+                const auto reply = co_await m.fs().open(m.caller, id, O_RDONLY);
+                if (reply) file = File{id, reply->open};
+                co_return errno_of(reply);
+            };
+            const auto go = [&]() -> core::Task<int> { co_return errno_of(co_await remove(name)); };
+            const auto first = seed % 2 == 0 && seed % 3 != 0 ? First::removal : First::open;
+            std::vector<core::Task<int>> tasks;
+            if (first == First::removal) tasks.push_back(go());
+            tasks.push_back(open());
+            if (first == First::open) tasks.push_back(go());
+            const auto done = world.run_all(std::move(tasks));
+            EXPECT_EQ(done[first == First::removal ? 0 : 1], 0);
+            if (file) {
+                EXPECT_EQ(m.read_all(*file), kContent) << "seed " << seed;
+                m.release_file(*file);
+                ++opened;
+            } else {
+                EXPECT_EQ(done[first == First::removal ? 1 : 0], ESTALE);
+            }
+            world.serve_until([&] { return m.client().in_flight() == 0; });
+            EXPECT_TRUE(silly_names().empty()) << "seed " << seed;
+        }
+        EXPECT_GT(opened, 10u);
+    }
+
+    const std::string kContent = std::string(200'000, 'x');
+};
+
+TEST_F(OpenedMeanwhile, while_it_is_removed) {
+    try_each_order([&](const std::string& name) -> core::Task<core::Result<void>> {
+        co_return co_await mount().fs().unlink(mount().caller, fs::kRootId, name);
+    });
+    EXPECT_TRUE(server.names("/").empty());
+}
+
+TEST_F(OpenedMeanwhile, while_it_is_replaced) {
+    try_each_order([&](const std::string& name) -> core::Task<core::Result<void>> {
+        server.put_file("/new", "new");
+        co_return co_await mount().fs().rename(
+            mount().caller, fs::kRootId, "new", fs::kRootId, name, fs::RenameMode::replace
+        );
+    });
+    EXPECT_EQ(server.names("/").size(), 99u);
+}
+
+TEST_F(SillyRename, an_open_that_fails_leaves_no_silly_name) {
+    client_options.travel.most_rounds = 6;
+    auto& m = mount();
+    for (std::uint64_t seed = 1; seed < 30; ++seed) {
+        client_options.travel.seed = seed;
+        server.put_file("/a", "x");
+        const auto id = m.walk("/a");
+        server.set_mode("/a", 0);
+        const auto open = [&]() -> core::Task<int> {
+            co_return errno_of(co_await m.fs().open(m.caller, id, O_RDONLY));
+        };
+        const auto unlink = [&]() -> core::Task<int> {
+            co_return errno_of(co_await m.fs().unlink(m.caller, fs::kRootId, "a"));
+        };
+        std::vector<core::Task<int>> tasks;
+        tasks.push_back(open());
+        tasks.push_back(unlink());
+        EXPECT_EQ(world.run_all(std::move(tasks)), (std::vector<int>{EACCES, 0}));
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+        EXPECT_TRUE(server.names("/").empty()) << "seed " << seed;
+    }
+}
+
+TEST_F(SillyRename, rmdir_right_after_the_last_close) {
+    client_options.travel.most_rounds = 6;
+    auto& m = mount();
+    for (std::uint64_t seed = 1; seed < 60; ++seed) {
+        client_options.travel.seed = seed;
+        m.make_dir("/d");
+        const auto file = m.create_file("/d/a");
+        const auto directory = m.walk("/d");
+        EXPECT_EQ(m.remove_file("/d/a"), 0);
+        if (seed % 2 == 0) m.kill_and_restart();
+        core::spawn(m.fs().release(file.open));  // the kernel does not wait for its answer
+        EXPECT_EQ(errno_of(m.run(m.fs().rmdir(m.caller, fs::kRootId, "d"))), 0) << "seed " << seed;
+        m.fs().forget(directory, 100);
+        world.serve_until([&] { return m.client().in_flight() == 0; });
     }
 }
 

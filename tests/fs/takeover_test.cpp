@@ -263,6 +263,24 @@ TEST_F(HalfRemoved, before_its_name_changed) {
     EXPECT_TRUE(silly_names().empty());
 }
 
+TEST_F(HalfRemoved, and_the_server_does_not_say_which) {
+    const auto file = open_file();
+    begin_to_remove(
+        {.procedure = Procedure::rename, .fail = Status::jukebox, .reply = Fault::Reply::ignored}
+    );
+    server.inject(
+        {.procedure = Procedure::lookup,
+         .when = [](const Call& call) { return call.name.starts_with(".nfs"); },
+         .fail = Status::io}
+    );
+    EXPECT_EQ(remove_again(), EIO);
+    EXPECT_TRUE(server.exists("/a"));
+    EXPECT_EQ(remove_again(), 0);
+    EXPECT_EQ(mount().read_all(file), "content");
+    EXPECT_EQ(mount().close_file(file), 0);
+    EXPECT_TRUE(server.names("/").empty());
+}
+
 TEST_F(HalfRemoved, after_its_name_changed) {
     const auto file = open_file();
     begin_to_remove({.procedure = Procedure::rename, .reply = Fault::Reply::lost});

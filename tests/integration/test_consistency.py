@@ -160,6 +160,52 @@ os.close(state.pop("fd"))
             lambda: os.listdir(self.on_server()) == names, 5, f"only {names} on the server")
 
 
+class AtTheSameTime(suite.MountedTest):
+    """What a program may rely on that shares a directory with others on the same machine."""
+
+    def test_a_directory_is_empty_after_the_last_close_of_a_removed_file(self):
+        """close(2) does not wait for the server to hear of it, rmdir(2) does."""
+        self.app.run("""
+for i in range(200):
+    os.mkdir(d + 'd')
+    fd = os.open(d + 'd/f', os.O_RDWR | os.O_CREAT)
+    os.unlink(d + 'd/f')
+    os.close(fd)
+    os.rmdir(d + 'd')
+""", d=self.path())
+
+    def test_whoever_opens_a_file_that_is_replaced_reads_one_of_the_two(self):
+        """Replaced all the time: the path is looked up again once, and that may meet the next one."""
+        crew = [self.actor(suite.APP_UID) for _ in range(3)]
+        self.app.write_file(self.path("f"), bytes(100_000))
+        for reader in crew:
+            reader.start_run("""
+until, result = time.monotonic() + 8, 0
+while time.monotonic() < until:
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        continue
+    with open(fd, "rb") as file:
+        data = file.read()
+    if len(data) != 100_000 or data.count(data[0]) != len(data):
+        raise AssertionError(f"read {result}: {len(data)} bytes")
+    result += 1
+""", path=self.path("f"))
+        replaced = self.app.run("""
+until, result = time.monotonic() + 8, 0
+while time.monotonic() < until:
+    write_file(d + 'new', bytes([result % 256]) * 100_000)
+    os.rename(d + 'new', d + 'f')
+    result += 1
+""", d=self.path())
+        self.assertGreater(replaced, 10)
+        for reader in crew:
+            self.assertGreater(reader.finish(60), 10)
+
+
 class Parallel(suite.IntegrationTest):
     """Calls that do not depend on each other are in flight together."""
 

@@ -47,11 +47,16 @@ core::Result<void> check_directory(const std::string& path) {
     return {};
 }
 
-/// `path` and what is above it, as far as it is of our making.
+/// `path` and what is above it, as far as it is of our making. What root makes above is shared with
+/// the volume daemon, whose own user has to get through: whatever the umask is.
 core::Result<void> make_directory(const std::string& path) {
     const auto above = path.substr(0, path.rfind('/'));
     const mode_t mode = ::geteuid() == 0 ? 0755 : 0700;
-    if (::mkdir(above.c_str(), mode) != 0 && errno != EEXIST) return core::Error(errno);
+    if (::mkdir(above.c_str(), mode) == 0) {
+        if (::chmod(above.c_str(), mode) != 0) return core::Error(errno);
+    } else if (errno != EEXIST) {
+        return core::Error(errno);
+    }
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return core::Error(errno);
     return check_directory(path);
 }

@@ -60,6 +60,18 @@ void tell_of_hidden_mounts(const std::string& root) {
     }
 }
 
+/// It is opened again at each reload, by the service user. Nothing here is the end: root opens it
+/// now, and says why not.
+void prepare_audit(const std::string& destination, const ServiceUser& user) {
+    if (destination == "journal") return;
+    const auto given = give_file(destination, user);
+    if (given) return;
+    core::log::warning(
+        "the audit will not be opened again at a reload or after a rotation: {}",
+        given.error().user_text
+    );
+}
+
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
@@ -84,6 +96,7 @@ core::Outcome<std::unique_ptr<House>> House::make(
         const auto directory = directory_of(settings.ldap->cache_file);
         if (auto fits = check_writable(directory, user); !fits) return fits.error();
     }
+    prepare_audit(settings.audit.destination, user);
     auto sink = open_audit_sink(settings.audit.destination);
     if (!sink) return sink.error();
     return std::unique_ptr<House>(

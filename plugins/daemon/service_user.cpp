@@ -28,10 +28,31 @@ void make_parents(const std::string& path) {
     }
 }
 
+/// `right` is S_IWOTH or S_IXOTH: may the user do that?
+bool has_right(const struct stat& info, const ServiceUser& user, mode_t right) {
+    if (info.st_uid == user.uid) return (info.st_mode & (right << 6)) != 0;
+    if (info.st_gid == user.gid) return (info.st_mode & (right << 3)) != 0;
+    return (info.st_mode & right) != 0;
+}
+
 bool can_write(const struct stat& info, const ServiceUser& user) {
-    if (info.st_uid == user.uid) return (info.st_mode & S_IWUSR) != 0;
-    if (info.st_gid == user.gid) return (info.st_mode & S_IWGRP) != 0;
-    return (info.st_mode & S_IWOTH) != 0;
+    return has_right(info, user, S_IWOTH);
+}
+
+/// What is above `path` must let the user through, or the directory is of no use to it.
+core::Outcome<void> check_way(const std::string& path, const ServiceUser& user) {
+    for (auto at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
+        const auto above = path.substr(0, at);
+        struct stat info {};
+        if (::stat(above.c_str(), &info) != 0) return trouble(above, errno);
+        if (has_right(info, user, S_IXOTH)) continue;
+        return core::Failure{
+            EACCES,
+            fmt::format(
+                "{} is closed to {}, which needs {}; chmod o+x {}", above, user.name, path, above
+            )};
+    }
+    return {};
 }
 
 }  // namespace
@@ -60,7 +81,7 @@ core::Outcome<void> give_directory(const std::string& path, const ServiceUser& u
     const core::Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat info {};
     if (!directory || ::fstat(directory.get(), &info) != 0) return trouble(path, errno);
-    if (info.st_uid == user.uid) return {};
+    if (info.st_uid == user.uid) return check_way(path, user);
     if (info.st_uid != 0) {
         return core::Failure{
             EPERM,
@@ -74,7 +95,28 @@ core::Outcome<void> give_directory(const std::string& path, const ServiceUser& u
             )};
     }
     if (::fchown(directory.get(), user.uid, user.gid) != 0) return trouble(path, errno);
-    return {};
+    return check_way(path, user);
+}
+
+core::Outcome<void> give_file(const std::string& path, const ServiceUser& user) {
+    const auto directory = path.substr(0, path.rfind('/'));
+    struct stat info {};
+    if (::stat(directory.c_str(), &info) != 0) {
+        if (auto given = give_directory(directory, user); !given) return given;
+    }
+    // Only what this call made is given away: a name in a directory of the user's may lead
+    // anywhere.
+    const core::Fd made(
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640)
+    );
+    if (made) {
+        if (::fchown(made.get(), user.uid, user.gid) != 0) return trouble(path, errno);
+        return {};
+    }
+    if (errno != EEXIST || ::stat(path.c_str(), &info) != 0) return trouble(path, errno);
+    if (can_write(info, user)) return {};
+    return core::Failure{
+        EACCES, fmt::format("{} is not {}'s; chown {} {}", path, user.name, user.name, path)};
 }
 
 core::Outcome<void> check_writable(const std::string& path, const ServiceUser& user) {

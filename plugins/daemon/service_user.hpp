@@ -23,6 +23,10 @@ core::Outcome<ServiceUser> find_service_user(const std::string& name);
 /// it is somebody else's.
 core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user);
 
+/// Makes the file `path` (0640) for `user` where it is not there, and its directory if need be.
+/// EACCES: it is there, and `user` cannot write to it.
+core::Outcome<void> give_file(const std::string& path, const ServiceUser& user);
+
 /// As give_directory(), but one that is there already stays as it is, if `user` can write to it.
 core::Outcome<void> check_writable(const std::string& path, const ServiceUser& user);
 

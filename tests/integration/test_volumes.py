@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -331,6 +332,21 @@ class KeptSocketTest(VolumeTest):
         self.assertTrue(self.daemon.answers())
 
 
+class WayTest(VolumeTest):
+    def test_a_mount_by_hand_that_came_first_does_not_close_the_directory_of_both(self):
+        self.mount()
+        self.assertEqual(0o755, stat.S_IMODE(os.stat("/run/uidnfs").st_mode))
+
+    def test_a_directory_above_that_is_closed_to_the_service_user_is_no_start(self):
+        self.daemon.stop()
+        run = self.daemon.root / "run"
+        run.chmod(0o700)
+        with self.assertRaises(AssertionError) as refused:
+            self.daemon.start()
+        self.assertIn(f"{run} is closed to nobody, which needs {run}/live; chmod o+x {run}",
+                      str(refused.exception))
+
+
 class NamespaceTest(VolumeTest):
     def test_mounts_that_an_engine_would_not_see_are_told(self):
         text = "volumes will not be seen by the container engine"
@@ -437,6 +453,24 @@ if not connection.recv(1):
         self.assertGreaterEqual(status, 400)
         self.assertIn("rot", text)
         self.assertEqual("", self.daemon.unmount("v"))
+
+    def test_the_audit_is_opened_again_at_a_reload(self):
+        """By the service user, although root made the file; after a rotation as well."""
+        self.assertEqual(200, self.daemon.admin_ask("POST", "/reload")[0])
+        rotated = self.daemon.audit.with_suffix(".1")
+        self.daemon.audit.rename(rotated)
+        os.chmod(self.daemon.root, 0o777)
+        self.assertEqual(200, self.daemon.admin_ask("POST", "/reload")[0])
+        self.assertNotIn("audit", self.daemon.log())
+        self.assertEqual(["reload"], [line["event"] for line in self.daemon.audit_lines()])
+
+    def test_an_audit_that_only_root_can_open_is_told_at_the_start(self):
+        self.daemon.stop()
+        os.chown(self.daemon.audit, 0, 0)
+        self.daemon.start()
+        self.assertIn("the audit will not be opened again at a reload or after a rotation: "
+                      f"{self.daemon.audit} is not nobody's; chown nobody {self.daemon.audit}",
+                      self.daemon.log())
 
     def test_drain_unmounts_everything_and_takes_nothing_new(self):
         inside = self.given(self.mounted())

@@ -32,12 +32,16 @@ class CellTest(suite.IntegrationTest):
         cls.root = clean_root.CleanRoot(suite.lab().uidnfs.binary.parent)
         cls.addClassCleanup(cls.root.clear)
         inside = cls.root.path
-        for name in ("packages/uidnfs", "data", "sys/run", "sys/log"):
+        for name in ("packages/uidnfs", "data", "sys/run", "sys/log", "jobs"):
             (inside / "var/vcap" / name).mkdir(parents=True)
         tarball = next(cls.root.packages.glob("*.tar.gz"))
         subprocess.run(["tar", "-xf", tarball, "--strip-components=1", "-C",
                         inside / "var/vcap/packages/uidnfs"], check=True)
         cls.root.run("useradd", "--user-group", "vcap")
+        # As BOSH's agent makes them: closed to users who are not in the group vcap.
+        for name in ("sys", "sys/log", "jobs"):
+            cls.root.run("chown", "root:vcap", f"/var/vcap/{name}")
+            (inside / "var/vcap" / name).chmod(0o750)
         # rep has ended, and procps, which is on every stemcell, is not in this root.
         cls.stand_in("pgrep", "exit 1")
         cls.certificates = inside / "tmp"

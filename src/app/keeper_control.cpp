@@ -210,7 +210,10 @@ void Keeper::remount(Client& client, const Message& request) {
         answer(client, error("it is not mounted yet, or not any more; see uidnfs status"));
         return;
     }
-    for (const auto& option : request.all("option")) client.asked.push_back(read_option(option));
+    for (const auto& option : request.all("option")) {
+        client.asked.push_back(read_option(option));
+        client.asked.back().where = "-o";
+    }
     const auto plan = plan_remount(spec_, request_, request.text("source"), client.asked);
     if (!plan) {
         const bool is_usage = plan.error().code == EINVAL;

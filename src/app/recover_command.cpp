@@ -92,7 +92,11 @@ core::Outcome<void> to_server(
     for (const auto& option : recovery.options) options.push_back(read_option(option));
     const auto& source = arguments.to.empty() ? recovery.source : arguments.to;
     auto request = config::parse_mount_request(source, options);
-    if (!request) return request.error();
+    if (!request) {
+        auto failure = std::move(request).error();
+        if (!arguments.to.empty()) failure.user_text += ", or ./DIRECTORY";
+        return failure;
+    }
     auto converted = filesystem_options_of(request->options, machine_name());
     if (!converted) return converted.error();
     auto parameters = parameters_of(request->options);
@@ -139,7 +143,11 @@ int run_recover(const RecoverArguments& arguments, Console& console) {
         return kExitFailed;
     }
     if (told.failures() > 0) return kExitFailed;
-    console.print(fmt::format("all of it is on the server; {} can be removed\n", arguments.file));
+    console.print(fmt::format(
+        "all of it is {}; {} can be removed\n",
+        is_directory(arguments.to) ? "below " + printable(arguments.to) : "on the server",
+        printable(arguments.file)
+    ));
     return kExitDone;
 }
 

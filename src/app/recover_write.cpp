@@ -26,6 +26,7 @@ constexpr std::string_view kChanged =
     "it was changed on the server since; compare it, then use --force";
 constexpr std::string_view kGone =
     "it is not on the server any more; --force writes to what has its path now, or makes it";
+constexpr std::string_view kNotBelow = "it is not below that directory; --force makes it";
 
 std::string why(const core::Error& error) { return describe_errno(error.code()); }
 
@@ -283,7 +284,8 @@ void recover_to_directory(
         const auto file = open_below(base.get(), entry.path, O_WRONLY | (forced ? O_CREAT : 0));
         struct stat st {};
         if (!file || ::fstat(file.get(), &st) != 0) {
-            told.refused(entry, describe_errno(errno));
+            const int code = errno;
+            told.refused(entry, code == ENOENT ? std::string(kNotBelow) : describe_errno(code));
             continue;
         }
         const auto now = fs::ctime_word(

@@ -36,6 +36,11 @@ bool holds_secret(const RawOption& raw) {
     return raw.name.starts_with("pass") || raw.name == "credentials" || raw.name == "secret";
 }
 
+/// What follows the comma in "gids=1,2".
+bool is_number(std::string_view name) {
+    return !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 /// Whether a missing identity is worth a word of its own, or follows from what was told already.
 enum class Identity { known, garbled };
 
@@ -110,8 +115,10 @@ private:
             return;
         }
         const auto nearest = nearest_option(raw.name);
-        const auto remedy = nearest.empty() ? std::string("see uidnfs mount --help")
-                                            : fmt::format("did you mean {}?", nearest);
+        const auto remedy = !nearest.empty() ? fmt::format("did you mean {}?", nearest)
+                            : is_number(raw.name)
+                                ? std::string("ids of gids= are separated by colons, gids=N:N")
+                                : std::string("see uidnfs mount --help");
         refuse(fmt::format("unknown option {}; {}", name, remedy), nearest);
     }
 

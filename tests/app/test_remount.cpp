@@ -95,6 +95,8 @@ TEST(Remount, NamesTheFlagThatComes) {
 TEST(Remount, RefusesWhatNobodyKnows) {
     EXPECT_EQ(remount("remount,frobnicate").error().code, EINVAL);
     EXPECT_EQ(remount("remount,timeo=0").error().code, EINVAL);
+    // Whoever asked says what could not be done, once.
+    EXPECT_THAT(refusal("remount,timeo=0"), testing::StartsWith("-o timeo=0: too small; "));
 }
 
 }  // namespace

@@ -25,15 +25,19 @@ constexpr std::chrono::seconds kAnswer{1};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
-/// Pid of the one that answers, or hangs.
-std::optional<pid_t> living_keeper(const Address& address) {
+/// Pid of the one that answers, or hangs. EACCES: it is not for us to ask.
+core::Result<std::optional<pid_t>> living_keeper(const Address& address) {
     const auto keeper = send_to_keeper(address, Message("status"), control::Connect::at_once);
-    if (!keeper) return std::nullopt;
+    if (!keeper) {
+        const int code = keeper.error().code();
+        if (code == EACCES || code == EPERM) return core::Error(EACCES);
+        return std::nullopt;
+    }
     const auto pid = control::peer_of(*keeper);
     // One that was killed just now may still be heard.
     const auto answer = keeper->receive_until(now() + kAnswer);
     if (!pid || (!answer && answer.error().code() == EPIPE)) return std::nullopt;
-    return *pid;
+    return std::optional(*pid);
 }
 
 core::Outcome<MountSpec> spec_of(const MountEntry& entry) {
@@ -95,11 +99,17 @@ core::Outcome<void> adopt(const std::string& mountpoint) {
         return core::Failure{EIO, "/proc does not tell what is mounted; mount /proc here"};
     }
     const auto* entry = find_by_path(*mounts, *path);
-    if (!entry || !is_ours(*entry)) return core::Failure{EINVAL, "it is not a mount of uidnfs"};
-    if (const auto keeper = living_keeper({entry->minor, entry->owner})) {
+    if (!entry || !is_ours(*entry))
+        return core::Failure{EINVAL, "it is not a mount of uidnfs; see uidnfs status"};
+    const auto keeper = living_keeper({entry->minor, entry->owner});
+    if (!keeper) {
+        return core::Failure{
+            keeper.error().code(), "only root and whoever mounted it may; run as one of them"};
+    }
+    if (*keeper) {
         return core::Failure{
             EEXIST,
-            fmt::format("keeper {} is there; if it hangs, end it with kill -9 first", *keeper)};
+            fmt::format("keeper {} is there; if it hangs, end it with kill -9 first", **keeper)};
     }
     auto spec = spec_of(*entry);
     if (!spec) return spec.error();

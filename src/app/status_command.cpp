@@ -25,12 +25,26 @@ std::string why_no_answer(int code) {
     switch (code) {
         case ENOENT:
         case ECONNREFUSED:
-        case EPIPE: return "its keeper process is gone";
+        case EPIPE:
+            return "its keeper process is gone; uidnfs adopt gives it the next one, or says that "
+                   "it is "
+                   "over";
         case EACCES:
         case EPERM: return "only root may ask it";
         case ETIMEDOUT:
         case EAGAIN: return "its keeper process does not answer";
         default: return fmt::format("its keeper cannot be asked ({})", describe_errno(code));
+    }
+}
+
+State state_without_answer(int code) {
+    switch (code) {
+        case ENOENT:
+        case ECONNREFUSED:
+        case EPIPE: return State::failed;
+        case EACCES:
+        case EPERM: return State::unknown;
+        default: return State::stale;
     }
 }
 
@@ -48,9 +62,20 @@ core::Result<Message> answer_to(const Question& question, core::SteadyTime deadl
     return std::move(received->message);
 }
 
+/// Whether the mount is where its keeper says: not after a move, of it or of what is above it, nor
+/// where its keeper has other mounts or was handed an open device.
+bool is_there(
+    const std::vector<MountEntry>& mounts, const Question& question, std::string_view told
+) {
+    if (question.of == Question::Of::keeper) return true;  // nobody knows better
+    return std::any_of(mounts.begin(), mounts.end(), [&](const MountEntry& entry) {
+        return entry.minor == question.entry.minor && entry.mountpoint == told;
+    });
+}
+
 /// Nothing for a socket that nobody listens on any more.
 std::optional<boost::json::object> status_from(
-    const Question& question, core::SteadyTime deadline
+    const Question& question, const std::vector<MountEntry>& mounts, core::SteadyTime deadline
 ) {
     const auto& entry = question.entry;
     auto unknown = describe_unknown(entry.mountpoint, entry.source);
@@ -58,8 +83,7 @@ std::optional<boost::json::object> status_from(
     if (!reply) {
         if (question.of == Question::Of::keeper) return std::nullopt;
         const int code = reply.error().code();
-        const bool is_gone = code == ENOENT || code == ECONNREFUSED || code == EPIPE;
-        set_health(unknown, {is_gone ? State::failed : State::stale, why_no_answer(code)});
+        set_health(unknown, {state_without_answer(code), why_no_answer(code)});
         return unknown;
     }
     boost::system::error_code error;
@@ -69,11 +93,10 @@ std::optional<boost::json::object> status_from(
         return unknown;
     }
     auto& object = status.get_object();
-    // Whoever was handed an open device does not know where it is mounted.
     const auto* told = object.if_contains("mountpoint");
-    const bool is_told =
-        told && told->is_string() && !inherited_device(std::string(told->get_string()));
-    if (!is_told && question.of == Question::Of::mount) object["mountpoint"] = entry.mountpoint;
+    const bool is_told = told && told->is_string() &&
+                         is_there(mounts, question, std::string_view(told->get_string()));
+    if (!is_told) object["mountpoint"] = entry.mountpoint;
     if (reply->text("attached") == "no" && is_healthy(object)) {
         set_health(
             object, {State::degraded, "detached from its mount point, programs still use it"}
@@ -159,7 +182,7 @@ int run_status(const StatusArguments& arguments, Console& console) {
     const bool human = arguments.format == StatusArguments::Format::human;
     const auto deadline = std::chrono::steady_clock::now() + kLimit;
     for (const auto& question : questions) {
-        const auto status = status_from(question, deadline);
+        const auto status = status_from(question, *mounts, deadline);
         if (!status) continue;
         const bool is_wanted = !arguments.mountpoint || question.of == Question::Of::mount;
         if (!is_wanted && !is_at(*status, path)) continue;

@@ -55,6 +55,7 @@ std::string_view to_string(State state) noexcept {
         case State::degraded: return "degraded";
         case State::stale: return "stale";
         case State::failed: return "failed";
+        case State::unknown: return "unknown";
     }
     return "failed";
 }

@@ -22,6 +22,7 @@ enum class State : std::uint8_t {
     degraded,  ///< works, but waits for the server
     stale,     ///< the server or the worker does not answer
     failed,    ///< cannot recover by itself
+    unknown,   ///< whoever asks may not know
 };
 std::string_view to_string(State state) noexcept;
 

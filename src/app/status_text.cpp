@@ -150,13 +150,15 @@ std::string render_status(const json::object& status) {
     if (shown(status, "version") == kUnknown) return out;  // nobody could be asked
     line(out, "identity", identity(status));
     if (shown(status, "server_address") != kUnknown) {
+        const auto ports = shown(status, "local_ports");
         line(
             out,
             "server",
             fmt::format(
-                "{} from port {}, last reply {} s ago, oldest waiting call {} s",
+                "{} {}{}, last reply {} s ago, oldest waiting call {} s",
                 shown(status, "server_address"),
-                shown(status, "local_ports"),
+                ports.empty() ? "without a connection" : "from port ",
+                ports,
                 shown(status, "last_reply_age"),
                 shown(status, "oldest_call_age")
             )

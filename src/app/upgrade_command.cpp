@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <string>
 
 namespace uidnfs::app {
@@ -41,7 +42,9 @@ public:
         if (!mounts)
             return fail(mountpoint, "/proc does not tell what is mounted; mount /proc here");
         const auto* entry = find_by_path(*mounts, *path);
-        if (!entry || !is_ours(*entry)) return fail(mountpoint, "it is not a mount of uidnfs");
+        if (!entry || !is_ours(*entry)) {
+            return fail(mountpoint, "it is not a mount of uidnfs; see uidnfs status");
+        }
         return upgrade({entry->minor, entry->owner}, mountpoint);
     }
 
@@ -49,8 +52,14 @@ public:
         int status = kExitDone;
         for (const auto& keeper : all_keepers()) {
             const auto reply = ask_keeper(keeper, Message("status"), now() + seconds(2));
-            // A socket that was left by a keeper that was killed.
-            if (!reply && reply.error().code() == ECONNREFUSED) continue;
+            // A socket that was left by a keeper that was killed: of a mount that lives, or of
+            // none.
+            if (!reply && reply.error().code() == ECONNREFUSED) {
+                if (const auto path = place_of(keeper)) {
+                    status = fail(*path, why(ECONNREFUSED));
+                }
+                continue;
+            }
             if (reply && reply->text("phase") == "ending") continue;
             const auto name = mountpoint_in(reply);
             if (upgrade(keeper, name.empty() ? fmt::format("0:{}", keeper.minor) : name) !=
@@ -62,6 +71,15 @@ public:
     }
 
 private:
+    /// Where the kernel has it.
+    static std::optional<std::string> place_of(const Address& keeper) {
+        const auto mounts = read_mountinfo();
+        if (!mounts) return std::nullopt;
+        const auto places = find_by_minor(*mounts, keeper.minor);
+        if (places.empty() || !is_ours(places.front())) return std::nullopt;
+        return places.front().mountpoint;
+    }
+
     static std::string mountpoint_in(const core::Result<Message>& reply) {
         if (!reply) return {};
         boost::system::error_code error;
@@ -87,7 +105,8 @@ private:
             case EACCES:
             case EPERM: return "only root and whoever mounted it may; run as one of them";
             case ENOENT:
-            case ECONNREFUSED: return "its keeper process is gone; unmount it and mount it again";
+            case ECONNREFUSED:
+                return "its keeper process is gone; give it the next one with uidnfs adopt";
             default: return "its keeper does not answer; see uidnfs status";
         }
     }

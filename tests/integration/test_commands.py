@@ -331,6 +331,13 @@ os.write(state["fd"], bytes(100000))
         uidnfs_command.wait_until(
             lambda: mount.status()["state"] == "healthy", 10, "being healthy again")
 
+    def test_a_mount_that_was_moved_is_told_where_it_is(self):
+        mount, place = self.mount(), suite.lab().new_mountpoint()
+        subprocess.run(["mount", "--move", mount.path, place], check=True)
+        [status] = self.uidnfs.status()[1]
+        self.assertEqual(str(place), status["mountpoint"])
+        self.assertEqual(0, self.uidnfs.run("umount", place).returncode)
+
     def test_path_that_is_no_mount(self):
         done = self.uidnfs.run("status", suite.lab().new_mountpoint())
         self.assertEqual(1, done.returncode)

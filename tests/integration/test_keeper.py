@@ -217,6 +217,28 @@ class Adopted(OwnMount):
         self.assertEqual(3, done.returncode)
         self.assertIn("its worker process has ended", done.stderr)
 
+    def test_while_there_is_none_commands_say_what_to_do(self):
+        self.keeper.kill()
+        wait_until(lambda: self.uidnfs.status(self.m.path)[1][0]["state"] == "failed", 10, "its end")
+        [status] = self.uidnfs.status(self.m.path)[1]
+        self.assertIn("its keeper process is gone; uidnfs adopt gives it the next one",
+                      status["reason"])
+        for words in (self.m.path,), ("--all",):
+            done = self.uidnfs.run("upgrade", *words)
+            self.assertEqual((1, f"cannot upgrade {self.m.path}: its keeper process is gone; give it "
+                              "the next one with uidnfs adopt\n"), (done.returncode, done.stderr))
+        self.assert_adopted()
+        self.assertEqual(0, self.uidnfs.run("upgrade", "--all").returncode)
+
+    def test_a_stranger_is_told_who_may(self):
+        as_stranger = ["setpriv", f"--reuid={suite.OTHER_UID}", "--clear-groups"]
+        done = self.uidnfs.run("adopt", self.m.path, prefix=as_stranger)
+        self.assertEqual((1, f"no keeper for {self.m.path}: only root and whoever mounted it may; run "
+                          "as one of them\n"), (done.returncode, done.stderr))
+        done = self.uidnfs.run("status", self.m.path, prefix=as_stranger)
+        self.assertEqual((1, f"{self.m.source} on {self.m.path}: unknown (only root may ask it)\n"),
+                         (done.returncode, done.stdout))
+
     def test_a_stranger_is_refused(self):
         self.keeper.kill()
         stranger = self.actor(suite.OTHER_UID)

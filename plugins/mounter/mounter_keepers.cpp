@@ -161,7 +161,9 @@ core::Task<core::Result<std::shared_ptr<Watched>>> MounterProcess::give_keeper(
     const auto ran = co_await running;
     auto watched = watch_keeper(directory, path, minor);
     if (watched) co_return watched;
-    log::error("{}", ran.output.empty() ? path + " gets no keeper in time" : ran.output);
+    std::string_view said = ran.output;
+    while (said.ends_with('\n')) said.remove_suffix(1);
+    log::error("{}", said.empty() ? path + " gets no keeper in time" : std::string(said));
     co_return core::Error(ran.exit_status == kNobody ? ESRCH : EAGAIN);
 }
 

@@ -260,7 +260,10 @@ core::Task<> MounterProcess::answer(Request request) {
 
 core::Task<Reply> MounterProcess::stop(const Request& request) {
     const auto watched = find(request);
-    if (!watched) co_return failed(ESRCH, "no such mount is watched");
+    if (!watched)
+        co_return failed(
+            ESRCH, "its processes are gone (keeper and worker); the next mount of it is a new one"
+        );
     const auto deadline = deadline_of(request);
     auto waiting = wait_for_keeper(watched, deadline);
     co_await waiting;
@@ -300,7 +303,10 @@ Reply MounterProcess::detach(const Request& request) {
 
 core::Task<Reply> MounterProcess::ask(const Request& request, control::Message question) {
     const auto watched = find(request);
-    if (!watched) co_return failed(ESRCH, "no such mount is watched");
+    if (!watched)
+        co_return failed(
+            ESRCH, "its processes are gone (keeper and worker); the next mount of it is a new one"
+        );
     const auto deadline = deadline_of(request);
     auto waiting = wait_for_keeper(watched, deadline);
     co_await waiting;

@@ -86,7 +86,7 @@ Loaded load_settings(
     const std::string& path, const Environment& environment, const Settings* in_force
 ) {
     const auto text = read_public(path, make_trust(WorkerSettings{}.user));
-    if (!text) return {.problems = {{path, 0, {}, "a file", text.error().user_text}}};
+    if (!text) return {.problems = {{path, 0, {}, {}, text.error().user_text}}};
     auto draft = read_settings(*text, path);
     // A document that could not be read says nothing that could be compared.
     const bool is_document = draft.problems.size() != 1 || !draft.problems.front().key.empty();

@@ -16,7 +16,9 @@ std::string to_text(const Problem& problem) {
     if (problem.line != 0) out += fmt::format(":{}", problem.line);
     if (!problem.key.empty()) out += fmt::format(": {}", problem.key);
     if (!problem.found.empty()) out += fmt::format(": found {}", problem.found);
-    if (!problem.allowed.empty()) out += fmt::format("; {}", problem.allowed);
+    if (!problem.allowed.empty()) {
+        out += fmt::format("{} {}", problem.found.empty() ? ":" : ";", problem.allowed);
+    }
     return core::log::printable(out);
 }
 

@@ -120,7 +120,8 @@ class CheckTest(UidnfsdTest):
     def test_a_missing_file_is_a_problem(self):
         done = self.check()
         self.assertEqual(1, done.returncode)
-        self.assertIn("cannot be opened", done.stderr)
+        self.assertEqual(f"{self.config}: it cannot be opened (No such file or directory); check path and "
+                         f"mode\n{self.config}: 1 problem\n", done.stderr)
 
     def test_secret_files_by_mode_owner_and_group(self):
         self.configure(self.ldap("ldaps://127.0.0.1:1"), RULE)

@@ -13,7 +13,8 @@ TEST(RefusalsTest, UnknownOptionNamesTheNearest) {
     EXPECT_EQ("unknown option uidd; did you mean uid?", refusal(with("uidd=5")));
     EXPECT_EQ("unknown option timoe; did you mean timeo?", refusal(with("timoe=5")));
     EXPECT_EQ(
-        "unknown option 2; ids of gids= are separated by colons, gids=N:N", refusal(with("gids=1,2"))
+        "unknown option 2; ids of gids= are separated by colons, gids=N:N",
+        refusal(with("gids=1,2"))
     );
     EXPECT_EQ("unknown option app-uid; did you mean app_uid?", refusal(with("app-uid=5")));
     EXPECT_EQ("unknown option UID; did you mean uid?", refusal(with("UID=5")));

@@ -144,6 +144,14 @@ core::Task<> HealthWatch::ask(MountedVolume volume, std::weak_ptr<void> alive) {
     ask_due();
 }
 
+bool HealthWatch::leaves(const MountedVolume& volume) const {
+    const auto mounted = deps_.mounted();
+    const auto same = std::find_if(mounted.begin(), mounted.end(), [&](const MountedVolume& other) {
+        return other.key == volume.key && other.worker.id == volume.worker.id;
+    });
+    return same == mounted.end() || same->stays == MountedVolume::Stays::no;
+}
+
 std::uint64_t HealthWatch::written(const MountedVolume& volume) const {
     return deps_.written ? deps_.written(volume.worker.id) : 0;
 }
@@ -154,8 +162,17 @@ void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::str
     if (found == entries_.end() || found->second.volume.worker.id != volume.worker.id) return;
     auto& entry = found->second;
     entry.asked = Entry::Asked::before;
+    auto before = entry.health;
     const auto step = entry.health.take(answer, system_clock::now());
-    if (step == MountHealth::Step::changed) log_change(volume.key, entry.health);
+    if (step == MountHealth::Step::changed) {
+        // Of an end that was asked for, whoever asked for it is told.
+        if (entry.health.health() != Health::healthy && leaves(volume)) {
+            entry.health = std::move(before);
+            entry.due = std::min(entry.due, steady_clock::now() + pause_after(Health::failed));
+            return;
+        }
+        log_change(volume.key, entry.health);
+    }
     entry.due = std::min(entry.due, steady_clock::now() + pause_after(entry.health.health()));
     if (!answer || !entry.health.has_fresh_status()) return;
     for (auto* listener : deps_.listeners) listener->status_told(volume, entry.health.status());

@@ -6,6 +6,7 @@
 
 #include <boost/json/object.hpp>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct MountedVolume {
     Worker worker;
     std::string source = {};
     MountIdentity identity = {};
+    enum class Stays : std::uint8_t { yes, no } stays = Stays::yes;  ///< no: it is being unmounted
 };
 
 /// Those of all platforms that have a worker.

@@ -146,6 +146,18 @@ TEST_F(HealthWatchTest, an_unmounted_one_is_forgotten_and_told) {
     EXPECT_EQ(watch->find(key("a")), nullptr);
 }
 
+TEST_F(HealthWatchTest, one_that_is_being_unmounted_is_not_called_failed) {
+    add("a", 0);
+    add("b", 0);
+    volumes.front().stays = MountedVolume::Stays::no;
+    start();
+    ASSERT_TRUE(run_until([&] { return inspector.asked.size() == 2; }));
+    ASSERT_TRUE(run_until([&] { return watch->count(Health::failed) == 1; }));
+    reactor.io().poll();
+    EXPECT_NE(watch->find(key("a"))->health(), Health::failed);
+    EXPECT_EQ(watch->find(key("b"))->health(), Health::failed);
+}
+
 TEST_F(HealthWatchTest, another_worker_of_the_same_volume_begins_anew) {
     inspector.answers["a"] = R"({"state":"failed","reason":"crashed"})";
     add("a", 7);

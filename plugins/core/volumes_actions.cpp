@@ -122,13 +122,12 @@ void Volumes::answer(Entry& entry, Answer action) {
     }
     auto failure = std::move(action.result).error();
     core::log::warning(
-        "{} of {} (reference {}): {}{}{}",
+        "{} of {} (reference {}): {}{}",
         to_string(waiter->event),
         waiter->key.name,
         waiter->reference,
         failure.user_text,
-        failure.operator_text.empty() ? "" : " ",
-        failure.operator_text
+        failure.operator_text.empty() ? "" : fmt::format(" ({})", failure.operator_text)
     );
     failure.user_text += fmt::format(" (reference {})", waiter->reference);
     waiter->reply(std::move(failure));

@@ -164,6 +164,12 @@ core::Task<core::Outcome<mount3::Export>> Mounting::ask_mount_service(rpc::Endpo
     if (!mount3::allows_sys(*answer)) {
         co_return text_.wrong_security(mount3::describe_flavours(answer->flavours));
     }
+    if (mount3::ignores_identity(*answer)) {
+        core::log::warning(
+            "{} is exported with sec=none: the server ignores uid= and gid= there",
+            target_.display()
+        );
+    }
     co_return std::move(*answer);
 }
 

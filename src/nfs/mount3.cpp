@@ -17,6 +17,7 @@
 namespace uidnfs::nfs::mount3 {
 namespace {
 
+constexpr std::uint32_t kAuthNone = 0;
 constexpr std::uint32_t kAuthSys = 1;
 constexpr std::uint32_t kMaxFlavours = 64;
 
@@ -51,6 +52,11 @@ int to_errno(Status status) noexcept {
     return EIO;
 }
 
+bool offers(const Export& answer, std::uint32_t flavour) noexcept {
+    const auto& flavours = answer.flavours;
+    return std::find(flavours.begin(), flavours.end(), flavour) != flavours.end();
+}
+
 }  // namespace
 
 core::Error to_error(std::uint32_t wire) noexcept {
@@ -58,9 +64,11 @@ core::Error to_error(std::uint32_t wire) noexcept {
 }
 
 bool allows_sys(const Export& answer) noexcept {
-    const auto& flavours = answer.flavours;
-    return flavours.empty() ||
-           std::find(flavours.begin(), flavours.end(), kAuthSys) != flavours.end();
+    return answer.flavours.empty() || offers(answer, kAuthSys) || offers(answer, kAuthNone);
+}
+
+bool ignores_identity(const Export& answer) noexcept {
+    return offers(answer, kAuthNone) && !offers(answer, kAuthSys);
 }
 
 std::string describe_flavours(const std::vector<std::uint32_t>& flavours) {

@@ -38,8 +38,11 @@ struct Export {
     std::vector<std::uint32_t> flavours;  ///< RFC 5531 8.2, RFC 2623; best first, may be empty
 };
 
-/// AUTH_SYS among them, or nothing said about it.
+/// AUTH_SYS among them, or nothing said about it, or AUTH_NONE: a server that says that looks at no
+/// credential and takes any (nfs_verify_authflavors() of Linux).
 bool allows_sys(const Export& answer) noexcept;
+/// AUTH_NONE and not AUTH_SYS: everybody is the server's anonymous user there.
+bool ignores_identity(const Export& answer) noexcept;
 /// "krb5, krb5i"
 std::string describe_flavours(const std::vector<std::uint32_t>& flavours);
 

@@ -365,6 +365,14 @@ TEST(Decoders, SecurityFlavoursAreCounted) {
     EXPECT_TRUE(mount3::allows_sys({}));
 }
 
+TEST(Decoders, AServerThatLooksAtNoCredentialTakesOursToo) {
+    const mount3::Export none{{}, {390003, 0}};
+    EXPECT_TRUE(mount3::allows_sys(none));
+    EXPECT_TRUE(mount3::ignores_identity(none));
+    EXPECT_FALSE(mount3::ignores_identity({{}, {0, 1}}));
+    EXPECT_FALSE(mount3::ignores_identity({}));
+}
+
 TEST(Decoders, UniversalAddressesEndWithThePort) {
     const auto port = [](std::string_view address) {
         return portmap::decode_get_address(XdrWriter().opaque(address).bytes());

@@ -239,7 +239,7 @@ core::Task<bool> Checkup::mount() {
         fmt::format(
             "{} gives {} to this host, with a file handle of {} bytes",
             rpc::to_string(mount_service_),
-            target_.export_path,
+            export_.path,
             export_.root.bytes().size()
         )
     );
@@ -371,7 +371,7 @@ core::Task<bool> Checkup::look(CheckWrite write) {
     deps.transport = std::make_unique<rpc::Transport>(reactor_, options_for(nfs_));
     deps.root = export_.root;
     deps.sizes = {parameters_.rsize, parameters_.wsize};
-    deps.notice = {target_.host, mount_service_, target_.export_path, parameters_.source_port};
+    deps.notice = {target_.host, mount_service_, export_.path, parameters_.source_port};
     v3::Client3 client(std::move(deps));
     auto asking = ask_root(client);
     bool works = co_await asking;

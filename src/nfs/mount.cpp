@@ -185,7 +185,7 @@ core::Task<core::Outcome<MountedExport>> Mounting::use_nfs_service(
     deps.notice = {
         target_.host,
         mount_service,
-        target_.export_path,
+        answer.path,
         parameters_.source_port,
         parameters_.on_connection};
     auto client = std::make_unique<v3::Client3>(std::move(deps));

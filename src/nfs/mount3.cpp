@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <utility>
 
 namespace uidnfs::nfs::mount3 {
 namespace {
@@ -55,6 +56,23 @@ int to_errno(Status status) noexcept {
 bool offers(const Export& answer, std::uint32_t flavour) noexcept {
     const auto& flavours = answer.flavours;
     return std::find(flavours.begin(), flavours.end(), flavour) != flavours.end();
+}
+
+bool is_noent(const core::Error& error) noexcept {
+    return error.source() == core::ErrorSource::mount &&
+           error.detail() == static_cast<std::uint32_t>(Status::noent);
+}
+
+core::Task<core::Result<Export>> mount_as(
+    rpc::Transport& transport, const mapper::Credential& credential, std::string path
+) {
+    const auto arguments = encode_path(path);
+    auto asking = rpc::ask(transport, {kProgram, kVersion, MOUNT3_MNT}, credential, arguments);
+    const auto results = co_await asking;
+    if (!results) co_return results.error();
+    auto answer = decode_mount(results->bytes());
+    if (answer) answer->path = std::move(path);
+    co_return answer;
 }
 
 }  // namespace
@@ -104,11 +122,14 @@ core::Result<Export> decode_mount(std::span<const std::byte> results) {
 core::Task<core::Result<Export>> mount(
     rpc::Transport& transport, const mapper::Credential& credential, std::string path
 ) {
-    const auto arguments = encode_path(path);
-    auto asking = rpc::ask(transport, {kProgram, kVersion, MOUNT3_MNT}, credential, arguments);
-    const auto results = co_await asking;
-    if (!results) co_return results.error();
-    co_return decode_mount(results->bytes());
+    auto asking = mount_as(transport, credential, path);
+    auto answer = co_await asking;
+    const bool is_known = answer || !is_noent(answer.error());
+    if (is_known || path.ends_with('/') || path.size() == kMaxPathBytes) co_return answer;
+    auto asking_again = mount_as(transport, credential, path + '/');
+    auto with_slash = co_await asking_again;
+    if (!with_slash && is_noent(with_slash.error())) co_return answer;
+    co_return with_slash;
 }
 
 core::Task<core::Result<void>> unmount(

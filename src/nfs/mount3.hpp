@@ -36,6 +36,7 @@ core::Error to_error(std::uint32_t wire) noexcept;
 struct Export {
     FileHandle root;
     std::vector<std::uint32_t> flavours;  ///< RFC 5531 8.2, RFC 2623; best first, may be empty
+    std::string path = {};                ///< that the server knows it by
 };
 
 /// AUTH_SYS among them, or nothing said about it, or AUTH_NONE: a server that says that looks at no
@@ -46,7 +47,9 @@ bool ignores_identity(const Export& answer) noexcept;
 /// "krb5, krb5i"
 std::string describe_flavours(const std::vector<std::uint32_t>& flavours);
 
-/// MNT. REQUIRES: path.size() <= kMaxPathBytes.
+/// MNT; once more with a slash at its end where the server knows no `path`: a slash that somebody
+/// writes there is dropped, and some servers' names have one. REQUIRES: path.size() <=
+/// kMaxPathBytes.
 core::Task<core::Result<Export>> mount(
     rpc::Transport& transport, const mapper::Credential& credential, std::string path
 );

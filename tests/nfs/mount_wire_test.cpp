@@ -30,6 +30,7 @@ protected:
     static std::string at(std::uint16_t port) { return "127.0.0.1:" + std::to_string(port); }
 
     static ByteVector mnt_ok() { return XdrWriter().u32(0).opaque("root").u32(1).u32(1).bytes(); }
+    static ByteVector no_such_export() { return XdrWriter().u32(2).bytes(); }
     static ByteVector fsinfo() {
         return XdrWriter()
             .u32(0)
@@ -48,10 +49,15 @@ protected:
             .bytes();
     }
     /// Answers MOUNT and NFS on two listeners as a good server does, `granted` to ACCESS.
-    static void answer_mount(Conversation& c, const ByteVector& results) {
+    static void answer_mount(
+        Conversation& c, const ByteVector& results, std::string_view path = "/a"
+    ) {
         const auto call = c.read_call();
         if (call.program != kMountProgram || call.procedure != 1) {
             throw std::runtime_error("expected MNT");
+        }
+        if (call.arguments != XdrWriter().opaque(path).bytes()) {
+            throw std::runtime_error("another path");
         }
         c.reply(call, results);
     }
@@ -71,11 +77,14 @@ protected:
             }
         }
     }
-    static void answer_unmount(Peer& p) {
+    static void answer_unmount(Peer& p, std::string_view path = "/a") {
         auto c = p.accept();
         const auto call = c.read_call();
         if (call.program != kMountProgram || call.procedure != 3) {
             throw std::runtime_error("expected UMNT");
+        }
+        if (call.arguments != XdrWriter().opaque(path).bytes()) {
+            throw std::runtime_error("another path");
         }
         c.reply(call, {});
     }
@@ -103,6 +112,26 @@ TEST_F(MountWireTest, AGoodServerIsMountedAndToldWhenItIsOver) {
     EXPECT_EQ(mounted_.root_attr.fileid, 2u);
     EXPECT_EQ(mounted_.root_access, kAccessAll);
     EXPECT_EQ(mounted_.server_address, at(nfs.port()));
+    run(mounted_.client->shutdown(context_));
+    EXPECT_EQ(mount_service.finish(), "");
+    EXPECT_EQ(nfs.finish(), "");
+}
+
+TEST_F(MountWireTest, AnExportWhoseNameHasASlashAtItsEnd) {
+    Peer mount_service([&](Peer& p) {
+        {
+            auto c = p.accept();
+            answer_mount(c, no_such_export());
+            answer_mount(c, mnt_ok(), "/a/");
+        }
+        answer_unmount(p, "/a/");
+    });
+    Peer nfs([](Peer& p) {
+        auto c = p.accept();
+        answer_root(c, kDirectory, kAccessAll);
+        if (!c.is_closed_within(5s)) throw std::runtime_error("the client did not close");
+    });
+    ASSERT_EQ(mount(mount_service.port(), nfs.port()), "mounted");
     run(mounted_.client->shutdown(context_));
     EXPECT_EQ(mount_service.finish(), "");
     EXPECT_EQ(nfs.finish(), "");
@@ -211,6 +240,7 @@ TEST_P(RefusedMount, SaysWhyAndWhatToDo) {
     Peer mount_service([](Peer& p) {
         auto c = p.accept();
         answer_mount(c, GetParam().first);
+        if (GetParam().first == no_such_export()) answer_mount(c, no_such_export(), "/a/");
     });
     EXPECT_EQ(mount(mount_service.port(), 2049), "cannot mount 127.0.0.1:/a: " + GetParam().second);
     EXPECT_EQ(mount_service.finish(), "");

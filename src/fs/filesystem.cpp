@@ -53,6 +53,7 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
       ),
       removed_(deps.reactor),
       inodes_(InodeRecords(deps.arena.region(kInodeRegion)), counter_records_),
+      numbers_(root),
       ahead_(std::make_shared<ReadAhead::House>(deps.reactor, deps.client, deps.clock)),
       opens_(OpenRecords(deps.arena.region(kOpenRegion)), counter_records_),
       writer_(

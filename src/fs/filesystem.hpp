@@ -11,6 +11,7 @@
 #include "core/reactor.hpp"
 #include "core/slots.hpp"
 #include "core/task.hpp"
+#include "fs/inode_numbers.hpp"
 #include "fs/inode_table.hpp"
 #include "fs/open_table.hpp"
 #include "fs/operations.hpp"
@@ -180,6 +181,8 @@ private:
     /// The kernel's pages were not read before `read_since`.
     void settle_pages(Inode& inode, WallTime read_since);
     struct stat present(const Inode& inode) const;
+    /// d_ino of a name in `directory`.
+    std::uint64_t number_in(const Inode& directory, std::uint64_t fileid) const;
     Validity attr_valid(const Inode& inode) const;
     AttrReply attr_reply(const Inode& inode) const;
     Validity entry_valid(const Inode& parent) const;
@@ -405,6 +408,7 @@ private:
     } walk_;
     std::shared_ptr<NamesBudget> names_budget_ = std::make_shared<NamesBudget>();
     InodeTable inodes_;
+    InodeNumbers numbers_;
     ReadAhead::HouseRef ahead_;
     OpenTable opens_;
     Writer writer_;

@@ -104,6 +104,7 @@ void Filesystem::settle_pages(Inode& inode, WallTime read_since) {
 }
 
 void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked) {
+    if (inode->attrs.has_attr()) numbers_.learn(inode->attrs.attr(), attr);
     switch (inode->attrs.learn(attr, asked, now(), timers(*inode))) {
         case Change::none: break;
         case Change::own: settle_pages(*inode, wall_now()); break;
@@ -115,6 +116,7 @@ void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::
 
 void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
     if (wcc.after) server_clock_.observe(wcc.after->ctime, wall_now());
+    if (wcc.after && inode->attrs.has_attr()) numbers_.learn(inode->attrs.attr(), *wcc.after);
     inode->changed_at = ++changes_;
     const auto confirmed = inode->attrs.confirmed();
     switch (inode->attrs.end_change(wcc, now(), timers(*inode))) {
@@ -136,7 +138,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
 struct stat Filesystem::present(const Inode& inode) const {
     struct stat out {};
     const auto& attr = inode.attrs.attr();
-    out.st_ino = attr.fileid;
+    out.st_ino = numbers_.of(attr.fsid, attr.fileid);
     out.st_mode = type_bits(attr.type) | (attr.mode & 07777);
     // A file that was removed while open still has its silly name on the server.
     out.st_nlink = inode.silly && attr.nlink > 0 ? attr.nlink - 1 : attr.nlink;
@@ -157,6 +159,10 @@ struct stat Filesystem::present(const Inode& inode) const {
         out.st_atim = out.st_mtim = out.st_ctim;
     }
     return out;
+}
+
+std::uint64_t Filesystem::number_in(const Inode& directory, std::uint64_t fileid) const {
+    return directory.attrs.has_attr() ? numbers_.of(directory.attrs.attr().fsid, fileid) : fileid;
 }
 
 Validity Filesystem::attr_valid(const Inode& inode) const {

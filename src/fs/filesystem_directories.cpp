@@ -174,7 +174,7 @@ DirItem Filesystem::make_item(
 ) {
     DirItem item;
     item.name = found.name;
-    item.fileid = found.fileid;
+    item.fileid = number_in(*directory, found.fileid);
     item.type = found.attr ? type_bits(found.attr->type) : 0;
     if (listing == Listing::names || !found.handle || !found.attr || is_dot(found.name)) {
         return item;

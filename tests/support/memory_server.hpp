@@ -162,6 +162,8 @@ public:
     void set_mode(std::string_view path, std::uint32_t mode);
     void set_owner(std::string_view path, std::uint32_t uid, std::uint32_t gid);
     void set_size(std::string_view path, std::uint64_t size);
+    /// What it is shown as from now on.
+    void set_place(std::string_view path, std::uint64_t fsid, std::uint64_t fileid);
 
     bool exists(std::string_view path) const;
     /// REQUIRES: exists.

@@ -57,7 +57,8 @@ Reply<nfs::DirPage> MemoryServer::list(
     const auto take = [&](std::string_view name, std::uint64_t cookie, Node& node) {
         nfs::DirEntry entry;
         entry.name = name;
-        entry.fileid = node.fileid;
+        // Of a file system that is joined here, the number of what it covers.
+        entry.fileid = node.shown_fsid == dir->shown_fsid ? node.shown_fileid : node.fileid;
         entry.cookie = cookie;
         if (!fits(entry, node)) return Taken::no;
         reply.body.entries.push_back(std::move(entry));

@@ -121,6 +121,13 @@ void MemoryServer::set_owner(std::string_view path, std::uint32_t uid, std::uint
     tree_.touch(node, Touch::ctime);
 }
 
+void MemoryServer::set_place(std::string_view path, std::uint64_t fsid, std::uint64_t fileid) {
+    const std::lock_guard lock(mutex_);
+    auto& node = at(path);
+    node.shown_fsid = fsid;
+    node.shown_fileid = fileid;
+}
+
 void MemoryServer::set_size(std::string_view path, std::uint64_t size) {
     const std::lock_guard lock(mutex_);
     auto& node = at(path);

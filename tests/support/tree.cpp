@@ -66,8 +66,8 @@ nfs::Attr Tree::attr(const Node& node) const {
     }
     out.rdev_major = node.rdev_major;
     out.rdev_minor = node.rdev_minor;
-    out.fsid = kFsid;
-    out.fileid = node.fileid;
+    out.fsid = node.shown_fsid;
+    out.fileid = node.shown_fileid;
     out.atime = node.atime;
     out.mtime = node.mtime;
     out.ctime = node.ctime;
@@ -90,6 +90,8 @@ Node& Tree::make(
         node->fileid = next_fileid_++;
     }
     node->generation = next_generation_++;
+    node->shown_fsid = kFsid;
+    node->shown_fileid = node->fileid;
     node->type = type;
     node->nlink = type == nfs::FileType::directory ? 2 : 0;
     node->mode = mode & 07777;

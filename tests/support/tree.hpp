@@ -31,6 +31,9 @@ struct DirSlot {
 struct Node {
     std::uint64_t fileid = 0;
     std::uint64_t generation = 0;
+    /// What it is shown as; another fsid: in a file system that is joined to the export.
+    std::uint64_t shown_fsid = 0;
+    std::uint64_t shown_fileid = 0;
     nfs::FileType type = nfs::FileType::regular;
     std::uint32_t mode = 0;
     std::uint32_t uid = 0;

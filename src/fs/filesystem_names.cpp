@@ -411,8 +411,9 @@ core::Task<core::Result<void>> Filesystem::unlink(
     if (must_stay(child)) {
         co_return co_await make_silly(ctx, parent, name, child);
     }
-    if (is_silly_name(child, *parent, name))
-        co_return core::Error(EBUSY);  // as the kernel's client
+    const bool is_silly = is_silly_name(child, *parent, name);
+    if (is_silly && child->opens > 0) co_return core::Error(EBUSY);  // as the kernel's client
+    while (is_silly && parent->removals > 0) co_await removed_.wait();
     // Bytes for a file that nobody can open any more need not travel.
     const bool has_bytes = child && child->opens == 0 && child->file;
     if (has_bytes) writer_.pause(child);
@@ -430,6 +431,8 @@ core::Task<core::Result<void>> Filesystem::unlink(
     }
     if (!reply) {
         on_surprise(*parent, reply.error());
+        // What was to be removed went with its last close.
+        if (is_silly && reply.error().code() == ENOENT) co_return core::Result<void>();
         co_return reply.error();
     }
     co_return core::Result<void>();

@@ -323,6 +323,29 @@ TEST_F(SillyRename, rmdir_right_after_the_last_close) {
     }
 }
 
+/// As `rm -r` does that has found the silly name in a listing.
+TEST_F(SillyRename, unlink_of_a_silly_name_right_after_the_last_close) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    const auto silly = silly_names().at(0);
+    EXPECT_EQ(m.remove_file("/" + silly), EBUSY);
+    server.inject({.procedure = Procedure::remove, .reply = Fault::Reply::ignored});
+    core::spawn(m.fs().release(file.open));
+    std::optional<int> answer;
+    const auto remove = [&]() -> core::Task<void> {
+        auto removing = m.fs().unlink(m.caller, fs::kRootId, silly);
+        answer = errno_of(co_await std::move(removing));
+    };
+    core::spawn(remove());
+    world.serve_what_follows();
+    EXPECT_FALSE(answer);
+    m.client().resend_ignored();
+    world.serve_until([&] { return answer.has_value(); });
+    EXPECT_EQ(*answer, 0);
+    EXPECT_TRUE(silly_names().empty());
+}
+
 TEST_F(SillyRename, name_of_a_killed_worker_is_cleaned_up_by_the_next) {
     auto& m = mount();
     const auto file = m.create_file("/a");

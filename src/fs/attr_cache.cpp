@@ -53,17 +53,22 @@ Change AttrCache::learn(
     if (attr_ && asked < sequence_) {
         if (attr.ctime < attr_->ctime) return Change::none;
         if (attr.ctime == attr_->ctime && stamp_of(attr) != stamp_of(*attr_)) {
-            expire();
+            doubt();
             return Change::none;
         }
     }
-    if (changing_ > 0) order_ = Order::unknown;
+    if (changing_ > 0 && order_ == Order::known) order_ = Order::unknown;
     const bool first = !attr_;
     bool changed = attr_ && stamp_of(*attr_) != stamp_of(attr);
     const auto expected = std::exchange(ctime_change_, CtimeChange::none);
     const bool ours = changed && expected == CtimeChange::expected && same_content(*attr_, attr);
     if (changing_ > 0 && attr_ && produced_.empty()) remember(produced_, stamp_of(*attr_));
     adopt(attr, now, range);
+    if (asked < doubted_ || order_ == Order::lost) {
+        expire();
+    } else if (changing_ == 0) {
+        doubted_ = 0;
+    }
     if (first || !changed) return Change::none;
     if (ours) return Change::own;
     if (changing_ == 0) return Change::foreign;
@@ -87,12 +92,17 @@ Change AttrCache::end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRang
             const bool same_tick = attr_ && wcc.after->ctime == attr_->ctime &&
                                    stamp_of(*wcc.after) != stamp_of(*attr_);
             adopt(*wcc.after, now, range);
-            if (same_tick && order_ == Order::unknown) expire();
+            // A later reply that agrees with this one settles nothing: which came last?
+            if (same_tick && order_ == Order::unknown) order_ = Order::lost;
+            if (order_ == Order::lost) doubt();
+            if (order_ == Order::known) doubted_ = 0;
         } else {
-            expire();  // overtaken, or the server's clock was set back: ask when it matters
+            doubt();  // overtaken, or the server's clock was set back: ask when it matters
         }
     } else {
-        expire();
+        // Those of a call that was under way besides may be from before this one.
+        if (order_ == Order::unknown) order_ = Order::lost;
+        doubt();
     }
     return changing_ == 0 ? verdict() : Change::none;
 }

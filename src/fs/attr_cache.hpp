@@ -43,6 +43,8 @@ public:
     /// Zero when not fresh.
     std::chrono::milliseconds remaining(core::SteadyTime now) const noexcept;
     Token token() const noexcept { return sequence_; }
+    /// They may be older than what a call of ours left behind: not to be shown.
+    bool is_doubted() const noexcept { return doubted_ != 0; }
     /// When the server last told the attributes.
     core::SteadyTime confirmed() const noexcept { return confirmed_; }
 
@@ -60,7 +62,7 @@ public:
     /// Brackets each call of ours that changes the object. A change that only own calls explain is
     /// `own`; the verdict falls when no own call is under way any more (`none` until then).
     void begin_change() noexcept {
-        if (changing_++ > 0) order_ = Order::unknown;
+        if (changing_++ > 0 && order_ == Order::known) order_ = Order::unknown;
     }
     Change end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRange& range);
     /// A change of ours is under way.
@@ -81,6 +83,12 @@ public:
     void expire() noexcept { expires_ = core::SteadyTime::min(); }
 
 private:
+    /// Two states in one tick of the server's clock, and nobody knows which is the later one:
+    /// only what is asked for from now on tells.
+    void doubt() noexcept {
+        expire();
+        doubted_ = ++sequence_;
+    }
     void adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRange& range);
     Change verdict();
 
@@ -89,11 +97,16 @@ private:
     core::SteadyTime confirmed_ = core::SteadyTime::min();
     std::chrono::milliseconds timeout_{0};
     Token sequence_ = 0;
+    Token doubted_ = 0;  ///< replies asked for before this one make nothing fresh
 
     enum class CtimeChange : std::uint8_t { none, expected } ctime_change_ = CtimeChange::none;
     std::uint32_t changing_ = 0;
     /// Whether replies of calls that were under way together may have overtaken each other.
-    enum class Order : std::uint8_t { known, unknown } order_ = Order::known;
+    enum class Order : std::uint8_t {
+        known,
+        unknown,
+        lost  ///< they differ within one tick of the server's clock
+    } order_ = Order::known;
     std::vector<Stamp> produced_;     ///< stamps that own calls left behind, newest last
     std::vector<Stamp> unexplained_;  ///< stamps that nobody has owned up to yet
     enum class Before : std::uint8_t { known, missing } before_ = Before::known;

@@ -184,6 +184,7 @@ DirItem Filesystem::make_item(
     const auto inode = inodes_.get(*found.handle, *found.attr);
     if (!inode) return item;
     learn(inode, *found.attr, AttrCache::kUnordered);
+    if (inode->attrs.is_doubted()) return item;
     item.entry = {
         inode->id, present(*inode), attr_valid(*inode), entry_valid(*directory)};
     return item;

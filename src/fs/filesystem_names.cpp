@@ -57,6 +57,8 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
     const auto inode = inodes_.get(reply->handle, *attr);
     if (!inode) co_return core::Error(ENFILE);
     learn(inode, *attr, AttrCache::kUnordered);
+    // The kernel cuts its pages at a size that is shown to it.
+    if (inode->attrs.is_doubted()) co_await fetch(ctx, inode);
     inodes_.add_name(parent, name, inode);
     inode->looked_up = now();
     co_return entry(*parent, inode);
@@ -391,6 +393,8 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
             );
         }
         inodes_.remove_name(parent, name);
+        // It may have other names, and one link less now.
+        if (reply) inode->attrs.expect_ctime_change();
         if (reply) co_await drop_if_gone(context, inode);
     }
     writer_.resume(inode);

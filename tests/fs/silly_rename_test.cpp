@@ -50,6 +50,7 @@ TEST_F(SillyRename, fstat_shows_the_other_links) {
     EXPECT_EQ(m.stat_id(file.inode).st_nlink, 1u);
     EXPECT_EQ(m.stat_of("/b").st_nlink, 1u);
     EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 1u);
     EXPECT_TRUE(silly_names().empty());
     EXPECT_TRUE(server.exists("/b"));
 }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which of several replies tells the latest attributes, where the server's clock does not say.
+#include "fs/attr_cache.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <optional>
+
+namespace uidnfs::test {
+namespace {
+
+using std::chrono::seconds;
+
+/// Two WRITEs are under way together: the first one leaves the file with 100 bytes, the second
+/// one with 200, in one tick of the server's clock.
+class TwoWrites : public testing::Test {
+protected:
+    TwoWrites() {
+        cache.learn(of_size(50), fs::AttrCache::kUnordered, now, kTimers);
+        before = cache.token();
+        cache.begin_change();
+        cache.begin_change();
+    }
+
+    static nfs::Attr of_size(std::uint64_t size) {
+        nfs::Attr attr;
+        attr.type = nfs::FileType::regular;
+        attr.size = size;
+        attr.mtime = attr.ctime = {1000 + static_cast<std::int64_t>(size > 50), 0};
+        return attr;
+    }
+    void end_write(std::optional<std::uint64_t> size) {
+        nfs::Wcc wcc;
+        if (size) wcc.after = of_size(*size);
+        cache.end_change(wcc, now, kTimers);
+    }
+
+    static constexpr fs::TimerRange kTimers{seconds(3), seconds(60)};
+    const core::SteadyTime now{seconds(100)};
+    fs::AttrCache cache;
+    fs::AttrCache::Token before = 0;
+};
+
+TEST_F(TwoWrites, a_reply_that_agrees_with_an_older_one_settles_nothing) {
+    cache.begin_change();  // a third one, which changes no size
+    end_write(200);
+    end_write(100);
+    end_write(100);
+    EXPECT_FALSE(cache.is_fresh(now));
+    EXPECT_TRUE(cache.is_doubted());
+}
+
+TEST_F(TwoWrites, a_reply_without_attributes_may_be_the_latest) {
+    end_write(std::nullopt);
+    end_write(100);
+    EXPECT_FALSE(cache.is_fresh(now));
+}
+
+TEST_F(TwoWrites, only_what_is_asked_for_afterwards_settles_it) {
+    end_write(200);
+    end_write(100);
+    cache.learn(of_size(100), before, now, kTimers);
+    EXPECT_FALSE(cache.is_fresh(now));
+    cache.learn(of_size(100), fs::AttrCache::kUnordered, now, kTimers);
+    EXPECT_FALSE(cache.is_fresh(now));
+    cache.learn(of_size(200), cache.token(), now, kTimers);
+    EXPECT_TRUE(cache.is_fresh(now));
+    EXPECT_FALSE(cache.is_doubted());
+    EXPECT_EQ(cache.attr().size, 200u);
+}
+
+TEST_F(TwoWrites, one_after_the_other_are_in_order) {
+    end_write(200);
+    end_write(100);
+    cache.begin_change();
+    end_write(300);
+    EXPECT_TRUE(cache.is_fresh(now));
+    EXPECT_FALSE(cache.is_doubted());
+}
+
+}  // namespace
+}  // namespace uidnfs::test

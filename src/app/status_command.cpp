@@ -27,8 +27,7 @@ std::string why_no_answer(int code) {
         case ECONNREFUSED:
         case EPIPE:
             return "its keeper process is gone; uidnfs adopt gives it the next one, or says that "
-                   "it is "
-                   "over";
+                   "it is over";
         case EACCES:
         case EPERM: return "only root may ask it";
         case ETIMEDOUT:

@@ -8,11 +8,10 @@ import subprocess
 import tarfile
 import time
 
-import ganesha
 import measure
 import report
-import rpc_proxy
 import sandbox
+import slow_server
 import subjects
 
 DELAY = 0.005
@@ -32,16 +31,12 @@ def run(bench):
     archive, entries = _pack()
     for each in FILES_OF_A_DIRECTORY:
         _make_repository(bench.export, repository, each)
-    ports = (ganesha.PORTMAP_PORT, ganesha.MOUNT_PORT, ganesha.NFS_PORT)
-    host = rpc_proxy.ProxyHost(_PROXY_ADDRESS, bench.server.address, ports).start()
-    try:
+    with slow_server.proxy(_PROXY_ADDRESS, bench.server) as host:
         far = _Far(bench, host)
         runs = []
         for number in range(rounds):
             bench.say(f"distance, round {number + 1} of {rounds}")
             runs.append(far.all_works(f"far-{number}", archive))
-    finally:
-        host.stop()
     middle = {work: measure.median([found[work] for found in runs]) for work in runs[0]}
     _print(bench, middle, entries, repository, rounds)
 
@@ -132,16 +127,8 @@ class _Far:
         with far.mounted() as mount:
             yield mount
 
-    @contextlib.contextmanager
     def _delayed(self):
-        rule = self._host.rule(
-            lambda call: call.name.startswith("NFS3 "), rpc_proxy.Delay(DELAY))
-        try:
-            yield
-        finally:
-            rule.remove()
-            self._host.remove_rules()
-            self._host.clear()
+        return slow_server.delayed(self._host, DELAY)
 
     @staticmethod
     def _timed(*words, **environment):

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several programs in one directory of a slow server: how many round trips they wait for."""
 
-import contextlib
-
-import ganesha
 import measure
 import report
-import rpc_proxy
+import slow_server
 import subjects
 
 DELAY = 0.1
@@ -24,15 +21,11 @@ _FILE_BYTES = 128 << 10
 
 def run(bench):
     runs = 1 if bench.quick else 3
-    ports = (ganesha.PORTMAP_PORT, ganesha.MOUNT_PORT, ganesha.NFS_PORT)
-    host = rpc_proxy.ProxyHost(PROXY_ADDRESS, bench.server.address, ports).start()
-    try:
+    with slow_server.proxy(PROXY_ADDRESS, bench.server) as host:
         with subjects.Uidnfs(bench.command, host.address, bench.export).mounted() as mount:
             parallel = _Parallel(bench, host, mount)
             parallel.in_flight_together(runs)
             parallel.one_after_the_other(runs)
-    finally:
-        host.stop()
 
 
 class _Parallel:
@@ -105,16 +98,6 @@ class _Parallel:
         return directory
 
     def _at_once(self, work, directory, threads, first=0):
-        with self._delayed():
+        with slow_server.delayed(self._host, DELAY):
             sample = self._bench.load.run("at-once", work, directory, threads, first)
         return sample.seconds / DELAY
-
-    @contextlib.contextmanager
-    def _delayed(self):
-        rule = self._host.rule(
-            lambda call: call.name.startswith("NFS3 "), rpc_proxy.Delay(DELAY))
-        try:
-            yield
-        finally:
-            rule.remove()
-            self._host.remove_rules()

@@ -242,7 +242,7 @@ class Refused(UpgradeTest):
 
     def test_what_is_not_a_mount(self):
         done = self.uidnfs.run("upgrade", "/proc")
-        self.assertEqual((1, "cannot upgrade /proc: it is not a mount of uidnfs\n"),
+        self.assertEqual((1, "cannot upgrade /proc: it is not a mount of uidnfs; see uidnfs status\n"),
                          (done.returncode, done.stderr))
 
 

@@ -44,6 +44,8 @@ constexpr milliseconds kShareTime{500};  // for one keeper
 constexpr milliseconds kLongestEnd{3000};
 /// A mounter whose front ended still undoes what it had begun; the next one waits for it.
 constexpr milliseconds kLongestLock{5000};
+constexpr std::string_view kProcessesGone =
+    "its processes are gone (keeper and worker); the next mount of it is a new one";
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -260,10 +262,7 @@ core::Task<> MounterProcess::answer(Request request) {
 
 core::Task<Reply> MounterProcess::stop(const Request& request) {
     const auto watched = find(request);
-    if (!watched)
-        co_return failed(
-            ESRCH, "its processes are gone (keeper and worker); the next mount of it is a new one"
-        );
+    if (!watched) co_return failed(ESRCH, kProcessesGone);
     const auto deadline = deadline_of(request);
     auto waiting = wait_for_keeper(watched, deadline);
     co_await waiting;
@@ -303,10 +302,7 @@ Reply MounterProcess::detach(const Request& request) {
 
 core::Task<Reply> MounterProcess::ask(const Request& request, control::Message question) {
     const auto watched = find(request);
-    if (!watched)
-        co_return failed(
-            ESRCH, "its processes are gone (keeper and worker); the next mount of it is a new one"
-        );
+    if (!watched) co_return failed(ESRCH, kProcessesGone);
     const auto deadline = deadline_of(request);
     auto waiting = wait_for_keeper(watched, deadline);
     co_await waiting;

@@ -49,8 +49,7 @@ core::Failure not_adopted(const core::Error& error) {
             return {
                 ESRCH,
                 "its worker process has ended, or knows of no other keeper; unmount it and mount "
-                "it "
-                "again"};
+                "it again"};
         case EPERM: return {EPERM, "whoever waits for a keeper there is not its worker process"};
         default: return {error.code(), "its worker process does not answer"};
     }

@@ -21,29 +21,23 @@ namespace {
 /// For all mounts together; the keeper itself waits 500 ms for its worker.
 constexpr std::chrono::milliseconds kLimit{750};
 
-std::string why_no_answer(int code) {
+Health health_without_answer(int code) {
     switch (code) {
         case ENOENT:
         case ECONNREFUSED:
         case EPIPE:
-            return "its keeper process is gone; uidnfs adopt gives it the next one, or says that "
-                   "it is over";
+            return {
+                State::failed,
+                "its keeper process is gone; uidnfs adopt gives it the next one, or says that it "
+                "is over"};
         case EACCES:
-        case EPERM: return "only root may ask it";
+        case EPERM: return {State::unknown, "only root may ask it"};
         case ETIMEDOUT:
-        case EAGAIN: return "its keeper process does not answer";
-        default: return fmt::format("its keeper cannot be asked ({})", describe_errno(code));
-    }
-}
-
-State state_without_answer(int code) {
-    switch (code) {
-        case ENOENT:
-        case ECONNREFUSED:
-        case EPIPE: return State::failed;
-        case EACCES:
-        case EPERM: return State::unknown;
-        default: return State::stale;
+        case EAGAIN: return {State::stale, "its keeper process does not answer"};
+        default:
+            return {
+                State::stale,
+                fmt::format("its keeper cannot be asked ({})", describe_errno(code))};
     }
 }
 
@@ -81,8 +75,7 @@ std::optional<boost::json::object> status_from(
     const auto reply = answer_to(question, deadline);
     if (!reply) {
         if (question.of == Question::Of::keeper) return std::nullopt;
-        const int code = reply.error().code();
-        set_health(unknown, {state_without_answer(code), why_no_answer(code)});
+        set_health(unknown, health_without_answer(reply.error().code()));
         return unknown;
     }
     boost::system::error_code error;

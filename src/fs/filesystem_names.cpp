@@ -393,9 +393,10 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
             );
         }
         inodes_.remove_name(parent, name);
-        // It may have other names, and one link less now.
-        if (reply) inode->attrs.expect_ctime_change();
-        if (reply) co_await drop_if_gone(context, inode);
+        if (reply) {
+            inode->attrs.expect_ctime_change();  // it may have other names, and one link less now
+            co_await drop_if_gone(context, inode);
+        }
     }
     writer_.resume(inode);
     if (inode->silly) forget_silly(inode);

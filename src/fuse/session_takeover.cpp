@@ -4,8 +4,8 @@
 #include "core/log.hpp"
 #include "fuse/session_impl.hpp"
 
-#include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 

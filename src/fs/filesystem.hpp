@@ -192,13 +192,18 @@ private:
     core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);
     core::Task<void> refresh_root(nfs::CallContext context, InodeRef inode);
-    core::Task<core::Result<nfs::AccessBits>> rights(nfs::CallContext context, InodeRef inode);
-    /// A directory that may not be searched any more hides the names that the kernel knows in it.
-    core::Task<void> close_names(nfs::CallContext context, InodeRef directory);
-    void remember_rights(Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted);
     core::Task<core::Result<AttrReply>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
+
+    // Rights (filesystem_rights.cpp)
+    void remember_rights(Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted);
+    core::Task<core::Result<nfs::AccessBits>> rights(nfs::CallContext context, InodeRef inode);
+    core::Task<core::Result<nfs::AccessBits>> open_rights(nfs::CallContext context, InodeRef inode);
+    core::Task<core::Result<nfs::AccessBits>> root_rights(nfs::CallContext context, InodeRef root);
+    core::Task<void> ask_root_rights(nfs::CallContext context, InodeRef root);
+    /// A directory that may not be searched any more hides the names that the kernel knows in it.
+    core::Task<void> close_names(nfs::CallContext context, InodeRef directory);
 
     /// Size of one reply to a listing: several buffers of getdents(2), one READDIRPLUS of a small
     /// directory.
@@ -256,15 +261,6 @@ private:
         std::string name,
         core::Result<nfs::CreateReply> reply
     );
-    core::Task<core::Result<void>> make_silly(
-        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
-    );
-    core::Task<void> undo_silly(
-        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
-    );
-    core::Task<void> remove_silly(nfs::CallContext context, InodeRef inode);
-    void forget_silly(const InodeRef& inode);
-    bool is_silly_name(const InodeRef& child, const Inode& parent, const std::string& name) const;
     core::Task<void> drop_if_gone(nfs::CallContext context, InodeRef inode);
     core::Task<core::Result<nfs::RenameReply>> rename_call(
         nfs::CallContext context,
@@ -282,35 +278,31 @@ private:
         InodeRef to_parent,
         std::string to_name
     );
+    /// The child of this name, which a file opened under a worker before this one may have.
+    core::Task<core::Result<InodeRef>> named(
+        nfs::CallContext context, InodeRef parent, std::string name
+    );
+
+    // Silly names (filesystem_silly.cpp)
     bool must_stay(const InodeRef& child) const noexcept;
+    core::Task<core::Result<void>> make_silly(
+        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+    );
+    core::Task<void> undo_silly(
+        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+    );
+    core::Task<void> remove_silly(nfs::CallContext context, InodeRef inode);
+    void forget_silly(const InodeRef& inode);
+    bool is_silly_name(const InodeRef& child, const Inode& parent, const std::string& name) const;
+    /// A worker that died was removing it: whether its name was changed, the server knows.
+    core::Task<core::Result<void>> settle_silly(InodeRef inode);
     /// The kernel does not wait for the last close of a file that was removed while open: until
     /// this directory has none of those that are on their way out.
     core::Task<void> silly_names_gone(
         nfs::CallContext context, InodeRef parent, std::string name
     );
-    /// The child of this name, which a file opened under a worker before this one may have.
-    core::Task<core::Result<InodeRef>> named(
-        nfs::CallContext context, InodeRef parent, std::string name
-    );
-    /// A worker that died was removing it: whether its name was changed, the server knows.
-    core::Task<core::Result<void>> settle_silly(InodeRef inode);
 
-    // Files (filesystem_files.cpp)
-    core::Task<core::Result<nfs::AccessBits>> open_rights(nfs::CallContext context, InodeRef inode);
-    struct Created {
-        nfs::CreateReply reply;
-        /// `owed`: begin_owed() when the file is open.
-        enum class Attributes : std::uint8_t { set, owed } attributes = Attributes::set;
-    };
-    core::Task<core::Result<Created>> create_call(
-        nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
-    );
-    core::Task<void> remove_failed_create(
-        nfs::CallContext context, InodeRef parent, std::string name, nfs::FileHandle handle
-    );
-    core::Task<core::Result<void>> cut(
-        nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
-    );
+    // Opens (filesystem_opens.cpp)
     core::Task<core::Result<OpenReply>> open_file(
         nfs::CallContext context, InodeRef inode, int flags
     );
@@ -322,13 +314,29 @@ private:
         int flags,
         WallTime read_since
     );
-    /// Whether bytes that this file's readers have not asked for yet may be fetched.
-    bool may_read_ahead(const OpenFile& file) const noexcept;
-    ReadAhead& ahead_of(OpenFile& file);
     /// The READ that goes out together with the open of a small file.
     std::unique_ptr<ReadAhead> read_at_open(
         const nfs::CallContext& context, const InodeRef& inode, int flags
     );
+    struct Created {
+        nfs::CreateReply reply;
+        /// `owed`: begin_owed() when the file is open.
+        enum class Attributes : std::uint8_t { set, owed } attributes = Attributes::set;
+    };
+    core::Task<core::Result<Created>> create_call(
+        nfs::CallContext context, InodeRef parent, std::string name, mode_t mode, int flags
+    );
+    core::Task<void> remove_failed_create(
+        nfs::CallContext context, InodeRef parent, std::string name, nfs::FileHandle handle
+    );
+
+    // Files (filesystem_files.cpp)
+    core::Task<core::Result<void>> cut(
+        nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
+    );
+    /// Whether bytes that this file's readers have not asked for yet may be fetched.
+    bool may_read_ahead(const OpenFile& file) const noexcept;
+    ReadAhead& ahead_of(OpenFile& file);
     core::Task<core::Result<std::size_t>> append(
         OpenFileRef file, core::Slice data, nfs::Stability stability, core::Progress progress
     );
@@ -348,8 +356,6 @@ private:
     core::Task<void> all_paid(core::SteadyTime deadline);
 
     // Directories (filesystem_directories.cpp)
-    core::Task<core::Result<nfs::AccessBits>> root_rights(nfs::CallContext context, InodeRef root);
-    core::Task<void> ask_root_rights(nfs::CallContext context, InodeRef root);
     core::Task<core::Result<void>> load_page(
         OpenFileRef file, std::uint64_t cookie, Listing listing
     );

@@ -257,55 +257,6 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     co_return attr_reply(*inode);
 }
 
-void Filesystem::remember_rights(
-    Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted
-) {
-    if (!inode.attrs.has_attr()) return;
-    inode.access.whose = context.credential;
-    inode.access.granted = granted;
-    inode.access.ctime = inode.attrs.attr().ctime;
-    inode.access.known = decltype(inode.access)::Known::yes;
-}
-
-core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
-    nfs::CallContext context, InodeRef inode
-) {
-    co_await paid(inode);
-    using Known = decltype(inode->access)::Known;
-    if (inode->attrs.is_fresh(now()) && inode->access.known == Known::yes &&
-        inode->access.whose == context.credential &&
-        inode->access.ctime == inode->attrs.attr().ctime) {
-        ++counts_.access_hits;
-        co_return inode->access.granted;
-    }
-    ++counts_.access_misses;
-    const auto asked = inode->attrs.token();
-    const auto reply = co_await deps_.client.access(context, inode->handle, nfs::kAccessAll);
-    if (!reply) {
-        on_error(*inode, reply.error());
-        co_return reply.error();
-    }
-    if (reply->attr) learn(inode, *reply->attr, asked);
-    if (reply->attr || inode->attrs.is_fresh(now()))
-        remember_rights(*inode, context, reply->granted);
-    co_return reply->granted;
-}
-
-core::Task<core::Result<void>> Filesystem::access(Caller caller, InodeId id, int mask) {
-    const auto purpose = (mask & W_OK) ? Purpose::change : Purpose::look;
-    const auto admitted = admit(caller, id, purpose);
-    if (!admitted) co_return admitted.error();
-    const auto inode = admitted->inode;
-    const auto granted = co_await rights(admitted->context, inode);
-    if (!granted) co_return granted.error();
-    nfs::AccessBits needed = 0;
-    if (mask & R_OK) needed |= nfs::kAccessRead;
-    if (mask & W_OK) needed |= nfs::kAccessModify | nfs::kAccessExtend;
-    if (mask & X_OK) needed |= inode->is_directory() ? nfs::kAccessLookup : nfs::kAccessExecute;
-    if ((*granted & needed) != needed) co_return core::Error(EACCES);
-    co_return core::Result<void>();
-}
-
 core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeId id) {
     const auto admitted = admit(caller, id, Purpose::look);
     if (!admitted) co_return admitted.error();
@@ -315,16 +266,6 @@ core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeI
     if (!reply) co_return reply.error();
     if (reply->attr) learn(inode, *reply->attr, asked);
     co_return std::move(reply->target);
-}
-
-core::Task<void> Filesystem::close_names(nfs::CallContext context, InodeRef directory) {
-    // With identity=caller the kernel checks the modes of directories itself.
-    if (options_.identity != IdentityMode::fixed) co_return;
-    if (directory->children.empty() && !directory->told_absence) co_return;
-    const auto granted = co_await rights(std::move(context), directory);
-    if (!granted || (*granted & nfs::kAccessLookup)) co_return;
-    deps_.invalidator.all_names();
-    directory->told_absence = false;
 }
 
 core::Task<core::Result<AttrReply>> Filesystem::change(

@@ -38,26 +38,6 @@ bool is_dot(const std::string& name) noexcept { return name == "." || name == ".
 
 }  // namespace
 
-core::Task<void> Filesystem::ask_root_rights(nfs::CallContext context, InodeRef root) {
-    auto granted = co_await open_rights(context, std::move(root));
-    root_rights_.emplace(RootRights{context.credential, std::move(granted)});
-}
-
-core::Task<core::Result<nfs::AccessBits>> Filesystem::root_rights(
-    nfs::CallContext context, InodeRef root
-) {
-    for (;;) {
-        auto asking = root_rights_question_.ask([&] { return ask_root_rights(context, root); });
-        const auto answer = co_await asking;
-        // df(1) opens before it asks. The server decides again with each READDIR.
-        if (answer == PatientQuestion::Answer::late) co_return nfs::kAccessRead;
-        if (root_rights_ && root_rights_->whose == context.credential) {
-            co_return root_rights_->granted;
-        }
-        // That was somebody else's question.
-    }
-}
-
 core::Task<core::Result<OpenReply>> Filesystem::opendir(Caller caller, InodeId id) {
     const auto admitted = admit(caller, id, Purpose::look);
     if (!admitted) co_return admitted.error();

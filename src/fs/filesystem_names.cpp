@@ -188,10 +188,6 @@ core::Task<core::Result<Entry>> Filesystem::link(
     co_return entry(*parent, inode);
 }
 
-bool Filesystem::must_stay(const InodeRef& child) const noexcept {
-    return child && child->is_in_use() && !child->is_directory() && !child->silly;
-}
-
 core::Task<core::Result<InodeRef>> Filesystem::named(
     nfs::CallContext context, InodeRef parent, std::string name
 ) {
@@ -208,33 +204,6 @@ core::Task<core::Result<InodeRef>> Filesystem::named(
         if (!settled) co_return settled.error();
     }
     co_return child;
-}
-
-core::Task<void> Filesystem::silly_names_gone(
-    nfs::CallContext context, InodeRef parent, std::string name
-) {
-    auto child = inodes_.child(*parent, name);
-    if (!child) {
-        const nfs::CallContext silently{context.credential};
-        const auto found = co_await deps_.client.lookup(silently, parent->handle, name);
-        if (found) child = inodes_.find(found->handle);
-    }
-    while (child && child->removals > 0) co_await removed_.wait();
-}
-
-core::Task<core::Result<void>> Filesystem::settle_silly(InodeRef inode) {
-    if (!inode->silly) co_return core::Result<void>();
-    const auto record = silly_records_[*inode->silly];
-    const auto parent = inodes_.find(record.parent);
-    const nfs::CallContext context{inode->remover};
-    const std::string name = record.name.data();
-    const auto found = co_await deps_.client.lookup(context, parent->handle, name);
-    if (!found && found.error().code() != ENOENT) co_return found.error();
-    const bool is_settled = unsettled_silly_.erase(inode->id) == 0;
-    if (is_settled || (found && found->handle == inode->handle)) co_return core::Result<void>();
-    // It still has its own name, or not even this one any more.
-    if (inode->silly) forget_silly(inode);
-    co_return core::Result<void>();
 }
 
 core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
@@ -303,104 +272,12 @@ core::Task<bool> Filesystem::was_moved(
     co_return true;
 }
 
-core::Task<core::Result<void>> Filesystem::make_silly(
-    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
-) {
-    const auto fileid = child->attrs.has_attr() ? child->attrs.attr().fileid : child->id;
-    for (int attempt = 0; attempt < kSillyAttempts; ++attempt) {
-        const auto number = static_cast<std::uint32_t>(boot_nonce_) + counter_++;
-        const auto silly = fmt::format(".nfs{:016x}{:08x}", fileid, number);
-        const auto taken = co_await deps_.client.lookup(context, parent->handle, silly);
-        if (taken) continue;
-        if (taken.error().code() != ENOENT) co_return taken.error();
-        const auto remover = ledger_.number_of(context.credential);
-        if (!remover) co_return core::Error(ENFILE);
-        SillyRecord record{child->id, parent->id, *remover, 0, {}};
-        std::copy(silly.begin(), silly.end(), record.name.begin());
-        const auto index = silly_records_.insert(record);
-        if (index == SillyRecords::kNone) co_return core::Error(ENFILE);
-        // The name may be gone when this request comes again; what it is about is not this move.
-        context.progress.note_sent();
-        const nfs::CallContext silently{context.credential};
-        const auto renamed = co_await rename_call(silently, parent, name, parent, silly);
-        if (!renamed) {
-            silly_records_.erase(index);
-            co_return renamed.error();
-        }
-        child->silly = index;
-        child->remover = context.credential;
-        ++parent->opens;  // its handle is needed for the last REMOVE
-        // The last close may have come while the name was changing.
-        if (!child->is_in_use()) co_await remove_silly(context, child);
-        co_return core::Result<void>();
-    }
-    co_return core::Error(EBUSY);
-}
-
-core::Task<void> Filesystem::undo_silly(
-    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
-) {
-    const std::string silly = silly_records_[*child->silly].name.data();
-    const nfs::CallContext silently{context.credential};
-    const auto back = co_await rename_call(silently, parent, silly, parent, name);
-    if (!back) co_return;  // it stays a silly name and goes with the last close
-    forget_silly(child);
-}
-
-void Filesystem::forget_silly(const InodeRef& inode) {
-    const auto index = *inode->silly;
-    const auto parent = inodes_.find(silly_records_[index].parent);
-    silly_records_.erase(index);
-    inode->silly.reset();
-    unsettled_silly_.erase(inode->id);
-    if (!parent) return;
-    --parent->opens;
-    inodes_.drop_if_unused(parent);
-}
-
-bool Filesystem::is_silly_name(const InodeRef& child, const Inode& parent, const std::string& name)
-    const {
-    if (!child || !child->silly) return false;
-    const auto& record = silly_records_[*child->silly];
-    return record.parent == parent.id && name == record.name.data();
-}
-
 core::Task<void> Filesystem::drop_if_gone(nfs::CallContext context, InodeRef inode) {
     if (inode->opens > 0 || !inode->file || inode->file->extents.empty()) co_return;
     // How many names it had is what we knew last; it may live on under one that another client
     // made.
     const auto found = co_await fetch(context, inode);
     if (!found && found.error().code() == ESTALE) writer_.truncate(inode, 0);
-}
-
-core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef inode) {
-    const auto record = silly_records_[*inode->silly];
-    const std::string name = record.name.data();
-    writer_.pause(inode);
-    if (inode->remover) context.credential = inode->remover;
-    if (const auto parent = inodes_.find(record.parent)) {
-        const Removal removal(removed_, parent);
-        ++silly_removals_;
-        parent->attrs.begin_change();
-        const auto reply = co_await deps_.client.remove(context, parent->handle, name);
-        --silly_removals_;
-        finish_change(parent, reply ? *reply : nfs::Wcc{});
-        if (!reply && reply.error().code() != ENOENT) {
-            core::log::warning(
-                "cannot remove {}, which was deleted while open: {}; remove it by hand",
-                name,
-                core::to_string(reply.error())
-            );
-        }
-        inodes_.remove_name(parent, name);
-        if (reply) {
-            inode->attrs.expect_ctime_change();  // it may have other names, and one link less now
-            co_await drop_if_gone(context, inode);
-        }
-    }
-    writer_.resume(inode);
-    if (inode->silly) forget_silly(inode);
-    inodes_.drop_if_unused(inode);
 }
 
 core::Task<core::Result<void>> Filesystem::unlink(

@@ -9,6 +9,8 @@
 #include "fs/records.hpp"
 #include "nfs/client.hpp"
 
+#include <fcntl.h>
+
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -36,6 +38,10 @@ struct OpenFile {
     std::unique_ptr<DirStream> directory;
     std::shared_ptr<FirstPage> first_page;  ///< until it is listed
     std::unique_ptr<ReadAhead> ahead;  ///< once something was read ahead
+
+    bool appends() const noexcept {
+        return (flags & O_APPEND) && (flags & O_ACCMODE) != O_RDONLY;
+    }
 };
 
 using OpenFileRef = std::shared_ptr<OpenFile>;

@@ -13,6 +13,17 @@ namespace {
 
 /// What the kernel's client shows at most (NFS3_MAXNAMLEN in its nfs3.h), whatever servers claim.
 constexpr std::uint32_t kNameMax = 255;
+/// Shown where the server does not say how much there is: 1 PiB, in blocks that 32 bits can count.
+/// 0, which statfs(2) has for what is not known, reads "full" to programs that look before they
+/// write; how many files, few look at.
+constexpr std::uint64_t kUnknownBlock = 1u << 20;
+constexpr std::uint64_t kUnknownBlocks = 1u << 30;
+
+/// It answered, and neither that the handle is gone nor how full it is.
+bool leaves_it_open(const core::Error& error) noexcept {
+    if (error.code() == ENOTSUP) return true;  // as RPC, too: it does not have the procedure
+    return error.source() == core::ErrorSource::nfs && error.code() != ESTALE;
+}
 
 std::uint64_t random_bits() {
     std::random_device device;
@@ -202,7 +213,32 @@ core::Task<core::Result<struct statvfs>> Filesystem::statfs(Caller caller, Inode
     const auto answer = co_await asking;
     if (last_statfs_) co_return *last_statfs_;
     const bool told = answer == PatientQuestion::Answer::came && statfs_error_;
-    co_return told ? *statfs_error_ : core::Error(ETIMEDOUT);
+    if (!told) co_return core::Error(ETIMEDOUT);
+    if (!leaves_it_open(*statfs_error_)) co_return *statfs_error_;
+    co_return room_unknown();
+}
+
+struct statvfs Filesystem::room_unknown() {
+    // df, monitoring and whoever looks for room before it writes go on: what there really is no
+    // room for, the server refuses.
+    if (std::exchange(room_, Room::unknown) == Room::told) {
+        core::log::warning(
+            "the server does not say how full the share is ({}): df shows 1 PiB with nothing used",
+            core::to_string(*statfs_error_)
+        );
+    }
+    struct statvfs out {};
+    out.f_bsize = kUnknownBlock;
+    out.f_frsize = kUnknownBlock;
+    out.f_blocks = kUnknownBlocks;
+    out.f_bfree = kUnknownBlocks;
+    out.f_bavail = kUnknownBlocks;
+    out.f_namemax = name_max();
+    return out;
+}
+
+std::uint32_t Filesystem::name_max() const noexcept {
+    return path_conf_ ? std::min(path_conf_->name_max, kNameMax) : kNameMax;
 }
 
 core::Task<void> Filesystem::ask_statfs(nfs::CallContext context) {
@@ -225,7 +261,7 @@ core::Task<void> Filesystem::ask_statfs(nfs::CallContext context) {
     out.f_files = stat.total_files;
     out.f_ffree = stat.free_files;
     out.f_favail = stat.available_files;
-    out.f_namemax = path_conf_ ? std::min(path_conf_->name_max, kNameMax) : kNameMax;
+    out.f_namemax = name_max();
     last_statfs_ = out;
 }
 

@@ -163,6 +163,9 @@ private:
     void refuse_root();
     void note_groups(const Caller& caller);
     core::Task<void> ask_statfs(nfs::CallContext context);
+    /// What statfs() answers where the server does not say.
+    struct statvfs room_unknown();
+    std::uint32_t name_max() const noexcept;
     TimerRange timers(nfs::FileType type) const noexcept;
     TimerRange timers(const Inode& inode) const noexcept { return timers(inode.type); }
     core::SteadyTime now() const { return deps_.clock.now(); }
@@ -440,6 +443,7 @@ private:
     enum class GroupsCut : std::uint8_t { none, told } groups_cut_ = GroupsCut::none;
     std::optional<struct statvfs> last_statfs_;
     std::optional<core::Error> statfs_error_;
+    enum class Room : std::uint8_t { told, unknown } room_ = Room::told;
     std::optional<core::Error> root_error_;
     struct RootRights {
         mapper::CredentialRef whose;

@@ -240,6 +240,38 @@ TEST_F(Attributes, statfs_answers_from_what_is_known_when_the_server_is_silent) 
     EXPECT_EQ(second_answer->f_blocks, first->f_blocks);
 }
 
+TEST_F(Attributes, a_server_that_does_not_say_how_full_it_is_has_room) {
+    auto& m = mount();
+    for (const auto status : {Status::notsupp, Status::acces, Status::io, Status::serverfault}) {
+        server.inject({.procedure = Procedure::fsstat, .fail = status});
+        const auto stat = m.run(m.fs().statfs(m.caller, fs::kRootId));
+        ASSERT_TRUE(stat);
+        EXPECT_EQ(stat->f_blocks * stat->f_frsize, 1ul << 50);
+        EXPECT_EQ(stat->f_bavail, stat->f_blocks) << "nobody is kept from writing";
+        EXPECT_LE(stat->f_blocks, std::uint32_t(-1)) << "32-bit programs get EOVERFLOW";
+        EXPECT_EQ(stat->f_namemax, 255u);
+        EXPECT_EQ(stat->f_files, 0u) << "files are not counted";
+    }
+    const auto stat = m.run(m.fs().statfs(m.caller, fs::kRootId));
+    ASSERT_TRUE(stat);
+    EXPECT_EQ(stat->f_files, 1'000'000u) << "once it says, that is shown";
+}
+
+TEST_F(Attributes, a_server_that_said_once_how_full_it_is_is_remembered) {
+    auto& m = mount();
+    const auto first = m.run(m.fs().statfs(m.caller, fs::kRootId));
+    ASSERT_TRUE(first);
+    server.inject({.procedure = Procedure::fsstat, .fail = Status::io});
+    const auto second_answer = m.run(m.fs().statfs(m.caller, fs::kRootId));
+    ASSERT_TRUE(second_answer);
+    EXPECT_EQ(second_answer->f_blocks, first->f_blocks);
+}
+
+TEST_F(Attributes, statfs_of_a_root_that_is_gone_is_stale) {
+    server.inject({.procedure = Procedure::fsstat, .fail = Status::stale});
+    EXPECT_EQ(errno_of(mount().run(mount().fs().statfs(mount().caller, fs::kRootId))), ESTALE);
+}
+
 TEST_F(Attributes, stat_of_the_root_answers_when_the_server_is_silent) {
     auto& m = mount();
     m.stat_id(fs::kRootId);

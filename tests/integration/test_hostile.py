@@ -11,6 +11,7 @@ import random
 import re
 import signal
 import struct
+import subprocess
 import time
 
 import lying_server
@@ -424,6 +425,17 @@ finally:
                     self.app.statvfs(str(self.m.path))
                 finally:
                     self.assertEqual(0, self.m.umount().returncode)
+
+    def test_that_do_not_say_how_full_it_is(self):
+        """FSSTAT is refused: df works, and shows room."""
+        self.tell(FSSTAT=lambda _: word(lying_server.NOTSUPP) + NO_ATTRIBUTES)
+        self.mount_it()
+        shown = subprocess.run(["df", "--output=size,used,avail,pcent", "-BT", self.m.path], check=True,
+                               capture_output=True, text=True).stdout
+        self.assertEqual(["1024T", "0T", "1024T", "0%"], shown.splitlines()[1].split())
+        self.app.statvfs(str(self.m.path))
+        self.assertEqual(1, self.log_file.read_text().count("does not say how full the share is"))
+        self.assert_unharmed()
 
 
 class Data(HostileTest):

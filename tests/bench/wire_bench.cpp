@@ -67,17 +67,21 @@ public:
         measure("read 4 KiB", 4 * count, 16, [&](unsigned i) { return read(file, i, kSmall); });
         measure("read 1 MiB", 256, 8, [&](unsigned i) { return read(file, i, kLarge); });
         measure("open", count, 16, [&](unsigned) { return open(file); });
-        std::map<unsigned, nfs::FileHandle> made;
-        measure("create", count, 1, [&](unsigned i) { return create(name(i), made[i]); });
-        measure("write unstable 4 KiB", count, 1, [&](unsigned i) {
-            return write(made[i], i, kSmall, nfs::Stability::unstable);
+        // Call by call, as a small file is written: each has its share of the server's disk.
+        measure("new file", count, 1, [&](unsigned i) {
+            return new_file(name(i), Durability::none);
         });
-        measure("commit", count, 1, [&](unsigned i) { return commit(made[i]); });
-        measure("write file_sync 4 KiB", count, 1, [&](unsigned i) {
-            return write(made[i], 0, kSmall, nfs::Stability::file_sync);
+        measure("new file, commit", count, 1, [&](unsigned i) {
+            return new_file(name(i) + "-commit", Durability::commit);
+        });
+        measure("new file, file_sync", count, 1, [&](unsigned i) {
+            return new_file(name(i) + "-sync", Durability::file_sync);
         });
         measure("lookup", count, 1, [&](unsigned i) { return lookup(name(i)); });
         measure("lookup", count, 16, [&](unsigned i) { return lookup(name(i)); });
+        measure("", 2 * count, 1, [&](unsigned i) {
+            return remove(name(i / 2) + (i % 2 ? "-commit" : "-sync"));
+        });
         measure("rename", count, 1, [&](unsigned i) { return rename(name(i), name(i) + "-new"); });
         measure("remove", count, 1, [&](unsigned i) { return remove(name(i) + "-new"); });
         measure("mkdir", count, 1, [&](unsigned i) { return mkdir(name(i)); });
@@ -186,6 +190,20 @@ private:
         const auto reply = co_await client_.commit(context_, open, 0, 0);
         if (!reply) fail("COMMIT", reply.error());
     }
+    enum class Durability : std::uint8_t { none, commit, file_sync };
+
+    Call new_file(std::string name, Durability durability) {
+        nfs::FileHandle file;
+        auto creating = create(std::move(name), file);
+        co_await creating;
+        const auto stability = durability == Durability::file_sync ? nfs::Stability::file_sync
+                                                                   : nfs::Stability::unstable;
+        auto writing = write(file, 0, kSmall, stability);
+        co_await writing;
+        if (durability != Durability::commit) co_return;
+        auto committing = commit(file);
+        co_await committing;
+    }
     Call create(std::string name, nfs::FileHandle& made) {
         nfs::SetAttr attributes;
         attributes.mode = 0644;
@@ -205,8 +223,7 @@ private:
     }
     Call rename(std::string from, std::string to) {
         const auto& root = client_.root();
-        const auto reply = 
-            co_await client_.rename(context_, root, from, root, to, std::nullopt);
+        const auto reply = co_await client_.rename(context_, root, from, root, to, std::nullopt);
         if (!reply) fail("RENAME", reply.error());
     }
     Call remove(std::string name) {

@@ -19,10 +19,11 @@ constexpr std::uint32_t kNameMax = 255;
 constexpr std::uint64_t kUnknownBlock = 1u << 20;
 constexpr std::uint64_t kUnknownBlocks = 1u << 30;
 
-/// It answered, and neither that the handle is gone nor how full it is.
+/// It answered, and neither that something is broken there (a handle, a disk) nor how full it is.
 bool leaves_it_open(const core::Error& error) noexcept {
     if (error.code() == ENOTSUP) return true;  // as RPC, too: it does not have the procedure
-    return error.source() == core::ErrorSource::nfs && error.code() != ESTALE;
+    return error.source() == core::ErrorSource::nfs && error.code() != ESTALE &&
+           error.code() != EIO;
 }
 
 std::uint64_t random_bits() {

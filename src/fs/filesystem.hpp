@@ -95,12 +95,15 @@ public:
     ) override;
     core::Task<core::Result<ReadData>> read(OpenId open, std::uint64_t offset, std::size_t size)
         override;
+    /// `flags`: the file's as they are at this write, where they are known. fcntl(2) changes O_APPEND
+    /// and O_DIRECT after the open, pwritev2(2) adds O_SYNC and O_DSYNC to one write.
     core::Task<core::Result<std::size_t>> write(
         OpenId open,
         std::uint64_t offset,
         core::Slice data,
         WriteOrigin origin,
-        core::Progress progress = {}
+        core::Progress progress = {},
+        std::optional<int> flags = {}
     ) override;
     /// A descriptor was closed: everything written so far is on the server, or its error is told.
     core::Task<core::Result<void>> flush(OpenId open) override;
@@ -340,13 +343,18 @@ private:
     /// Whether bytes that this file's readers have not asked for yet may be fetched.
     bool may_read_ahead(const OpenFile& file) const noexcept;
     ReadAhead& ahead_of(OpenFile& file);
+    /// `offset`: where the kernel believes the end to be.
     core::Task<core::Result<std::size_t>> append(
-        OpenFileRef file, core::Slice data, nfs::Stability stability, core::Progress progress
+        OpenFileRef file,
+        std::uint64_t offset,
+        core::Slice data,
+        nfs::Stability stability,
+        core::Progress progress
     );
     core::Task<core::Result<void>> sync_file(OpenFileRef file, Writer::Reach reach);
     /// Bytes; of FSINFO and of what off_t can name.
     std::uint64_t largest_file() const noexcept;
-    nfs::Stability stability_of(const OpenFile& file) const noexcept;
+    nfs::Stability stability_of(int flags) const noexcept;
 
     // Mode and times of files made with CREATE EXCLUSIVE (filesystem_owed.cpp)
     /// Whether whoever opens with `flags` waits for them at its close only.

@@ -65,9 +65,9 @@ core::Task<core::Result<void>> Filesystem::cut(
     co_return core::Result<void>();
 }
 
-nfs::Stability Filesystem::stability_of(const OpenFile& file) const noexcept {
+nfs::Stability Filesystem::stability_of(int flags) const noexcept {
     const bool durable =
-        options_.write_mode == WriteMode::sync || (file.flags & (O_SYNC | O_DSYNC | O_DIRECT));
+        options_.write_mode == WriteMode::sync || (flags & (O_SYNC | O_DSYNC | O_DIRECT));
     return durable ? nfs::Stability::file_sync : nfs::Stability::unstable;
 }
 
@@ -111,7 +111,11 @@ core::Task<core::Result<ReadData>> Filesystem::read(
 }
 
 core::Task<core::Result<std::size_t>> Filesystem::append(
-    OpenFileRef file, core::Slice data, nfs::Stability stability, core::Progress progress
+    OpenFileRef file,
+    std::uint64_t offset,
+    core::Slice data,
+    nfs::Stability stability,
+    core::Progress progress
 ) {
     const auto inode = file->inode;
     const auto size = data.size();
@@ -137,15 +141,22 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     progress.note_sent();
     co_await writer_.flush(inode, reach_of(stability), stability);
     if (const int code = take_error(*file)) co_return core::Error(code);
-    // A page of another open file that reached beyond the old end holds zeros there.
-    if (inode->opens > 1) {
-        deps_.invalidator.inode(inode->id, static_cast<std::int64_t>(end & ~kPageMask), 0);
+    // A page of another open file that reached beyond the old end holds zeros there; where the file
+    // was not opened for appending, one holds these bytes where the kernel believed the end to be.
+    if (inode->opens > 1 || (end != offset && !file->appends())) {
+        const auto from = std::min(end, offset) & ~kPageMask;
+        deps_.invalidator.inode(inode->id, static_cast<std::int64_t>(from), 0);
     }
     co_return size;
 }
 
 core::Task<core::Result<std::size_t>> Filesystem::write(
-    OpenId open, std::uint64_t offset, core::Slice data, WriteOrigin origin, core::Progress progress
+    OpenId open,
+    std::uint64_t offset,
+    core::Slice data,
+    WriteOrigin origin,
+    core::Progress progress,
+    std::optional<int> flags
 ) {
     const auto file = opens_.find(open);
     if (!file) co_return core::Error(EBADF);
@@ -161,7 +172,8 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     const auto largest = largest_file();
     if (offset > largest || size > largest - offset) co_return core::Error(EFBIG);
     auto& state = writer_.state_of(*inode);
-    const auto stability = stability_of(*file);
+    const int how = flags.value_or(file->flags);
+    const auto stability = stability_of(how);
     // What was written can be read from the kernel's pages.
     const bool has_reader = (file->flags & O_ACCMODE) != O_WRONLY || inode->opens > 1;
     if (has_reader) page_watch_.note(inode, file->context);
@@ -169,12 +181,18 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (origin == WriteOrigin::application) {
         if (const int code = take_error(*file)) co_return core::Error(code);
     }
-    if (file->appends() && origin == WriteOrigin::application) {
-        co_return co_await append(file, std::move(data), stability, progress);
+    if ((how & O_APPEND) && origin == WriteOrigin::application) {
+        co_return co_await append(file, offset, std::move(data), stability, progress);
     }
     const WriteContext as{file->ref, file->context};
     const auto put = co_await writer_.put(inode, as, offset, std::move(data), origin);
     if (!put) co_return put.error();
+    // Opened for appending, which passes the kernel's pages by: other open files have old ones.
+    if (file->appends() && origin == WriteOrigin::application && inode->opens > 1) {
+        deps_.invalidator.inode(
+            inode->id, static_cast<std::int64_t>(offset), static_cast<std::int64_t>(size)
+        );
+    }
     const bool through = state.mode == FileState::Mode::through;
     if (origin == WriteOrigin::application && (stability != nfs::Stability::unstable || through)) {
         co_await writer_.flush(inode, reach_of(stability), stability);

@@ -9,6 +9,7 @@
 #include "core/task.hpp"
 #include "fs/types.hpp"
 
+#include <optional>
 #include <string>
 
 namespace uidnfs::fs {
@@ -56,7 +57,12 @@ public:
         OpenId, std::uint64_t offset, std::size_t size
     ) = 0;
     virtual core::Task<core::Result<std::size_t>> write(
-        OpenId, std::uint64_t offset, core::Slice data, WriteOrigin, core::Progress = {}
+        OpenId,
+        std::uint64_t offset,
+        core::Slice data,
+        WriteOrigin,
+        core::Progress = {},
+        std::optional<int> flags = {}
     ) = 0;
     virtual core::Task<core::Result<void>> flush(OpenId) = 0;
     virtual core::Task<core::Result<void>> fsync(OpenId) = 0;

@@ -4,6 +4,7 @@
 #include "fuse/serve.hpp"
 
 #include <cerrno>
+#include <optional>
 
 namespace uidnfs::fuse {
 namespace {
@@ -56,7 +57,12 @@ void write(
     serve<std::size_t>(request, [&](auto& filesystem) {
         core::Slice slice(*glue.slot, payload, size);
         return filesystem.write(
-            file->fh, static_cast<std::uint64_t>(offset), std::move(slice), origin, glue.progress
+            file->fh,
+            static_cast<std::uint64_t>(offset),
+            std::move(slice),
+            origin,
+            glue.progress,
+            origin == fs::WriteOrigin::application ? std::optional(file->flags) : std::nullopt
         );
     });
 }

@@ -381,6 +381,39 @@ TEST_F(Files, append_open_is_direct_and_goes_to_the_servers_end) {
     EXPECT_EQ(server.content("/a"), "server grew and ours");
 }
 
+TEST_F(Files, a_file_that_appends_no_more_is_written_where_it_is_told) {
+    server.put_file("/a", "server");
+    const auto reader = mount().open_file("/a", O_RDONLY);
+    const auto file = mount().open_file("/a", O_WRONLY | O_APPEND);
+    mount().invalidated().clear();
+    mount().write_at(file, 0, "SER", O_WRONLY);
+    // The reader's pages have the old bytes: this open file passes them by.
+    EXPECT_EQ(mount().invalidated().inodes.size(), 1u);
+    EXPECT_EQ(mount().close_file(file), 0);
+    EXPECT_EQ(mount().close_file(reader), 0);
+    EXPECT_EQ(server.content("/a"), "SERver");
+}
+
+TEST_F(Files, a_file_that_appends_from_now_on_goes_to_the_servers_end) {
+    server.put_file("/a", "server");
+    const auto file = mount().open_file("/a", O_WRONLY);
+    server.overwrite("/a", 6, " grew");
+    mount().invalidated().clear();
+    mount().write_at(file, 6, " and ours", O_WRONLY | O_APPEND);
+    // The kernel put them behind the end that it knew.
+    EXPECT_FALSE(mount().invalidated().inodes.empty());
+    EXPECT_EQ(mount().close_file(file), 0);
+    EXPECT_EQ(server.content("/a"), "server grew and ours");
+}
+
+TEST_F(Files, one_write_may_be_durable) {
+    server.put_file("/a", "");
+    const auto file = mount().open_file("/a", O_WRONLY);
+    mount().write_at(file, 0, "durable", O_WRONLY | O_DSYNC);
+    EXPECT_EQ(server.disk_content("/a"), "durable");
+    EXPECT_EQ(mount().close_file(file), 0);
+}
+
 TEST_F(Files, zero_bytes_written_change_nothing) {
     server.put_file("/a", "x");
     const auto before = server.attr("/a");

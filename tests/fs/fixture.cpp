@@ -176,15 +176,16 @@ core::Slice Mount::payload(std::string_view data) {
 }
 
 core::Result<std::size_t> Mount::try_write(
-    const File& file, std::uint64_t offset, std::string_view data
+    const File& file, std::uint64_t offset, std::string_view data, std::optional<int> flags
 ) {
-    return run(
-        fs_->write(file.open, offset, payload(data), fs::WriteOrigin::application)
-    );
+    const auto origin = fs::WriteOrigin::application;
+    return run(fs_->write(file.open, offset, payload(data), origin, {}, flags));
 }
 
-void Mount::write_at(const File& file, std::uint64_t offset, std::string_view data) {
-    const auto written = try_write(file, offset, data);
+void Mount::write_at(
+    const File& file, std::uint64_t offset, std::string_view data, std::optional<int> flags
+) {
+    const auto written = try_write(file, offset, data, flags);
     if (!written) fail("write", std::to_string(file.inode), written.error());
     if (*written != data.size()) throw std::runtime_error("a short write");
 }

@@ -111,9 +111,17 @@ public:
     core::Result<File> try_open(std::string_view path, int flags = O_RDWR);
     File open_file(std::string_view path, int flags = O_RDWR);
     core::Result<std::size_t> try_write(
-        const File& file, std::uint64_t offset, std::string_view data
+        const File& file,
+        std::uint64_t offset,
+        std::string_view data,
+        std::optional<int> flags = {}
     );
-    void write_at(const File& file, std::uint64_t offset, std::string_view data);
+    void write_at(
+        const File& file,
+        std::uint64_t offset,
+        std::string_view data,
+        std::optional<int> flags = {}
+    );
     core::Result<std::string> try_read(const File& file, std::uint64_t offset, std::size_t size);
     std::string read_at(const File& file, std::uint64_t offset, std::size_t size);
     /// To the end of the file, in pieces as the kernel asks.

@@ -136,6 +136,17 @@ TEST_F(Files, WriteBackOfPagesIsTold) {
     EXPECT_THAT(script.calls, ElementsAre("write 7 0+4 by page cache"));
 }
 
+TEST_F(Files, WritesBringTheFlagsThatTheFileHasNow) {
+    script.written = std::size_t{4};
+    fuse_write_in in{.fh = 7, .size = 4};
+    in.flags = O_WRONLY | O_APPEND | O_DSYNC;
+    ask(FUSE_WRITE, 12, raw(in) + "here");
+    EXPECT_EQ(script.write_flags, O_WRONLY | O_APPEND | O_DSYNC);
+    in.write_flags = FUSE_WRITE_CACHE;  // of no open file in particular
+    ask(FUSE_WRITE, 12, raw(in) + "page");
+    EXPECT_EQ(script.write_flags, std::nullopt);
+}
+
 TEST_F(Files, AWriteThatLiesAboutItsSizeIsRefused) {
     EXPECT_EQ(ask(FUSE_WRITE, 12, raw(fuse_write_in{.fh = 7, .size = 5}) + "four").error, EIO);
     const auto huge = fuse_write_in{.fh = 7, .size = 0xffff'ffff};

@@ -183,8 +183,10 @@ core::Task<core::Result<std::size_t>> ScriptedFilesystem::write(
     std::uint64_t offset,
     core::Slice bytes,
     fs::WriteOrigin origin,
-    core::Progress
+    core::Progress,
+    std::optional<int> flags
 ) {
+    write_flags = flags;
     const auto* who = origin == fs::WriteOrigin::page_cache ? "page cache" : "application";
     auto text = fmt::format("write {} {}+{} by {}", open, offset, bytes.size(), who);
     payloads.push_back(std::move(bytes));

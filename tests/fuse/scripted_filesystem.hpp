@@ -38,6 +38,7 @@ public:
     fs::Caller last_caller;             ///< of the last getattr
     fs::SetAttrRequest change;          ///< of the last setattr
     std::vector<core::Slice> payloads;  ///< of the writes so far
+    std::optional<int> write_flags;     ///< of the last write
     enum class Start { works, throws } start = Start::works;
     /// Before the session is opened.
     void make_slots(std::uint32_t bytes, std::uint64_t count);
@@ -98,7 +99,8 @@ public:
         std::uint64_t offset,
         core::Slice bytes,
         fs::WriteOrigin origin,
-        core::Progress progress = {}
+        core::Progress progress = {},
+        std::optional<int> flags = {}
     ) override;
     core::Task<core::Result<void>> flush(fs::OpenId open) override;
     core::Task<core::Result<void>> fsync(fs::OpenId open) override;

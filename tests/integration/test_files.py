@@ -150,6 +150,29 @@ os.close(cached)
 """, path=self.path("f"))
         self.assertEqual((b"bbbb", b"cccc"), seen)
 
+    def test_flags_that_change_after_the_open(self):
+        """O_APPEND by fcntl(2), and RWF_DSYNC of one write by pwritev2(2)."""
+        self.app.write_file(self.path("f"), b"0123456789")
+        seen = self.app.run("""
+fd, reader = os.open(path, os.O_RDWR | os.O_APPEND), os.open(path, os.O_RDONLY)
+os.pread(reader, 100, 0)
+fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+os.pwrite(fd, b"ab", 2)
+result = [os.pread(reader, 100, 0)]
+fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+os.write(fd, b"cd")
+other = os.open(path, os.O_RDWR)
+fcntl.fcntl(other, fcntl.F_SETFL, os.O_APPEND)
+os.write(other, b"ef")
+os.pwritev(other, [b"gh"], 0, os.RWF_DSYNC)
+result.append(os.pread(reader, 100, 0))
+state["fds"] = fd, reader, other
+""", path=self.path("f"))
+        self.assertEqual([b"01ab456789", b"01ab456789cdefgh"], seen)
+        with open(self.on_server("f"), "rb") as file:
+            self.assertEqual(seen[1], file.read())
+        self.app.run("for fd in state['fds']: os.close(fd)")
+
     def test_direct_io_needs_no_alignment(self):
         seen = self.app.run("""
 fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_DIRECT)

@@ -191,6 +191,9 @@ private:
     std::uint64_t number_in(const Inode& directory, std::uint64_t fileid) const;
     Validity attr_valid(const Inode& inode) const;
     AttrReply attr_reply(const Inode& inode) const;
+    /// Whether `error` means that its last name was removed here: who holds it still may stat it.
+    static bool is_gone(const Inode& inode, const core::Error& error) noexcept;
+    AttrReply gone_reply(const Inode& inode) const;
     Validity entry_valid(const Inode& parent) const;
     /// The answer for a name that is not there.
     Entry absent(Inode& parent) const;

@@ -217,6 +217,17 @@ core::Task<void> Filesystem::refresh_root(nfs::CallContext context, InodeRef ino
     root_error_ = refreshed ? std::nullopt : std::optional(refreshed.error());
 }
 
+bool Filesystem::is_gone(const Inode& inode, const core::Error& error) noexcept {
+    return error.code() == ESTALE && inode.unlinked == Inode::Unlinked::yes &&
+           inode.attrs.has_attr();
+}
+
+AttrReply Filesystem::gone_reply(const Inode& inode) const {
+    AttrReply reply{present(inode), Validity(0)};
+    reply.stat.st_nlink = 0;
+    return reply;
+}
+
 core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId id) {
     auto found = enter(caller, id);
     if (is_denied()) co_return core::Error(EACCES);
@@ -248,6 +259,7 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     }
     const auto refreshed = co_await refresh(ctx, inode);
     if (!refreshed) {
+        if (is_gone(*inode, refreshed.error())) co_return gone_reply(*inode);
         // stat(2) of a name that is replaced all the time: the kernel looks up once more, which may
         // meet the next replacement. What the LOOKUP of this call saw is an answer.
         const bool just_named =

@@ -305,7 +305,10 @@ core::Task<core::Result<void>> Filesystem::unlink(
     finish_change(parent, reply ? *reply : nfs::Wcc{});
     if (reply) {
         inodes_.remove_name(parent, name);
-        if (child) child->attrs.expect_ctime_change();
+        if (child) {
+            child->unlinked = Inode::Unlinked::yes;
+            child->attrs.expect_ctime_change();
+        }
     }
     if (has_bytes) {
         if (reply) co_await drop_if_gone(ctx, child);
@@ -335,7 +338,10 @@ core::Task<core::Result<void>> Filesystem::rmdir(
         on_surprise(*parent, reply.error());
         co_return reply.error();
     }
-    if (const auto child = inodes_.child(*parent, name)) child->attrs.expire();
+    if (const auto child = inodes_.child(*parent, name)) {
+        child->unlinked = Inode::Unlinked::yes;
+        child->attrs.expire();
+    }
     inodes_.remove_name(parent, name);
     co_return core::Result<void>();
 }
@@ -382,6 +388,7 @@ core::Task<core::Result<void>> Filesystem::rename(
     }
     if (target) {
         target->attrs.expect_ctime_change();
+        if (target != moved) target->unlinked = Inode::Unlinked::yes;
         if (target != moved) co_await drop_if_gone(ctx, target);
     }
     // Somebody saved a removed file by giving it a name again.

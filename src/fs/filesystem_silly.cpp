@@ -95,6 +95,7 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
         }
         inodes_.remove_name(parent, name);
         if (reply) {
+            inode->unlinked = Inode::Unlinked::yes;
             inode->attrs.expect_ctime_change();  // it may have other names, and one link less now
             co_await drop_if_gone(context, inode);
         }

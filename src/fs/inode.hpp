@@ -120,6 +120,8 @@ struct Inode {
     std::uint32_t opens = 0;
     std::uint32_t opening = 0;   ///< opens that the server has not answered
     std::uint32_t removals = 0;  ///< under way (removal.hpp)
+    /// A name of it was removed here: once its handle is stale, it has none left.
+    enum class Unlinked : std::uint8_t { no, yes } unlinked = Unlinked::no;
     /// Of a new file whose mode and times are on their way: those of the server are not to be shown.
     std::optional<std::uint32_t> owed_mode;
 

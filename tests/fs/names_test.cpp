@@ -517,6 +517,26 @@ TEST_F(Names, stale_directory_is_told) {
     EXPECT_FALSE(m.exists("/d"));
 }
 
+TEST_F(Names, what_was_removed_here_can_be_statted_by_who_holds_it) {
+    auto& m = mount();
+    m.make_dir("/d", 0750);
+    m.make_dir("/over");
+    m.make_file("/a", "abc");
+    const auto directory = m.walk("/d");
+    const auto replaced = m.walk("/over");
+    const auto file = m.walk("/a");
+    EXPECT_EQ(m.remove_dir("/d"), 0);
+    m.make_dir("/new");
+    EXPECT_EQ(m.rename_path("/new", "/over"), 0);
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    for (const auto id : {directory, replaced, file}) EXPECT_EQ(m.stat_id(id).st_nlink, 0u);
+    EXPECT_EQ(m.stat_id(directory).st_mode, S_IFDIR | 0750u);
+    EXPECT_EQ(m.stat_id(file).st_size, 3);
+    // `ls` in a working directory that is gone.
+    EXPECT_EQ(errno_of(m.run(m.fs().opendir(m.caller, directory))), 0);
+    EXPECT_EQ(errno_of(m.run(m.fs().open(m.caller, file, O_RDONLY))), ESTALE);
+}
+
 TEST_F(Names, parallel_lookups_take_one_round_trip) {
     for (int i = 0; i < 4; ++i) server.put_file("/f" + std::to_string(i), "x");
     auto& m = mount();

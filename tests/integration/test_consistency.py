@@ -151,6 +151,35 @@ os.close(state.pop("fd"))
         self.wait_for_names(["g"])
         self.assertEqual(b"linked", self.app.read_file(self.path("g")))
 
+    def test_a_directory_that_was_removed_is_empty_for_who_works_in_it(self):
+        for what, made in (("removed", "os.rmdir(path)"),
+                           ("replaced", "os.mkdir(path + '2'); os.rename(path + '2', path)")):
+            with self.subTest(what):
+                seen = self.app.run(f"""
+os.mkdir(path)
+os.chdir(path)
+fd = os.open(".", os.O_RDONLY)
+{made}
+result = [os.fstat(fd).st_nlink, os.stat(".").st_nlink, os.listdir(fd), os.listdir(".")]
+try:
+    os.mkdir("sub")
+except FileNotFoundError:
+    result.append("ENOENT")
+os.close(fd)
+os.chdir("/")
+""", path=self.path(what))
+                self.assertEqual([0, 0, [], [], "ENOENT"], seen)
+
+    def test_a_file_that_is_held_without_being_open_can_be_statted(self):
+        self.app.write_file(self.path("f"), b"abc")
+        seen = self.app.run("""
+fd = os.open(path, os.O_PATH)
+os.unlink(path)
+result = os.fstat(fd).st_nlink, os.fstat(fd).st_size
+os.close(fd)
+""", path=self.path("f"))
+        self.assertEqual((0, 3), seen)
+
     def wait_for_empty_directory(self):
         self.wait_for_names([])
 

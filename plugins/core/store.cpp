@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kFile = ".json";
 constexpr std::string_view kTemporary = ".tmp";
+constexpr std::string_view kDamaged = ".damaged";
 
 core::Failure fail(
     std::string_view what,
@@ -30,21 +31,36 @@ core::Failure fail(
         core::to_string(error)};
 }
 
-core::Failure unreadable(const std::string& path, std::string_view why) {
-    return {
-        EINVAL,
-        fmt::format(
-            "cannot read the state file {}: {}; move it away when its volume is no longer needed, "
-            "or restore it",
-            path,
-            why
-        )};
+constexpr std::string_view kComesBack =
+    "its volume is unknown until it is created again, or the file is restored and uidnfsd restarted";
+
+}  // namespace
+
+Store::Store(FileSystem& files, Directories directories)
+    : files_(files), definitions_(directories.definitions()), live_(directories.live()) {}
+
+void Store::tell(std::string sentence) {
+    core::log::error("{}", sentence);
+    damaged_.push_back(std::move(sentence));
 }
 
-/// Calls `take(path, text)` for every state file in `directory`.
+void Store::put_aside(const std::string& path, std::string_view why) {
+    const auto aside = path + std::string(kDamaged);
+    // Where it cannot be moved the next definition of that volume replaces it.
+    const auto moved = files_.rename(path, aside);
+    tell(fmt::format(
+        "the state file {} cannot be understood: {}; {} ({})",
+        path,
+        why,
+        kComesBack,
+        moved ? fmt::format("it is kept as {}", aside)
+              : fmt::format("it stays where it is: {}", strerrordesc_np(moved.error().code()))
+    ));
+}
+
 template <class Take>
-core::Outcome<void> read_all(FileSystem& files, const std::string& directory, Take take) {
-    if (const auto made = files.make_directory(directory); !made) {
+core::Outcome<void> Store::read_all(const std::string& directory, Take take) {
+    if (const auto made = files_.make_directory(directory); !made) {
         return fail(
             "make the directory of",
             directory,
@@ -52,69 +68,86 @@ core::Outcome<void> read_all(FileSystem& files, const std::string& directory, Ta
             "it must be a directory of the service user that nobody else can write to"
         );
     }
-    const auto names = files.list(directory);
+    const auto names = files_.list(directory);
     if (!names) return fail("list", directory, names.error(), "check its owner and the disk");
     for (const auto& name : *names) {
         const auto path = directory + "/" + name;
         if (name.ends_with(kTemporary)) {
             // Its rename never happened, so nobody was told that it was saved.
-            if (const auto removed = files.remove(path); !removed) {
+            if (const auto removed = files_.remove(path); !removed) {
                 return fail("remove", path, removed.error(), "check its owner and the disk");
             }
+            continue;
+        }
+        if (name.ends_with(kDamaged)) {
+            tell(fmt::format(
+                "{} was put aside by an earlier start of uidnfsd; restore it under its own name and "
+                "restart uidnfsd, or remove it",
+                path
+            ));
             continue;
         }
         if (!name.ends_with(kFile)) {
             core::log::warning("{} is no state file and is left alone", path);
             continue;
         }
-        const auto text = files.read(path);
-        if (!text) return unreadable(path, strerrordesc_np(text.error().code()));
+        const auto text = files_.read(path);
+        if (!text) {
+            tell(fmt::format(
+                "cannot read the state file {}: {}; {}",
+                path,
+                strerrordesc_np(text.error().code()),
+                kComesBack
+            ));
+            continue;
+        }
         if (auto taken = take(path, *text); !taken) return taken;
     }
     return {};
 }
 
-}  // namespace
-
-Store::Store(FileSystem& files, Directories directories)
-    : files_(files), definitions_(directories.definitions()), live_(directories.live()) {}
-
 core::Outcome<std::vector<StoredVolume>> Store::load() {
+    damaged_.clear();
     std::map<VolumeKey, StoredVolume> volumes;
-    const auto is_named_after = [](const std::string& path, const VolumeKey& key) {
-        return path.ends_with("/" + directory_name(key) + std::string(kFile));
+    const auto volume_of = [&volumes](const VolumeKey& key) -> StoredVolume& {
+        auto& volume = volumes[key];
+        volume.key = key;
+        return volume;
     };
-    auto read = read_all(
-        files_,
-        definitions_,
-        [&](const std::string& path, const std::string& text) -> core::Outcome<void> {
-            auto stored = parse_definition(text);
-            if (!stored) return unreadable(path, stored.error().user_text);
-            if (!is_named_after(path, stored->key)) {
-                return unreadable(path, "it is about a volume of another name");
+    const auto take_with = [this](auto parse, auto keep) {
+        return [this, parse, keep](
+                   const std::string& path, const std::string& text
+               ) -> core::Outcome<void> {
+            auto stored = parse(text);
+            if (!stored && stored.error().code == kNewerVersion) {
+                return core::Failure{
+                    kNewerVersion,
+                    fmt::format(
+                        "cannot read the state file {}: {}; start the uidnfsd that wrote it, or move "
+                        "it away when its volume is no longer needed",
+                        path,
+                        stored.error().user_text
+                    )};
             }
-            auto& volume = volumes[stored->key];
-            volume.key = stored->key;
-            volume.definition = std::move(stored->definition);
+            if (!stored) {
+                put_aside(path, stored.error().user_text);
+            } else if (!path.ends_with("/" + directory_name(stored->key) + std::string(kFile))) {
+                put_aside(path, "it is about a volume of another name");
+            } else {
+                keep(*stored);
+            }
             return {};
-        }
-    );
+        };
+    };
+    const auto keep_definition = [&](StoredDefinition& stored) {
+        volume_of(stored.key).definition = std::move(stored.definition);
+    };
+    const auto keep_live = [&](StoredRecord& stored) {
+        volume_of(stored.key).live = std::move(stored.record);
+    };
+    auto read = read_all(definitions_, take_with(parse_definition, keep_definition));
     if (!read) return read.error();
-    read = read_all(
-        files_,
-        live_,
-        [&](const std::string& path, const std::string& text) -> core::Outcome<void> {
-            auto stored = parse_live(text);
-            if (!stored) return unreadable(path, stored.error().user_text);
-            if (!is_named_after(path, stored->key)) {
-                return unreadable(path, "it is about a volume of another name");
-            }
-            auto& volume = volumes[stored->key];
-            volume.key = stored->key;
-            volume.live = std::move(stored->record);
-            return {};
-        }
-    );
+    read = read_all(live_, take_with(parse_live, keep_live));
     if (!read) return read.error();
     std::vector<StoredVolume> all;
     for (auto& [key, volume] : volumes) all.push_back(std::move(volume));

@@ -11,6 +11,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uidnfs::plugins {
@@ -35,9 +36,14 @@ public:
     Store(FileSystem& files, Directories directories);
 
     /// Makes the directories, removes what a crash left half written, and reads the rest. A file
-    /// that cannot be read or understood is an error that names it: guessing could give a mount to
-    /// somebody else.
+    /// that cannot be understood is put aside as NAME.damaged, one that cannot be read is left where
+    /// it is; nothing is guessed from either, which could give a mount to somebody else, and the
+    /// other volumes go on. A file of a newer version is an error: nothing is damaged then, and
+    /// this daemon would lose all of them.
     core::Outcome<std::vector<StoredVolume>> load();
+    /// A sentence for each file that load() found damaged, now or at an earlier start, or could not
+    /// read.
+    const std::vector<std::string>& damaged() const noexcept { return damaged_; }
 
     core::Outcome<void> save_definition(const VolumeKey& key, const Definition& definition);
     core::Outcome<void> erase_definition(const VolumeKey& key);
@@ -45,6 +51,11 @@ public:
     core::Outcome<void> erase_live(const VolumeKey& key);
 
 private:
+    /// Calls `take(path, text)` for every state file in `directory`.
+    template <class Take>
+    core::Outcome<void> read_all(const std::string& directory, Take take);
+    void put_aside(const std::string& path, std::string_view why);
+    void tell(std::string sentence);
     core::Outcome<void> replace(
         const std::string& directory, const VolumeKey& key, const std::string& json
     );
@@ -53,6 +64,7 @@ private:
     FileSystem& files_;
     std::string definitions_;
     std::string live_;
+    std::vector<std::string> damaged_;
 };
 
 }  // namespace uidnfs::plugins

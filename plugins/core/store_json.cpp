@@ -25,7 +25,9 @@ constexpr std::array<std::pair<std::string_view, LiveRecord::Phase>, 4> kPhases{
 
 /// What is wrong with a file; ends in parse_*().
 struct Misfit : std::runtime_error {
-    using std::runtime_error::runtime_error;
+    explicit Misfit(const std::string& what, int number = EINVAL)
+        : std::runtime_error(what), code(number) {}
+    int code;
 };
 
 json::object begin(const VolumeKey& key) {
@@ -87,7 +89,8 @@ json::object open(std::string_view bytes, VolumeKey& key) {
     const auto version = number<std::int64_t>(object, "version");
     if (version != kVersion) {
         throw Misfit(
-            fmt::format("it has version {}, this uidnfsd reads version {}", version, kVersion)
+            fmt::format("it has version {}, this uidnfsd reads version {}", version, kVersion),
+            version > kVersion ? kNewerVersion : EINVAL
         );
     }
     const auto dialect = parse_dialect(text(object, "plugin"));
@@ -104,7 +107,7 @@ core::Outcome<Stored> parse(std::string_view bytes, Read read) {
         read(object, stored);
         return stored;
     } catch (const Misfit& misfit) {
-        return core::Failure{EINVAL, misfit.what()};
+        return core::Failure{misfit.code, misfit.what()};
     }
 }
 

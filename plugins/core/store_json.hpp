@@ -6,6 +6,7 @@
 #include "plugins/core/definition.hpp"
 #include "plugins/core/live_record.hpp"
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 
@@ -24,8 +25,10 @@ struct StoredRecord {
 std::string to_json(const VolumeKey& key, const Definition& definition);
 std::string to_json(const VolumeKey& key, const LiveRecord& record);
 
-/// EINVAL with the reason, for a message that names the file. Unknown fields are ignored, missing
-/// ones and other versions are errors.
+/// A failure's code for a file that a newer uidnfsd wrote.
+inline constexpr int kNewerVersion = EPROTONOSUPPORT;
+/// EINVAL or kNewerVersion with the reason, for a message that names the file. Unknown fields are
+/// ignored, missing ones and other versions are errors.
 core::Outcome<StoredDefinition> parse_definition(std::string_view text);
 core::Outcome<StoredRecord> parse_live(std::string_view text);
 

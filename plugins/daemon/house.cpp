@@ -124,7 +124,9 @@ House::House(
           {directories_of(*live.settings()).definitions(), directories_of(*live.settings()).live()}
       ),
       metrics_(
-          {[this] { return read_gauges(volumes_, health_, audit_, live_.directory().get()); },
+          {[this] {
+               return read_gauges(volumes_, health_, audit_, store_, live_.directory().get());
+           },
            live.settings()->admin.metrics_per_volume ? Metrics::PerVolume::yes
                                                      : Metrics::PerVolume::no}
       ),
@@ -169,6 +171,7 @@ core::Outcome<void> House::open(Doors& doors) {
          }}
     );
     if (auto restored = volumes_.restore(); !restored) return restored;
+    daemon_health_.set_damaged_files(store_.damaged().size());
     wait_for_restored();
     for (const auto& volume : mounted_volumes(volumes_)) connections_.know(volume);
     look_around();

@@ -128,7 +128,8 @@ void MetricsRoutes::handle(
         return responder.send({200, kMetricsType, deps_.metrics.render()});
     }
     const auto healthy = deps_.healthy();
-    if (healthy) return responder.send({200, kText, "ok\n"});
+    if (healthy && healthy->empty()) return responder.send({200, kText, "ok\n"});
+    if (healthy) return responder.send({200, kText, fmt::format("ok\n{}\n", *healthy)});
     responder.send({503, kText, healthy.error().user_text + "\n"});
 }
 

@@ -25,7 +25,8 @@ public:
     struct Deps {
         Metrics& metrics;
         /// Of the daemon, never of an NFS server: its mounter is gone, its state cannot be written.
-        std::function<core::Outcome<void>()> healthy;
+        /// What it has to say although it works, else "".
+        std::function<core::Outcome<std::string>()> healthy;
     };
 
     explicit MetricsRoutes(Deps deps) : deps_(std::move(deps)) {}

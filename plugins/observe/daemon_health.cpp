@@ -43,15 +43,19 @@ core::Outcome<void> check_can_keep(const std::string& directory) {
         )};
 }
 
-core::Outcome<void> DaemonHealth::check() const {
+core::Outcome<std::string> DaemonHealth::check() const {
     if (mounter_ == Mounter::gone) {
         return core::Failure{
             ESRCH, "the mounter process is gone: nothing can be mounted; restart uidnfsd"};
     }
     for (const auto& directory : directories_) {
-        if (auto writable = check_can_keep(directory); !writable) return writable;
+        if (auto writable = check_can_keep(directory); !writable) return writable.error();
     }
-    return {};
+    if (damaged_files_ == 0) return std::string();
+    return fmt::format(
+        "state files that are damaged: {}; their volumes are unknown, and the log names them",
+        damaged_files_
+    );
 }
 
 }  // namespace uidnfs::plugins

@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,15 @@ public:
 
     /// It never comes back.
     void mounter_gone() { mounter_ = Mounter::gone; }
+    /// Of some volumes the state cannot be understood; the others are served.
+    void set_damaged_files(std::size_t files) { damaged_files_ = files; }
 
-    /// The first reason why not, with what to do.
-    core::Outcome<void> check() const;
+    /// The first reason why not, with what to do. It may work and have something to say: "" else.
+    core::Outcome<std::string> check() const;
 
 private:
     std::vector<std::string> directories_;
+    std::size_t damaged_files_ = 0;
     enum class Mounter : bool { there, gone } mounter_ = Mounter::there;
 };
 

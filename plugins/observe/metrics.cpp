@@ -98,6 +98,7 @@ Gauges read_gauges(
     const Volumes& volumes,
     const HealthWatch& health,
     const AuditLog& audit,
+    const Store& store,
     const ldap::Directory* directory
 ) {
     Gauges gauges;
@@ -109,6 +110,7 @@ Gauges read_gauges(
     }
     gauges.audit_waiting = audit.waiting();
     gauges.audit_lost = audit.lost();
+    gauges.damaged_state_files = store.damaged().size();
     if (directory) gauges.directory = directory->counters();
     return gauges;
 }
@@ -206,6 +208,13 @@ private:
                                "Lines of the audit that cannot be written yet."
         )
                                .add({}, static_cast<double>(gauges.audit_waiting))
+                               .take());
+        families.push_back(FamilyOf(
+                               MetricType::Gauge,
+                               "uidnfs_damaged_state_files",
+                               "Files of volumes that are unknown because of it."
+        )
+                               .add({}, static_cast<double>(gauges.damaged_state_files))
                                .take());
         families.push_back(FamilyOf(
                                MetricType::Counter,

@@ -28,6 +28,7 @@ struct Gauges {
     std::map<Health, std::size_t> health = {};
     std::size_t audit_waiting = 0;
     std::uint64_t audit_lost = 0;
+    std::size_t damaged_state_files = 0;
     std::optional<ldap::Directory::Counters> directory = {};  ///< may count from 0 after a reload
 };
 /// `directory` may be null.
@@ -35,6 +36,7 @@ Gauges read_gauges(
     const Volumes& volumes,
     const HealthWatch& health,
     const AuditLog& audit,
+    const Store& store,
     const ldap::Directory* directory
 );
 

@@ -73,6 +73,18 @@ class Health(Admin):
         self.server.tell("trouble the mounter is gone")
         self.assertEqual((503, "the mounter is gone\n"), self.admin().get("/healthz")[::2])
 
+    def test_a_damaged_state_file_takes_no_other_volume_away(self):
+        self.mount("web")
+        self.mount("other")
+        file = self.root / "state/definitions/docker-web.json"
+        file.write_text("{", encoding="ascii")
+        self.restart()
+        self.assertEqual({"Mountpoint": self.docker().call("VolumeDriver.Path", {"Name": "other"})["Mountpoint"],
+                          "Err": ""}, self.mount("other"))
+        self.assertIn(f"the state file {file} cannot be understood: it is not JSON", self.server.log())
+        self.assertEqual("{", file.with_suffix(".json.damaged").read_text(encoding="ascii"))
+        self.assertIn("uidnfs_damaged_state_files 1\n", self.admin().get("/metrics")[2])
+
     def test_a_dead_server_is_no_trouble_of_the_daemon(self):
         self.server.tell("status web " + json.dumps(STATUS))
         self.mount()

@@ -149,8 +149,8 @@ private:
         return std::move(*sink);
     }
 
-    core::Outcome<void> healthy() const {
-        if (trouble_.empty()) return {};
+    core::Outcome<std::string> healthy() const {
+        if (trouble_.empty()) return std::string();
         return core::Failure{EIO, trouble_};
     }
 
@@ -254,7 +254,7 @@ private:
     FakeInspector inspector_{reactor_};
     AuditLog audit_{make_sink(), {}};
     ConnectionAudit connections_{audit_};
-    Metrics metrics_{{[this] { return read_gauges(volumes_, health_, audit_, nullptr); }}};
+    Metrics metrics_{{[this] { return read_gauges(volumes_, health_, audit_, store_, nullptr); }}};
     HealthWatch health_{
         {reactor_,
          inspector_,

@@ -34,6 +34,13 @@ TEST_F(DaemonHealthTest, is_well_and_leaves_nothing_behind) {
     EXPECT_TRUE(std::filesystem::is_empty(root));
 }
 
+TEST_F(DaemonHealthTest, damaged_state_files_are_told_and_no_reason) {
+    DaemonHealth health({root});
+    EXPECT_EQ(health.check().value(), "");
+    health.set_damaged_files(2);
+    EXPECT_THAT(health.check().value(), HasSubstr("state files that are damaged: 2;"));
+}
+
 TEST_F(DaemonHealthTest, a_directory_that_is_gone_is_named) {
     const auto checked = DaemonHealth({root, root + "/gone"}).check();
     ASSERT_FALSE(checked);

@@ -92,11 +92,13 @@ TEST_F(MetricsTest, volumes_and_their_health) {
     gauges.health[Health::stale] = 2;
     gauges.audit_waiting = 4;
     gauges.audit_lost = 5;
+    gauges.damaged_state_files = 6;
     expect_line(R"(uidnfs_mounts{plugin="docker",state="mounted"} 3)");
     expect_line(R"(uidnfs_mounts{plugin="cloudfoundry",state="failed"} 1)");
     expect_line(R"(uidnfs_mounts_by_health{health="stale"} 2)");
     expect_line("uidnfs_audit_waiting_lines 4");
     expect_line("uidnfs_audit_lost_lines_total 5");
+    expect_line("uidnfs_damaged_state_files 6");
 }
 
 TEST_F(MetricsTest, nfs_calls_of_all_workers_are_summed_and_stay_when_one_ends) {

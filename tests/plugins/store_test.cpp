@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,10 @@ namespace uidnfs::plugins {
 namespace {
 
 namespace stdfs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 const VolumeKey kKey{Dialect::docker, "web"};
 
@@ -243,6 +248,11 @@ protected:
         const auto found = store().load();
         return found ? "loaded" : found.error().user_text;
     }
+    std::vector<std::string> damaged() {
+        auto one = store();
+        EXPECT_TRUE(one.load());
+        return one.damaged();
+    }
     std::string definition_path(const VolumeKey& key = kKey) const {
         return root + "/state/definitions/" + directory_name(key) + ".json";
     }
@@ -315,14 +325,15 @@ TEST_F(StoreTest, hostile_names_stay_in_their_directory) {
     EXPECT_EQ(in_place, names.size());
 }
 
-TEST_F(StoreTest, unreadable_files_are_an_error_that_names_the_file) {
-    const auto begin = "cannot read the state file " + definition_path() + ": ";
+TEST_F(StoreTest, a_damaged_file_is_put_aside_and_the_others_are_read) {
+    const VolumeKey other{Dialect::docker, "other"};
+    ASSERT_TRUE(store().save_definition(other, *define("nas1:/exports/b")));
     const std::vector<std::pair<std::string, std::string>> cases{
         {"", "it is not JSON"},
         {"{\"version\":1", "it is not JSON"},
         {"[]", "it is not a JSON object"},
         {"{}", "\"version\" is missing"},
-        {R"({"version":2})", "it has version 2, this uidnfsd reads version 1"},
+        {R"({"version":0})", "it has version 0, this uidnfsd reads version 1"},
         {R"({"version":1,"plugin":"csi"})", "\"plugin\" is unknown"},
         {R"({"version":1,"plugin":"docker","name":"other","source":"a","options":[],"problems":[],)"
          R"("had_password":false})",
@@ -331,37 +342,69 @@ TEST_F(StoreTest, unreadable_files_are_an_error_that_names_the_file) {
          "\"source\" is not a string"},
         {R"({"version":1,"plugin":"docker","name":"web","source":"","options":[["a"]]})",
          "\"options\" holds other than pairs of strings"},
-        {std::string(2u << 20, ' '), "File too large"},
     };
+    const auto aside = definition_path() + ".damaged";
     for (const auto& [text, why] : cases) {
         write(definition_path(), text);
-        EXPECT_EQ(refusal().substr(0, begin.size() + why.size()), begin + why);
+        EXPECT_THAT(
+            damaged(),
+            ElementsAre(AllOf(
+                StartsWith(
+                    "the state file " + definition_path() + " cannot be understood: " + why
+                ),
+                HasSubstr("it is kept as " + aside)
+            ))
+        );
+        EXPECT_EQ(read(aside), text);
+        EXPECT_THAT(damaged(), ElementsAre(StartsWith(aside + " was put aside by an earlier")));
+        stdfs::remove(aside);
+        EXPECT_THAT(damaged(), ElementsAre());
     }
 }
 
-TEST_F(StoreTest, live_records_are_checked_too) {
+TEST_F(StoreTest, a_damaged_live_record_is_put_aside_too) {
     const auto path = root + "/run/live/docker-web.json";
+    ASSERT_TRUE(store().save_definition(kKey, *define("nas1:/exports/a")));
     auto text = to_json(kKey, live(5));
     text.replace(text.find("1001"), 4, "-1");
     write(path, text);
-    EXPECT_EQ(
-        refusal().substr(0, path.size() + 60),
-        ("cannot read the state file " + path +
-         ": \"uid\" is not a number of its range; move it away")
-            .substr(0, path.size() + 60)
+    auto at_first = store();
+    const auto found = at_first.load();
+    ASSERT_TRUE(found);
+    ASSERT_EQ(found->size(), 1u);
+    EXPECT_EQ((*found)[0].live, std::nullopt) << "nothing is guessed from it";
+    EXPECT_THAT(
+        at_first.damaged(), ElementsAre(HasSubstr("\"uid\" is not a number of its range"))
     );
+    EXPECT_TRUE(stdfs::exists(path + ".damaged"));
 }
 
-TEST_F(StoreTest, files_that_others_could_have_written_are_refused) {
+TEST_F(StoreTest, a_file_of_a_newer_version_stops_the_daemon) {
+    write(definition_path(), R"({"version":2})");
+    EXPECT_EQ(
+        refusal(),
+        "cannot read the state file " + definition_path() +
+            ": it has version 2, this uidnfsd reads version 1; start the uidnfsd that wrote it, or "
+            "move it away when its volume is no longer needed"
+    );
+    EXPECT_TRUE(stdfs::exists(definition_path())) << "nothing is damaged";
+}
+
+TEST_F(StoreTest, files_that_others_could_have_written_are_left_out_and_told) {
     ASSERT_TRUE(store().save_definition(kKey, *define("nas1:/exports/a")));
     ::chmod(definition_path().c_str(), 0666);
-    EXPECT_NE(refusal().find("Operation not permitted"), std::string::npos) << refusal();
+    EXPECT_THAT(damaged(), ElementsAre(HasSubstr("Operation not permitted")));
     stdfs::remove(definition_path());
     stdfs::create_symlink("/etc/hostname", definition_path());
-    EXPECT_NE(refusal().find("Too many levels of symbolic links"), std::string::npos) << refusal();
+    EXPECT_THAT(damaged(), ElementsAre(HasSubstr("Too many levels of symbolic links")));
     stdfs::remove(definition_path());
     ::mkfifo(definition_path().c_str(), 0600);
-    EXPECT_NE(refusal().find("Invalid argument"), std::string::npos) << refusal();
+    EXPECT_THAT(damaged(), ElementsAre(HasSubstr("Invalid argument")));
+    stdfs::remove(definition_path());
+    write(definition_path(), std::string(2u << 20, ' '));
+    EXPECT_THAT(damaged(), ElementsAre(HasSubstr("File too large")));
+    EXPECT_TRUE(load().empty());
+    EXPECT_TRUE(stdfs::exists(definition_path())) << "whoever can read it finds it";
 }
 
 TEST_F(StoreTest, a_directory_that_others_can_write_to_is_refused) {

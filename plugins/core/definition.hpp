@@ -6,8 +6,10 @@
 
 #include "core/secret.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +31,10 @@ struct Definition {
     std::vector<std::string> problems;
     Password password_state = Password::none;
     core::Secret password;
+    /// For who shows it; nothing: older than this field.
+    std::optional<std::chrono::sys_seconds> created;
 
+    /// Whether Create said the same, whenever.
     bool same_as(const Definition& other) const noexcept {
         return source == other.source && options == other.options && problems == other.problems &&
                password_state == other.password_state && password.same_as(other.password);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <stdexcept>
 #include <utility>
 
@@ -62,6 +63,14 @@ Number number(const json::value& value, std::string_view name) {
 template <class Number>
 Number number(const json::object& object, std::string_view name) {
     return number<Number>(field(object, name), name);
+}
+
+/// Seconds since 1970, in years that RFC 3339 can write.
+std::chrono::sys_seconds time(const json::value& value, std::string_view name) {
+    constexpr std::int64_t kEndOf9999 = 253'402'300'800;
+    const auto seconds = number<std::int64_t>(value, name);
+    if (seconds < 0 || seconds >= kEndOf9999) throw Misfit(fmt::format("\"{}\" is no time", name));
+    return std::chrono::sys_seconds(std::chrono::seconds(seconds));
 }
 
 const json::array& list(const json::object& object, std::string_view name) {
@@ -123,6 +132,7 @@ std::string to_json(const VolumeKey& key, const Definition& definition) {
     auto& problems = object["problems"].emplace_array();
     for (const auto& problem : definition.problems) problems.emplace_back(problem);
     object["had_password"] = definition.password_state != Definition::Password::none;
+    if (definition.created) object["created"] = definition.created->time_since_epoch().count();
     return finish(object);
 }
 
@@ -168,6 +178,9 @@ core::Outcome<StoredDefinition> parse_definition(std::string_view bytes) {
         if (!had_password) throw Misfit("\"had_password\" is neither true nor false");
         definition->password_state =
             *had_password ? Definition::Password::lost : Definition::Password::none;
+        if (const auto* created = object.if_contains("created")) {
+            definition->created = time(*created, "created");
+        }
         stored.definition = std::move(definition);
     });
 }

@@ -40,7 +40,10 @@ using Word = std::pair<std::string, std::string>;
 /// and out of a URL, and puts the password where it belongs. What cannot be understood is kept as a
 /// problem, for check_options() to tell. Wipes the values of passwords in `words`.
 DefinitionPtr make_definition(
-    Dialect dialect, std::vector<Word> words, std::vector<std::string> problems = {}
+    Dialect dialect,
+    std::vector<Word> words,
+    std::vector<std::string> problems = {},
+    std::optional<std::chrono::sys_seconds> created = {}
 );
 
 /// What a definition means under the operator's rules.

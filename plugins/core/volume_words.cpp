@@ -32,8 +32,14 @@ bool may_be_secret(std::string_view name) {
 
 class Sorter {
 public:
-    Sorter(Dialect dialect, std::vector<std::string> problems) : dialect_(dialect) {
+    Sorter(
+        Dialect dialect,
+        std::vector<std::string> problems,
+        std::optional<std::chrono::sys_seconds> created
+    )
+        : dialect_(dialect) {
         definition_->problems = std::move(problems);
+        definition_->created = created;
     }
 
     void take(Word& word) {
@@ -162,9 +168,12 @@ private:
 }  // namespace
 
 DefinitionPtr make_definition(
-    Dialect dialect, std::vector<Word> words, std::vector<std::string> problems
+    Dialect dialect,
+    std::vector<Word> words,
+    std::vector<std::string> problems,
+    std::optional<std::chrono::sys_seconds> created
 ) {
-    Sorter sorter(dialect, std::move(problems));
+    Sorter sorter(dialect, std::move(problems), created);
     for (auto& word : words) sorter.take(word);
     return sorter.finish();
 }

@@ -134,7 +134,8 @@ std::optional<VolumeInfo> Volumes::find(const VolumeKey& key) const {
         volume.holders(),
         volume.definition() ? volume.definition()->source : volume.record().source,
         volume.worker(),
-        volume.record().identity};
+        volume.record().identity,
+        volume.definition() ? volume.definition()->created : std::nullopt};
 }
 
 std::vector<VolumeInfo> Volumes::list(Dialect dialect) const {

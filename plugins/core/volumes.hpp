@@ -32,6 +32,7 @@ struct VolumeInfo {
     std::string source = {};
     std::optional<Worker> worker = {};
     MountIdentity identity = {};  ///< of what is mounted
+    std::optional<std::chrono::sys_seconds> created = {};
 };
 
 /// Who asks, for the audit, and whether somebody still listens.

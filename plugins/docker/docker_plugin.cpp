@@ -3,11 +3,13 @@
 
 #include "config/text.hpp"
 #include "core/log.hpp"
+#include "core/text.hpp"
 #include "plugins/core/driver_call.hpp"
 
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -26,10 +28,14 @@ void send_result(const Reply& reply, const core::Outcome<void>& result) {
 }
 
 std::string show(const VolumeInfo& info) {
+    // Docker parses it: where it is not known it must not be there.
+    const auto created =
+        info.created ? fmt::format(R"("CreatedAt":"{}",)", core::utc_time(*info.created)) : "";
     return fmt::format(
-        R"({{"Name":{},"Mountpoint":{},"Status":{{"state":{},"reason":{},"source":{},"holders":{}}}}})",
+        R"({{"Name":{},"Mountpoint":{},{}"Status":{{"state":{},"reason":{},"source":{},"holders":{}}}}})",
         json_string(info.name),
         json_string(info.mountpoint),
+        created,
         json_string(to_string(info.state)),
         json_string(info.reason),
         json_string(info.source),
@@ -81,8 +87,12 @@ void DockerPlugin::handle(
     const VolumeKey key{Dialect::docker, call->name};
     Caller caller{std::move(hung_up), std::move(request.peer)};
     if (path == "/VolumeDriver.Create") {
-        auto definition =
-            make_definition(key.dialect, std::move(call->words), std::move(call->problems));
+        auto definition = make_definition(
+            key.dialect,
+            std::move(call->words),
+            std::move(call->problems),
+            std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())
+        );
         if (const auto fine = deps_.preparer.check(key.dialect, *definition); !fine) {
             core::log::warning(
                 "volume {} is not created: {}", config::shown(key.name), fine.error().user_text

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays Docker's engine: the order of its calls, repeated, concurrent and lost ones, retries."""
 
+import datetime
+import json
 import os
 import pathlib
 import shutil
@@ -8,6 +10,7 @@ import socket
 import stat
 import tempfile
 import threading
+import time
 import unittest
 
 import driver
@@ -55,6 +58,29 @@ class Docker(driver.ContractTest):
         self.assertEqual({"Err": ""}, engine.call("VolumeDriver.Remove", {"Name": "web"}))
         self.assertEqual({"Volumes": [], "Err": ""}, engine.call("VolumeDriver.List", {}))
         self.assertEqual({"Err": ""}, engine.call("VolumeDriver.Remove", {"Name": "web"}))
+
+    def test_when_a_volume_was_created_is_told_and_survives_a_restart(self):
+        def told():
+            text = self.docker().call("VolumeDriver.Get", {"Name": "web"})["Volume"]["CreatedAt"]
+            return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
+        before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        self.create()
+        created = told()
+        self.assertLessEqual(before, created)
+        self.assertLessEqual(created, datetime.datetime.now(datetime.timezone.utc))
+        time.sleep(1.1)
+        self.create()  # Docker repeats it
+        self.restart()
+        self.assertEqual(created, told())
+
+    def test_a_definition_of_an_older_daemon_has_no_such_time(self):
+        self.create()
+        file = self.root / "state/definitions/docker-web.json"
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        del stored["created"]
+        file.write_text(json.dumps(stored), encoding="utf-8")
+        self.restart()
+        self.assertNotIn("CreatedAt", self.docker().call("VolumeDriver.Get", {"Name": "web"})["Volume"])
 
     def test_mount_that_arrives_twice_counts_once(self):
         self.create()

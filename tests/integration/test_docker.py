@@ -198,6 +198,7 @@ class CommandsTest(docker_suite.DockerTest):
         found = self.engine.inspect("volume", "inspect", "team-a")
         self.assertEqual(("uidnfs", "local"), (found["Driver"], found["Scope"]))
         self.assertEqual("created", found["Status"]["state"])
+        self.assertRegex(found["CreatedAt"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertEqual(f"nas1:{self.export().share}", found["Status"]["source"])
         self.start_app("holder", "team-a", "exec sleep 60")
         found = self.engine.inspect("volume", "inspect", "team-a")

@@ -22,6 +22,7 @@
 namespace uidnfs::plugins {
 namespace {
 
+using namespace std::chrono_literals;
 namespace stdfs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -36,6 +37,7 @@ DefinitionPtr define(std::string source) {
     definition->options = {{"username", "jane"}};
     definition->password = core::Secret("s3cret-word");
     definition->password_state = Definition::Password::here;
+    definition->created = std::chrono::sys_seconds(1'790'000'000s);
     return definition;
 }
 
@@ -279,12 +281,23 @@ TEST_F(StoreTest, everything_comes_back) {
     EXPECT_EQ(found[0].definition->source, "nas1:/exports/a");
     EXPECT_EQ(found[0].definition->options, define("")->options);
     EXPECT_EQ(found[0].definition->password_state, Definition::Password::lost);
+    EXPECT_EQ(found[0].definition->created, define("")->created);
     EXPECT_EQ(found[0].live, live(77));
     ASSERT_TRUE(store().erase_live(kKey));
     EXPECT_EQ(load()[0].live, std::nullopt);
     ASSERT_TRUE(store().erase_definition(kKey));
     EXPECT_TRUE(load().empty());
     EXPECT_TRUE(store().erase_definition(kKey)) << "erasing again is harmless";
+}
+
+TEST_F(StoreTest, a_definition_of_before_there_were_times_has_none) {
+    write(
+        definition_path(),
+        R"({"version":1,"plugin":"docker","name":"web","source":"a","options":[],"problems":[],)"
+        R"("had_password":false})"
+    );
+    ASSERT_EQ(load().size(), 1u);
+    EXPECT_EQ(load()[0].definition->created, std::nullopt);
 }
 
 TEST_F(StoreTest, files_are_private_and_hold_no_password) {
@@ -340,6 +353,9 @@ TEST_F(StoreTest, a_damaged_file_is_put_aside_and_the_others_are_read) {
          "it is about a volume of another name"},
         {R"({"version":1,"plugin":"docker","name":"web","source":1})",
          "\"source\" is not a string"},
+        {R"({"version":1,"plugin":"docker","name":"web","source":"a","options":[],"problems":[],)"
+         R"("had_password":false,"created":-1})",
+         "\"created\" is no time"},
         {R"({"version":1,"plugin":"docker","name":"web","source":"","options":[["a"]]})",
          "\"options\" holds other than pairs of strings"},
     };

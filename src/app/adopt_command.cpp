@@ -40,26 +40,6 @@ core::Result<std::optional<pid_t>> living_keeper(const Address& address) {
     return std::optional(*pid);
 }
 
-core::Outcome<MountSpec> spec_of(const MountEntry& entry) {
-    const auto path = control::find_companion(entry.minor, control::kSpecSuffix);
-    if (!path) {
-        return core::Failure{
-            ESRCH,
-            "its keeper has left no word of what it kept (was it of another version, or of another "
-            "user?); unmount it and mount it again"};
-    }
-    auto spec = read_kept_spec(*path);
-    if (!spec) {
-        return core::Failure{
-            spec.error().code(), fmt::format("{}: {}", *path, describe_errno(spec.error().code()))};
-    }
-    // A number that was used again is another mount's.
-    if (spec->way != Way::inherited && spec->mountpoint != entry.mountpoint) {
-        return core::Failure{ESRCH, "what its keeper has left is of another mount"};
-    }
-    return std::move(*spec);
-}
-
 core::Outcome<void> start_keeper(MountSpec spec, std::uint32_t minor) {
     const auto request = config::parse_mount_request(spec.source, spec.options);
     if (!request) return request.error();
@@ -111,7 +91,7 @@ core::Outcome<void> adopt(const std::string& mountpoint) {
             EEXIST,
             fmt::format("keeper {} is there; if it hangs, end it with kill -9 first", **keeper)};
     }
-    auto spec = spec_of(*entry);
+    auto spec = kept_spec_of(*entry);
     if (!spec) return spec.error();
     return start_keeper(std::move(*spec), entry->minor);
 }

@@ -4,6 +4,7 @@
 #include "core/fd.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,6 +43,26 @@ core::Result<MountSpec> read_kept_spec(const std::string& path) {
     const auto message = Message::decode(bytes);
     if (!message || message->verb() != MountSpec::kVerb) return core::Error(EPROTO);
     return MountSpec::decode(*message);
+}
+
+core::Outcome<MountSpec> kept_spec_of(const MountEntry& entry) {
+    const auto path = control::find_companion(entry.minor, control::kSpecSuffix);
+    if (!path) {
+        return core::Failure{
+            ESRCH,
+            "its keeper has left no word of what it kept (was it of another version, or of another "
+            "user?); unmount it and mount it again"};
+    }
+    auto spec = read_kept_spec(*path);
+    if (!spec) {
+        return core::Failure{
+            spec.error().code(), fmt::format("{}: {}", *path, describe_errno(spec.error().code()))};
+    }
+    // A number that was used again is another mount's.
+    if (spec->way != Way::inherited && spec->mountpoint != entry.mountpoint) {
+        return core::Failure{ESRCH, "what its keeper has left is of another mount"};
+    }
+    return std::move(*spec);
 }
 
 }  // namespace uidnfs::app

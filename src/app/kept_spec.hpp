@@ -4,6 +4,7 @@
 // whatever a worker says is not in it. It lives as long as the mount.
 #pragma once
 
+#include "app/names.hpp"
 #include "app/spec.hpp"
 #include "core/error.hpp"
 
@@ -18,5 +19,8 @@ core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spe
 /// EPERM: somebody else could have written it; EPROTO: it is no spec; else errno of open(2),
 /// read(2).
 core::Result<MountSpec> read_kept_spec(const std::string& path);
+
+/// What the keeper of this mount left. ESRCH: nothing, or it is of another mount.
+core::Outcome<MountSpec> kept_spec_of(const MountEntry& entry);
 
 }  // namespace uidnfs::app

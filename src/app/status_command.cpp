@@ -3,6 +3,7 @@
 #include "app/commands.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
+#include "app/orphan.hpp"
 #include "app/status_report.hpp"
 
 #include <fmt/format.h>
@@ -21,15 +22,12 @@ namespace {
 /// For all mounts together; the keeper itself waits 500 ms for its worker.
 constexpr std::chrono::milliseconds kLimit{750};
 
+bool is_gone(const core::Error& keeper) {
+    return keeper.code() == ENOENT || keeper.code() == ECONNREFUSED || keeper.code() == EPIPE;
+}
+
 Health health_without_answer(int code) {
     switch (code) {
-        case ENOENT:
-        case ECONNREFUSED:
-        case EPIPE:
-            return {
-                State::failed,
-                "its keeper process is gone; uidnfs adopt gives it the next one, or says that it "
-                "is over"};
         case EACCES:
         case EPERM: return {State::unknown, "only root may ask it"};
         case ETIMEDOUT:
@@ -75,6 +73,7 @@ std::optional<boost::json::object> status_from(
     const auto reply = answer_to(question, deadline);
     if (!reply) {
         if (question.of == Question::Of::keeper) return std::nullopt;
+        if (is_gone(reply.error())) return status_of_orphan(entry, deadline);
         set_health(unknown, health_without_answer(reply.error().code()));
         return unknown;
     }

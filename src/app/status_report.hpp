@@ -19,7 +19,7 @@ namespace uidnfs::app {
 
 enum class State : std::uint8_t {
     healthy,
-    degraded,  ///< works, but waits for the server
+    degraded,  ///< works, but waits for the server, or nobody would replace its worker
     stale,     ///< the server or the worker does not answer
     failed,    ///< cannot recover by itself
     unknown,   ///< whoever asks may not know

@@ -258,6 +258,7 @@ void Worker::on_keeper_readable() {
 void Worker::on_keeper_gone() {
     keeper_.close();
     keeper_watch_.close();
+    if (caller_ == Caller::visitor) return wait_for_keeper();
     // Nobody attached the mount: nobody will, and nobody waits for it.
     if (life_ == Life::connecting || life_ == Life::ready) ::_exit(kExitRoleFailed);
     go_on();  // it may have died in the middle of an upgrade
@@ -268,7 +269,7 @@ void Worker::on_keeper_gone() {
 void Worker::watch_signals() {
     signals_.async_wait([this](const boost::system::error_code& error, int number) {
         if (error) return;
-        if (keeper_.is_open()) {
+        if (has_keeper()) {
             // A service manager signals the whole group; the keeper says when it is time.
             log::debug("signal {} is left to the keeper", number);
         } else if (mount_) {

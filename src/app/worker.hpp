@@ -71,6 +71,7 @@ private:
     void allow(std::uint64_t id);
     void listen_to_keeper();
     void on_keeper_gone();
+    bool has_keeper() const { return keeper_.is_open() && caller_ == Caller::keeper; }
     // Without a keeper (worker_door.cpp)
     void take_door(core::Fd door);
     void close_door();
@@ -110,6 +111,9 @@ private:
     core::Fd door_;
     core::Fd device_;                          ///< for the next keeper
     std::optional<std::uint32_t> keeper_uid_;  ///< as it was started
+    /// At the other end of keeper_. A visitor came through the door and may ask; it is the keeper
+    /// once it was handed the mount.
+    enum class Caller : std::uint8_t { keeper, visitor } caller_ = Caller::keeper;
     boost::asio::signal_set signals_;
     core::Event device_given_;
     std::unique_ptr<Mount> mount_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker whose keeper was killed goes on, and waits behind its door for the next keeper: that is
-// handed the device and the arena, and is its keeper from then on.
+// handed the device and the arena, and is its keeper from then on. Whoever merely asks how the
+// mount is leaves again.
 #include "app/adoption.hpp"
 #include "app/worker.hpp"
 #include "app/worker_mount.hpp"
@@ -53,6 +54,7 @@ void Worker::open_door() {
     const auto peer = caller ? credentials_of(caller.get()) : core::Error(EBADF);
     // Not of our own user: the other workers are that as well.
     if (peer && (peer->uid == kRoot || peer->uid == keeper_uid_)) {
+        caller_ = Caller::visitor;
         keeper_ = Channel(std::move(caller));
         listen_to_keeper();
     } else {
@@ -68,6 +70,7 @@ core::Task<void> Worker::wait_again() {
 }
 
 void Worker::hand_to_keeper(const Message& question) {
+    caller_ = Caller::keeper;  // of whom takeover() tells
     const std::array descriptors{device_.get(), mount_->arena.fd()};
     if (!keeper_.send(
             Message(Adoption::kAnswer).add("takeover", std::string(takeover())), descriptors

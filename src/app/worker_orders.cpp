@@ -208,7 +208,7 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     // answered; the kernel ends it when the last descriptor of the device is closed.
     mount_->session.reset();
     device_.reset();
-    if (!keeper_.is_open()) close_door();
+    if (!has_keeper()) close_door();
     mount_->filesystem.forget_kernel();
     auto draining = mount_->filesystem.drain(deadline);
     const auto lost = co_await draining;
@@ -248,7 +248,7 @@ void Worker::tell_of_connection(const nfs::ConnectionNews& news) {
         });
     }
     // Without a keeper those that are made are told to the next one, unless they end before.
-    if (!keeper_.is_open()) {
+    if (!has_keeper()) {
         if (!is_made) ++untold_connections_;
         return;
     }

@@ -45,7 +45,7 @@ core::Task<void> Worker::probe() {
 }
 
 std::string_view Worker::takeover() const {
-    if (!keeper_.is_open() || !mount_->session) return "none";
+    if (!has_keeper() || !mount_->session) return "none";
     // Without that a request that was taken and not answered would never be answered.
     return mount_->session->can_be_taken_over() ? "full" : "drained_only";
 }
@@ -54,7 +54,7 @@ std::string Worker::status_json() const {
     const auto client = mount_->client->status();
     auto status = describe_mount(spec_, request_);
     status["worker_pid"] = ::getpid();
-    if (!keeper_.is_open()) status["keeper_pid"] = nullptr;
+    if (!has_keeper()) status["keeper_pid"] = nullptr;
     status["takeover"] = takeover();
     add_client(status, client);
     add_filesystem(status, mount_->filesystem.status());

@@ -213,16 +213,33 @@ class Adopted(OwnMount):
         for name in ("keeper_pid", "worker_pid"):
             os.kill(before[name], signal.SIGKILL)
         wait_until(lambda: not self.uidnfs.processes(), 10, "their end")
+        [status] = self.uidnfs.status(self.m.path)[1]
+        self.assertEqual("failed", status["state"])
+        self.assertIn("its keeper process is gone, and its worker process too", status["reason"])
         done = self.adopt()
         self.assertEqual(3, done.returncode)
         self.assertIn("its worker process has ended", done.stderr)
 
+    def test_a_worker_that_hangs_without_a_keeper(self):
+        worker = self.keeper.kill()["worker_pid"]
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            [status] = self.uidnfs.status(self.m.path)[1]
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        self.assertEqual("stale", status["state"])
+        self.assertIn("its worker process does not answer", status["reason"])
+
     def test_while_there_is_none_commands_say_what_to_do(self):
-        self.keeper.kill()
-        wait_until(lambda: self.uidnfs.status(self.m.path)[1][0]["state"] == "failed", 10, "its end")
-        [status] = self.uidnfs.status(self.m.path)[1]
-        self.assertIn("its keeper process is gone; uidnfs adopt gives it the next one",
-                      status["reason"])
+        before = self.keeper.kill()
+        wait_until(lambda: self.uidnfs.status(self.m.path)[1][0]["takeover"] == "none", 10, "its end")
+        for _ in range(3):  # who asks is no keeper, and leaves
+            [status] = self.uidnfs.status(self.m.path)[1]
+            self.assertEqual(("degraded", "it works, but its keeper process is gone (takeover: none); "
+                              "uidnfs adopt gives it the next one", "none", None),
+                             tuple(status[name] for name in ("state", "reason", "takeover", "keeper_pid")))
+            self.assertEqual(before["worker_pid"], status["worker_pid"])
+            self.assertEqual(suite.UID, status["uid"])
         for words in (self.m.path,), ("--all",):
             done = self.uidnfs.run("upgrade", *words)
             self.assertEqual((1, f"cannot upgrade {self.m.path}: its keeper process is gone; give it "

@@ -13,6 +13,7 @@
 #include "app/remount.hpp"
 #include "app/spec.hpp"
 #include "app/starter.hpp"
+#include "app/unattached.hpp"
 #include "config/mount_options.hpp"
 #include "core/service_manager.hpp"
 
@@ -83,6 +84,22 @@ core::Outcome<core::Fd> take_inherited_device(int fd, const std::string& what) {
     return device;
 }
 
+/// With bg nothing is to be seen yet of a mount that is tried: the later one of two would fail when
+/// nobody looks any more.
+core::Outcome<void> check_not_tried(const std::string& path, const std::string& what) {
+    const auto mounts = read_mountinfo();
+    const auto other = mounts ? find_unattached(*mounts, path) : std::nullopt;
+    if (!other || other->phase != "starting") return {};
+    return core::Failure{
+        EBUSY,
+        what + fmt::format(
+                   "{} is being tried there in the background (bg); give that up first (uidnfs "
+                   "umount {})",
+                   printable(other->source),
+                   path
+               )};
+}
+
 /// The part that needs the rights to mount.
 core::Outcome<void> make_mount(Prepared& prepared, const std::string& mountpoint) {
     const auto source = prepared.request.source.display();
@@ -92,6 +109,10 @@ core::Outcome<void> make_mount(Prepared& prepared, const std::string& mountpoint
                           ::geteuid() == 0 && config::retry_window(prepared.request.options) > 0min;
     if (!target && !(may_wait && target.error().code == ENOENT)) return target.error();
     prepared.spec.mountpoint = target ? target->path : absolute_path(mountpoint);
+    if (prepared.request.options.when == config::When::background) {
+        auto is_first = check_not_tried(prepared.spec.mountpoint, what);
+        if (!is_first) return is_first;
+    }
     if (::geteuid() != 0) {
         // What would be refused after the server's answer is refused before.
         auto plan =

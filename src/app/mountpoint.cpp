@@ -58,6 +58,12 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
             cannot_mount(source, path) +
                 "/proc does not tell what is mounted; mount /proc in this container"};
     }
+    if (*canonical == "/") {
+        // mount(2) does it, on top of what every process already stands on.
+        return core::Failure{
+            EINVAL,
+            cannot_mount(source, path) + "nobody would see it under /; choose a directory below it"};
+    }
     const auto* below = find_by_id(*mounts, *id);
     if (below && is_ours(*below) && below->mountpoint == *canonical) {
         return core::Failure{

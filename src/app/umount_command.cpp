@@ -5,8 +5,8 @@
 #include "app/fusermount.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
+#include "app/unattached.hpp"
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -64,27 +64,15 @@ private:
         return true;
     }
 
-    /// A keeper that tries to mount there, or whose mount was detached from there.
     bool find_keeper(const std::vector<MountEntry>& mounts, const std::string& path) {
-        for (const auto& keeper : all_keepers()) {
-            if (!find_by_minor(mounts, keeper.minor).empty()) continue;
-            const auto reply = ask_keeper(keeper, Message("status"), now() + seconds(1));
-            if (!reply) continue;
-            boost::system::error_code error;
-            const auto status = boost::json::parse(std::string(reply->text("json")), error);
-            const auto* object = status.if_object();
-            const auto* told = error || !object ? nullptr : object->if_contains("mountpoint");
-            if (!told || !told->is_string() || std::string_view(told->get_string()) != path) {
-                continue;
-            }
-            entry_.mountpoint = path;
-            entry_.minor = keeper.minor;
-            entry_.owner = keeper.owner;
-            place_ = Place::nowhere;
-            phase_ = reply->text("phase");
-            return true;
-        }
-        return false;
+        const auto found = find_unattached(mounts, path);
+        if (!found) return false;
+        entry_.mountpoint = path;
+        entry_.minor = found->keeper.minor;
+        entry_.owner = found->keeper.owner;
+        place_ = Place::nowhere;
+        phase_ = found->phase;
+        return true;
     }
 
     int end_without_mount() {

@@ -189,6 +189,10 @@ class MountPoint(Refusal):
         point.touch()
         self.refused(FAILED, rf"{point}.*not a directory", point=point)
 
+    def test_the_root(self):
+        for point in "/", "/proc/self/root", "//":
+            self.refused(FAILED, r"nobody would see it under /; choose a directory below it", point=point)
+
     def test_already_a_mount_of_ours(self):
         mount = self.mount()
         done = self.uidnfs.run("mount", "nas1:/exports/shared", mount.path, "-o", IDENTITY)

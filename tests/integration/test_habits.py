@@ -86,6 +86,20 @@ class Background(suite.IntegrationTest):
                     os.kill(keeper, signal.SIGTERM)
                 self.uidnfs.check_nothing_left()
 
+    def test_two_at_one_place_are_told_at_once(self):
+        self.host.refuse()
+        self.assertEqual(0, self.mount("bg").returncode)
+        for source in (self.source, f"{self.host.address}:/exports/b"):
+            done = self.mount("bg", source=source)
+            self.assertEqual((1, f"cannot mount {source} on {self.point}: {self.source} is being tried there "
+                              f"in the background (bg); give that up first (uidnfs umount {self.point})\n"),
+                             (done.returncode, done.stderr))
+        elsewhere = suite.lab().new_mountpoint()
+        self.assertEqual(0, self.mount("bg", point=elsewhere).returncode)
+        for point in (self.point, elsewhere):
+            self.assertEqual(0, self.uidnfs.run("umount", point).returncode)
+        self.uidnfs.check_nothing_left()
+
     def test_waits_for_a_mount_point_too(self):
         point = self.point / "below" / "another"
         done = self.mount("bg", point=point)

@@ -166,7 +166,9 @@ std::uint64_t Filesystem::number_in(const Inode& directory, std::uint64_t fileid
 }
 
 Validity Filesystem::attr_valid(const Inode& inode) const {
-    return inode.owed_mode ? Validity(0) : inode.attrs.remaining(now());
+    // Names and listings must not show for a moment what getattr() would wait for.
+    const bool waits = inode.owed_mode || (inode.file && inode.file->extents.has_unsent());
+    return waits ? Validity(0) : inode.attrs.remaining(now());
 }
 
 AttrReply Filesystem::attr_reply(const Inode& inode) const {

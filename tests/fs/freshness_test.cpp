@@ -94,6 +94,16 @@ TEST_F(Freshness, entry_is_valid_as_long_as_its_directory) {
     EXPECT_GT(entry->entry_valid, seconds(0));
 }
 
+TEST_F(Freshness, a_name_of_a_file_with_unsent_data_promises_no_attributes) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "x");
+    EXPECT_EQ(m.lookup(fs::kRootId, "a")->attr_valid, milliseconds(0));
+    m.stat_id(file.inode);  // sends it
+    EXPECT_GT(m.lookup(fs::kRootId, "a")->attr_valid, milliseconds(0));
+    EXPECT_EQ(m.close_file(file), 0);
+}
+
 TEST_F(Freshness, noac_asks_each_time) {
     options.timers = {milliseconds(0), milliseconds(0), milliseconds(0), milliseconds(0)};
     server.put_file("/a", "x");

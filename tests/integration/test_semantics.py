@@ -191,6 +191,26 @@ result = os.stat(path)
                          (shown.st_size, shown.st_mtime_ns, shown.st_ctime_ns))
         self.app.run("os.close(state.pop('fd'))")
 
+    def test_so_does_one_that_looks_the_name_up(self):
+        """In a listing, and with every stat where names are not cached."""
+        mount = self.mount(options="lookupcache=none")
+        there, shown, listed = mount.on_server(self.name), [], []
+        self.app.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)",
+                     path=mount / self.name)
+        for found in (shown, listed):
+            before = os.stat(there).st_mtime_ns
+            time.sleep(0.02)
+            found.append(self.app.run("""
+os.pwrite(state["fd"], b"a", 0)
+entries = os.scandir(os.path.dirname(path)) if by_listing else ()
+for entry in entries:
+    entry.stat()
+result = os.stat(path).st_mtime_ns
+""", path=mount / self.name, by_listing=found is listed))
+            self.assertEqual([os.stat(there).st_mtime_ns], found)
+            self.assertLess(before, found[0])
+        self.app.run("os.close(state.pop('fd'))")
+
 
 class Writing(Clients):
     """When bytes are where, and who hears of errors."""

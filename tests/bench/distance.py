@@ -15,6 +15,8 @@ import slow_server
 import subjects
 
 DELAY = 0.005
+# So far away that nothing but the round trips counts.
+FAR_DELAY = 0.1
 SMALL_FILES = 100
 TREE_FILES = 700
 # Each directory is opened, which asks the server anew (close-to-open).
@@ -110,15 +112,16 @@ class _Far:
             found["unpack"] = self._timed("tar", "-xf", archive, "-C", mount / name)
             found["remove"] = self._timed("rm", "-rf", mount / name / _HEADERS.name)
         for each in FILES_OF_A_DIRECTORY:
-            found[f"status {each}"] = self._status(f"repository-{each}")
+            found[f"status {each}"] = self._status(f"repository-{each}", DELAY)
+            found[f"waits {each}"] = self._status(f"repository-{each}", FAR_DELAY)
         return found
 
-    def _status(self, repository):
+    def _status(self, repository, delay):
         with self._mounted() as mount:
             words = ("git", "-C", mount / repository, "status", "--porcelain")
             self._timed(*words)  # the index learns how the files look through the mount
             time.sleep(5)  # attributes of files are older than acregmin
-            with self._delayed():
+            with self._delayed(delay):
                 return self._timed(*words, GIT_OPTIONAL_LOCKS="0")
 
     @contextlib.contextmanager
@@ -127,8 +130,8 @@ class _Far:
         with far.mounted() as mount:
             yield mount
 
-    def _delayed(self):
-        return slow_server.delayed(self._host, DELAY)
+    def _delayed(self, delay=DELAY):
+        return slow_server.delayed(self._host, delay)
 
     @staticmethod
     def _timed(*words, **environment):
@@ -162,4 +165,7 @@ def _print(bench, seconds, entries, repository, rounds):
         "distance", "A server at 5 ms",
         ["", "seconds", "round trips", "target"], rows,
         [f"medians of {rounds} rounds; a round trip is what one READ takes through this proxy: "
-         f"{seconds['trip'] * 1000:.2f} ms"])
+         f"{seconds['trip'] * 1000:.2f} ms",
+         "git status, at 100 ms, where its own work and that of FUSE do not count: "
+         + ", ".join(f"{seconds[f'waits {each}'] / FAR_DELAY:.1f} round trips ({each} in each)"
+                     for each in FILES_OF_A_DIRECTORY)])

@@ -77,6 +77,25 @@ os.close(fd)
             raise
         self.assertEqual(b"mapped", self.app.read_file(self.path("f"))[10:16])
 
+    def test_bytes_behind_the_end_do_not_reach_the_server(self):
+        self.app.run("""
+import ctypes
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+fd = os.open(path, os.O_CREAT | os.O_RDWR)
+os.write(fd, b"x" * 100)
+at = libc.mmap(None, ctypes.c_size_t(4096), 3, mmap.MAP_SHARED, fd, ctypes.c_long(0))
+ctypes.memset(at + 90, ord("y"), 50)
+libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(4096))
+os.fsync(fd)
+os.truncate(path, 200)
+os.close(fd)
+""", path=self.path("f"))
+        expected = b"x" * 90 + b"y" * 10 + bytes(100)
+        with open(self.on_server("f"), "rb") as file:
+            self.assertEqual(expected, file.read())
+        self.assertEqual(expected, self.app.read_file(self.path("f")))
+
     def test_file_cut_while_mapped(self):
         self.app.write_file(self.path("f"), b"x" * 10000)
         seen = self.app.run("""

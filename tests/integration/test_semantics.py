@@ -146,6 +146,12 @@ os.close(fd)
         self.assertEqual(5, self.other.stat(there).st_size)
         self.app.append_file(here, b"678")
         self.assertEqual(5, self.other.stat(there).st_size)
+        self.assertEqual(5, self.other.run("""
+import ctypes
+found, force_sync, size = ctypes.create_string_buffer(256), 0x2000, 0x200
+if ctypes.CDLL(None).statx(-100, os.fsencode(path), force_sync, size, found) == 0:
+    result = struct.unpack_from("Q", found, 40)[0]
+""", path=there))
         uidnfs_command.wait_until(lambda: self.other.stat(there).st_size == 8, 6, "the new size")
 
     def test_names_and_their_absence_are_as_old_as_the_options_allow(self):
@@ -462,6 +468,8 @@ fcntl.{}
         self.app.write_file(path, bytes(10000))
         with self.assert_errno(errno.EOPNOTSUPP):
             self.app.setxattr(path, "user.a", b"b")
+        with self.assert_errno(errno.EOPNOTSUPP):
+            self.app.open(str(mount.path), os.O_TMPFILE | os.O_RDWR)
         with self.assert_errno(errno.EOPNOTSUPP):
             self.app.run("""
 import ctypes

@@ -83,8 +83,7 @@ core::Outcome<void> adopt(const std::string& mountpoint) {
         return core::Failure{EINVAL, "it is not a mount of uidnfs; see uidnfs status"};
     const auto keeper = living_keeper({entry->minor, entry->owner});
     if (!keeper) {
-        return core::Failure{
-            keeper.error().code(), "only root and whoever mounted it may; run as one of them"};
+        return core::Failure{keeper.error().code(), only_owners_may()};
     }
     if (*keeper) {
         return core::Failure{

@@ -6,6 +6,7 @@
 #include "app/console.hpp"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uidnfs::app {
@@ -22,5 +23,11 @@ int run_recover(const RecoverArguments& arguments, Console& console);
 int run_adopt(const AdoptArguments& arguments, Console& console);
 int run_upgrade(const UpgradeArguments& arguments, Console& console);
 int run_status(const StatusArguments& arguments, Console& console);
+
+/// To whoever may not; `what` begins with a space: " unmount it", or nothing where the line has
+/// said it.
+inline std::string only_owners_may(std::string_view what = {}) {
+    return "only root and whoever mounted it may" + std::string(what) + "; run as one of them";
+}
 
 }  // namespace uidnfs::app

@@ -62,7 +62,7 @@ private:
             const int code = reply.error().code();
             const bool is_denied = code == EACCES || code == EPERM;
             fail(
-                is_denied ? "only root and whoever mounted it may change it; run as one of them"
+                is_denied ? only_owners_may(" change it")
                           : "its keeper does not answer; see uidnfs status"
             );
             return std::nullopt;

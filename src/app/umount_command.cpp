@@ -197,7 +197,7 @@ private:
             );
         }
         if (reason == EPERM) {
-            return fail("only root and whoever mounted it may unmount it; run as one of them");
+            return fail(only_owners_may(" unmount it"));
         }
         return fail(describe_errno(reason));
     }

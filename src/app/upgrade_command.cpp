@@ -103,7 +103,7 @@ private:
     static std::string why(int code) {
         switch (code) {
             case EACCES:
-            case EPERM: return "only root and whoever mounted it may; run as one of them";
+            case EPERM: return only_owners_may();
             case ENOENT:
             case ECONNREFUSED:
                 return "its keeper process is gone; give it the next one with uidnfs adopt";

@@ -63,11 +63,22 @@ bool is_noent(const core::Error& error) noexcept {
            error.detail() == static_cast<std::uint32_t>(Status::noent);
 }
 
+/// MNT or UMNT, which take a path.
+core::Task<core::Result<core::Slice>> ask_with_path(
+    rpc::Transport& transport,
+    const mapper::Credential& credential,
+    std::uint32_t procedure,
+    std::string path
+) {
+    const auto arguments = encode_path(path);
+    auto asking = rpc::ask(transport, {kProgram, kVersion, procedure}, credential, arguments);
+    co_return co_await asking;
+}
+
 core::Task<core::Result<Export>> mount_as(
     rpc::Transport& transport, const mapper::Credential& credential, std::string path
 ) {
-    const auto arguments = encode_path(path);
-    auto asking = rpc::ask(transport, {kProgram, kVersion, MOUNT3_MNT}, credential, arguments);
+    auto asking = ask_with_path(transport, credential, MOUNT3_MNT, path);
     const auto results = co_await asking;
     if (!results) co_return results.error();
     auto answer = decode_mount(results->bytes());
@@ -135,8 +146,7 @@ core::Task<core::Result<Export>> mount(
 core::Task<core::Result<void>> unmount(
     rpc::Transport& transport, const mapper::Credential& credential, std::string path
 ) {
-    const auto arguments = encode_path(path);
-    auto asking = rpc::ask(transport, {kProgram, kVersion, MOUNT3_UMNT}, credential, arguments);
+    auto asking = ask_with_path(transport, credential, MOUNT3_UMNT, std::move(path));
     const auto results = co_await asking;
     if (!results) co_return results.error();
     co_return core::Result<void>();

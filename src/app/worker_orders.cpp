@@ -212,7 +212,6 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     mount_->filesystem.forget_kernel();
     auto draining = mount_->filesystem.drain(deadline);
     const auto lost = co_await draining;
-    for (const auto& range : lost) log::error("not written: {}", describe_lost(range));
     // Not even goodbye is said in the name of an identity that may do nothing. With bytes left its
     // calls would end with an error, and their bytes would not be in the arena any more.
     if (lost.empty() && !mount_->filesystem.is_denied()) {
@@ -221,7 +220,11 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     }
     Message message("ended");
     add_lost(message, lost);
-    tell_keeper(message);
+    // The keeper logs what it is told; the rest, and without it all of it, is to be read as well.
+    const bool is_told = has_keeper() && keeper_.send(message);
+    for (std::size_t i = is_told ? kMaxLostTold : 0; i < lost.size(); ++i) {
+        log::error("lost: {}", describe_lost(lost[i]));
+    }
     log::debug("the worker ends");
     ::_exit(lost.empty() ? 0 : 1);
 }

@@ -185,6 +185,7 @@ class Umount(SilentTest):
                 self.assertFalse(mount.is_mounted())
                 self.uidnfs.check_nothing_left(1 + GRACE)
                 self.assertRegex(log.read_text(), r"lost: f \(fileid \d+\): .* at offset 4096")
+                self.assertEqual(1, log.read_text().count("at offset 4096"), log.read_text())
                 self.assertIn("exit status 1", log.read_text())
                 self.server.thaw()
 

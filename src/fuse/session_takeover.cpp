@@ -85,12 +85,15 @@ InFlight::Index Session::Impl::take_up(const fuse_in_header& header) {
     if (record == InFlight::kNone) return record;
     const auto open = table[record].open;
     const auto entry = table[record].entry;
-    table.note_reply(record, 0, 0);
+    // This worker may be killed between any two of these: an open that is released twice is unknown
+    // the second time, a lookup that is forgotten twice takes away one that the kernel has.
+    table.note_reply(record, open, 0);
     if (open != 0 && header.opcode == FUSE_OPENDIR) {
         filesystem.releasedir(open);
     } else if (open != 0) {
         core::spawn(filesystem.release(open));
     }
+    table.note_reply(record, 0, 0);
     if (entry != 0) filesystem.forget(entry, 1);
     return record;
 }

@@ -26,6 +26,7 @@ void ScriptedFilesystem::make_slots(std::uint32_t bytes, std::uint64_t count) {
 
 void ScriptedFilesystem::note(std::string call) {
     if (start == Start::throws) throw std::runtime_error("scripted");
+    if (on_call) on_call(call);
     calls.push_back(std::move(call));
 }
 

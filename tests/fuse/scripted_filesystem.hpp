@@ -8,8 +8,10 @@
 #include "core/slots.hpp"
 #include "fs/operations.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uidnfs::test {
@@ -24,6 +26,7 @@ public:
 
     /// "lookup 1 a by 2000:2001", in order.
     std::vector<std::string> calls;
+    std::function<void(std::string_view)> on_call = {};
 
     core::Result<fs::Entry> entry = fs::Entry{};
     core::Result<fs::AttrReply> attr = fs::AttrReply{};

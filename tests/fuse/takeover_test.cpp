@@ -89,6 +89,26 @@ TEST_F(TakenOver, WhatAReplyThatNeverArrivedHandedOverIsTakenBack) {
     EXPECT_THAT(script.calls, ::testing::Not(Contains("release 10")));
 }
 
+TEST_F(TakenOver, AKillWhileItIsTakenBackLosesNoOpenFileAndForgetsNoLookupTwice) {
+    serve_as_first();
+    const auto record = session_memory->in_flight().begin(100, FUSE_CREATE, nullptr);
+    session_memory->in_flight().note_reply(record, 7, 9);
+    die();
+    script.on_call = [&](std::string_view call) {
+        const auto& noted = session_memory->in_flight()[record];
+        if (call == "release 7") {
+            EXPECT_EQ(noted.open, 7u) << "a second time it is not known";
+        }
+        if (call == "forget 9 1") {
+            EXPECT_EQ(noted.entry, 0u) << "a second time is one too many";
+        }
+    };
+    ASSERT_TRUE(go_on());
+    answer_to(resend(100, FUSE_CREATE, raw(fuse_create_in{}) + raw_name("new")));
+    EXPECT_THAT(script.calls, Contains("release 7"));
+    EXPECT_THAT(script.calls, Contains("forget 9 1"));
+}
+
 TEST_F(TakenOver, NothingIsLeftOfWhatWasAnswered) {
     serve_as_first();
     for (int i = 0; i < 100; ++i) ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));

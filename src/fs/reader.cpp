@@ -66,7 +66,13 @@ core::Task<void> Reader::fetch(std::size_t index) {
         bool ended = reply->end == nfs::ReadReply::End::yes;
         if (!ended && reply->data.empty()) {
             // Neither bytes nor the end: to take it for the end would cut files short in silence.
-            ended = reply->attr && reply->attr->size <= at;
+            auto size = reply->attr;
+            if (!size) {
+                const auto fetched = co_await deps_.client.getattr(context_, open_.handle);
+                if (fetched) size = *fetched;
+                if (size) deps_.learn(*size);
+            }
+            ended = size && size->size <= at;
             if (!ended) {
                 parts_[index].error = core::Error(EIO);
                 break;

@@ -177,6 +177,19 @@ TEST_F(Losses, read_of_nothing_that_is_not_the_end_is_an_error) {
     m.close_file(file);
 }
 
+TEST_F(Losses, a_server_that_never_tells_the_end_is_asked_for_the_size) {
+    server.adjust([](Behaviour& behaviour) { behaviour.end_of_file = EndOfFile::never_told; });
+    for (const auto presence : {Presence::always, Presence::never}) {
+        server.adjust([=](Behaviour& behaviour) { behaviour.post_op_attrs = presence; });
+        server.put_file("/a", "content");
+        auto& m = mount();
+        const auto file = m.open_file("/a", O_RDONLY);
+        EXPECT_EQ(m.read_all(file), "content");
+        EXPECT_EQ(m.read_at(file, 7, 100), "");
+        m.close_file(file);
+    }
+}
+
 TEST_F(Losses, exclusive_create_that_fails_leaves_no_file_of_mode_0) {
     server.inject({.procedure = Procedure::setattr, .fail = Status::io});
     EXPECT_EQ(mount().close_file(mount().create_file("/a", O_RDWR | O_EXCL, 0600)), EIO);

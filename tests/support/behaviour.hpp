@@ -24,6 +24,8 @@ enum class RootAccess : std::uint8_t { squashed, trusted };
 enum class FileIds : std::uint8_t { fresh, reused };
 /// What an unchecked CREATE says of a name that is no regular file (Linux's gives its handle).
 enum class UncheckedCreate : std::uint8_t { refuses, gives };
+/// Whether READ says that it reached the end.
+enum class EndOfFile : std::uint8_t { told, never_told };
 enum class ExportMode : std::uint8_t { read_write, read_only };
 
 struct Behaviour {
@@ -49,6 +51,7 @@ struct Behaviour {
     CookieStyle cookies = CookieStyle::small;
     CookieVerifiers cookie_verifiers = CookieVerifiers::constant;
     FileIds file_ids = FileIds::fresh;
+    EndOfFile end_of_file = EndOfFile::told;
     RootAccess root = RootAccess::squashed;
     ExportMode mode = ExportMode::read_write;
     /// Every WRITE is at least this stable, whatever was asked.

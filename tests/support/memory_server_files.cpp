@@ -85,7 +85,8 @@ Reply<ReadBody> MemoryServer::read(
     if (limits.longest_read > 0) count = std::min(count, limits.longest_read);
     ReadBody body;
     body.data = node->content.read(offset, count);
-    const bool at_end = offset + body.data.size() >= node->content.size();
+    const bool at_end = offset + body.data.size() >= node->content.size() &&
+                        limits.end_of_file == EndOfFile::told;
     body.end = at_end ? ReadBody::End::yes : ReadBody::End::no;
     if (node->atime <= node->mtime) node->atime = tree_.clock().now();  // relatime
     body.attr = shown(node);

@@ -37,6 +37,8 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
         co_return std::move(*recalled);
     }
     const auto asked = parent->attrs.token();
+    const auto known = inodes_.child(*parent, name);
+    const auto asked_known = known ? known->attrs.token() : AttrCache::kUnordered;
     ++counts_.lookup_misses;
     const auto reply = co_await deps_.client.lookup(ctx, parent->handle, name);
     if (!reply) {
@@ -56,7 +58,7 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
     }
     const auto inode = inodes_.get(reply->handle, *attr);
     if (!inode) co_return core::Error(ENFILE);
-    learn(inode, *attr, AttrCache::kUnordered);
+    learn(inode, *attr, inode == known ? asked_known : AttrCache::kUnordered);
     // The kernel cuts its pages at a size that is shown to it.
     if (inode->attrs.is_doubted()) co_await fetch(ctx, inode);
     inodes_.add_name(parent, name, inode);

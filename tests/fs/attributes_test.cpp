@@ -208,6 +208,25 @@ TEST_F(Attributes, readlink_gives_the_target) {
     EXPECT_EQ(*target, "../some where/else");
 }
 
+TEST_F(Attributes, a_lookup_settles_what_replies_of_writes_left_open) {
+    auto& m = mount();
+    m.make_file("/a", "x");
+    const auto file = m.open_file("/a", O_RDWR);
+    const auto show = [&](Presence presence) {
+        server.adjust([=](Behaviour& b) { b.post_op_attrs = b.pre_op_attrs = presence; });
+    };
+    show(Presence::never);
+    ASSERT_TRUE(m.try_write(file, 0, "longer"));
+    EXPECT_EQ(m.close_file(file), 0);
+    show(Presence::always);
+    world.clock.advance(std::chrono::minutes(10));
+    server.clear_calls();
+    ASSERT_TRUE(m.lookup(fs::kRootId, "a"));
+    EXPECT_EQ(server.count(Procedure::lookup), 1u);
+    EXPECT_EQ(server.count(Procedure::getattr), 0u);
+    EXPECT_EQ(m.stat_of("/a").st_size, 6);
+}
+
 TEST_F(Attributes, readlink_of_a_file_is_invalid) {
     server.put_file("/a", "x");
     auto& m = mount();

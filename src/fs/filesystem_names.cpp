@@ -376,6 +376,10 @@ core::Task<core::Result<void>> Filesystem::rename(
     const auto moved = *found_moved;
     const auto target = *found_target;
     if (is_silly_name(target, *to, to_name)) co_return core::Error(EBUSY);
+    // A directory replaces an empty one: as rmdir().
+    if (silly_removals_ > 0 && (!moved || moved->is_directory())) {
+        co_await silly_names_gone(ctx, to, to_name);
+    }
     const bool revived = is_silly_name(moved, *from, from_name);
     const bool hide_target = must_stay(target) && target != moved;
     if (hide_target) {

@@ -324,6 +324,27 @@ TEST_F(SillyRename, rmdir_right_after_the_last_close) {
     }
 }
 
+TEST_F(SillyRename, rename_of_a_directory_over_one_right_after_the_last_close) {
+    client_options.travel.most_rounds = 6;
+    auto& m = mount();
+    for (std::uint64_t seed = 1; seed < 60; ++seed) {
+        client_options.travel.seed = seed;
+        m.make_dir("/d");
+        m.make_dir("/new");
+        const auto file = m.create_file("/d/a");
+        const auto directory = m.walk("/d");
+        const auto other = m.walk("/new");
+        EXPECT_EQ(m.remove_file("/d/a"), 0);
+        if (seed % 2 == 0) m.kill_and_restart();
+        core::spawn(m.fs().release(file.open));
+        EXPECT_EQ(m.rename_path("/new", "/d"), 0) << "seed " << seed;
+        m.fs().forget(directory, 100);
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+        EXPECT_EQ(errno_of(m.run(m.fs().rmdir(m.caller, fs::kRootId, "d"))), 0);
+        m.fs().forget(other, 100);
+    }
+}
+
 /// As `rm -r` does that has found the silly name in a listing.
 TEST_F(SillyRename, unlink_of_a_silly_name_right_after_the_last_close) {
     auto& m = mount();

@@ -52,8 +52,10 @@ Change AttrCache::learn(
     }
     if (attr_ && asked < sequence_) {
         if (attr.ctime < attr_->ctime) return Change::none;
-        if (attr.ctime == attr_->ctime && stamp_of(attr) != stamp_of(*attr_)) {
-            doubt();
+        // Asked for since the doubt arose it settles it; another one would only be left open as well.
+        if (attr.ctime == attr_->ctime && stamp_of(attr) != stamp_of(*attr_) &&
+            (doubted_ == 0 || asked < doubted_)) {
+            if (doubted_ == 0) doubt();
             return Change::none;
         }
     }
@@ -94,8 +96,9 @@ Change AttrCache::end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRang
             adopt(*wcc.after, now, range);
             // A later reply that agrees with this one settles nothing: which came last?
             if (same_tick && order_ == Order::unknown) order_ = Order::lost;
-            if (order_ == Order::lost) doubt();
             if (order_ == Order::known) doubted_ = 0;
+            // Nor does what was asked for before this change settle an older doubt.
+            if (order_ == Order::lost || doubted_ != 0) doubt();
         } else {
             doubt();  // overtaken, or the server's clock was set back: ask when it matters
         }

@@ -70,6 +70,34 @@ TEST_F(TwoWrites, only_what_is_asked_for_afterwards_settles_it) {
     EXPECT_EQ(cache.attr().size, 200u);
 }
 
+TEST_F(TwoWrites, an_answer_is_not_lost_because_an_earlier_question_is_answered_too) {
+    end_write(200);
+    const auto between = cache.token();
+    end_write(100);
+    const auto afterwards = cache.token();
+    cache.learn(of_size(200), between, now, kTimers);
+    EXPECT_FALSE(cache.is_fresh(now));
+    cache.learn(of_size(200), afterwards, now, kTimers);
+    EXPECT_TRUE(cache.is_fresh(now));
+    EXPECT_EQ(cache.attr().size, 200u);
+}
+
+TEST_F(TwoWrites, a_question_from_before_a_third_one_settles_nothing) {
+    end_write(200);
+    end_write(100);
+    const auto asked = cache.token();
+    cache.begin_change();
+    cache.begin_change();
+    auto later = of_size(300);
+    later.ctime.seconds += 1;
+    cache.end_change(nfs::Wcc{{}, later}, now, kTimers);
+    auto earlier = later;
+    earlier.size = 200;
+    cache.learn(earlier, asked, now, kTimers);
+    EXPECT_FALSE(cache.is_fresh(now));
+    EXPECT_EQ(cache.attr().size, 300u);
+}
+
 TEST_F(TwoWrites, one_after_the_other_are_in_order) {
     end_write(200);
     end_write(100);

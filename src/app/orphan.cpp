@@ -25,10 +25,9 @@ core::Result<boost::json::object> ask(Channel& worker, core::SteadyTime deadline
         const auto received = worker.receive_until(deadline);
         if (!received) return received.error();
         if (received->message.verb() != "status") continue;
-        boost::system::error_code error;
-        auto status = boost::json::parse(std::string(received->message.text("json")), error);
-        if (error || !status.is_object()) return core::Error(EPROTO);
-        return std::move(status.get_object());
+        auto status = parse_status(received->message.text("json"));
+        if (!status) return core::Error(EPROTO);
+        return std::move(*status);
     }
 }
 

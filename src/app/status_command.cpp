@@ -77,13 +77,12 @@ std::optional<boost::json::object> status_from(
         set_health(unknown, health_without_answer(reply.error().code()));
         return unknown;
     }
-    boost::system::error_code error;
-    auto status = boost::json::parse(std::string(reply->text("json")), error);
-    if (reply->verb() != "ok" || error || !status.is_object()) {
+    auto status = parse_status(reply->text("json"));
+    if (reply->verb() != "ok" || !status) {
         set_health(unknown, {State::failed, "its keeper answered what is not understood"});
         return unknown;
     }
-    auto& object = status.get_object();
+    auto& object = *status;
     const auto* told = object.if_contains("mountpoint");
     const bool is_told = told && told->is_string() &&
                          is_there(mounts, question, std::string_view(told->get_string()));

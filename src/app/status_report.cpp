@@ -215,9 +215,18 @@ void add_session(json::object& status, const fuse::SessionStatus& session) {
     status["released_callers"] = session.released_callers;
 }
 
-bool is_healthy(const json::object& status) {
-    const auto* state = status.if_contains("state");
-    return state && state->is_string() && state->get_string() == "healthy";
+std::optional<json::object> parse_status(std::string_view text) {
+    boost::system::error_code error;
+    auto status = json::parse(text, error);
+    if (error || !status.is_object()) return std::nullopt;
+    return std::move(status.get_object());
 }
+
+std::string_view word_in(const json::object& status, std::string_view name) {
+    const auto* value = status.if_contains(name);
+    return value && value->is_string() ? std::string_view(value->get_string()) : "";
+}
+
+bool is_healthy(const json::object& status) { return word_in(status, "state") == "healthy"; }
 
 }  // namespace uidnfs::app

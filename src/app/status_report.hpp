@@ -12,6 +12,7 @@
 #include <boost/json.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -44,6 +45,10 @@ void add_client(boost::json::object& status, const nfs::ClientStatus& client);
 void add_filesystem(boost::json::object& status, const fs::FsStatus& filesystem);
 void add_session(boost::json::object& status, const fuse::SessionStatus& session);
 
+/// What describes a mount in an answer; nothing where it cannot be understood.
+std::optional<boost::json::object> parse_status(std::string_view text);
+/// Empty where the status has no such name, or it is no string.
+std::string_view word_in(const boost::json::object& status, std::string_view name);
 /// True only for state "healthy".
 bool is_healthy(const boost::json::object& status);
 

@@ -4,8 +4,8 @@
 #include "app/commands.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
+#include "app/status_report.hpp"
 
-#include <boost/json.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -82,11 +82,8 @@ private:
 
     static std::string mountpoint_in(const core::Result<Message>& reply) {
         if (!reply) return {};
-        boost::system::error_code error;
-        const auto status = boost::json::parse(std::string(reply->text("json")), error);
-        const auto* object = status.if_object();
-        const auto* told = error || !object ? nullptr : object->if_contains("mountpoint");
-        return told && told->is_string() ? std::string(told->get_string()) : std::string();
+        const auto status = parse_status(reply->text("json"));
+        return status ? std::string(word_in(*status, "mountpoint")) : std::string();
     }
 
     int upgrade(const Address& keeper, const std::string& name) {

@@ -63,6 +63,8 @@ class InstalledTest(RootTest):
                      "usr/share/man/man8/uidnfsd.8.gz", "usr/share/man/man5/uidnfsd.toml.5.gz",
                      "usr/share/bash-completion/completions/uidnfs",
                      "usr/share/bash-completion/completions/uidnfsd",
+                     "usr/share/doc/uidnfs/LDAP.md", "usr/share/doc/uidnfs/TROUBLESHOOTING.md",
+                     "usr/share/doc/uidnfsd/examples/prometheus-alerts.yml",
                      *(f"usr/lib/systemd/system/{unit}" for unit in UNITS)):
             self.assertIn(name, self.after)
             mode, uid, gid, _ = self.after[name]
@@ -180,6 +182,19 @@ class LifeTest(RootTest):
             self.root.run("dpkg", "--purge", "uidnfsd", "uidnfs")
             self.assertEqual(before, self.root.listing())
             self.assertFalse(self.inside("run/uidnfs").exists())
+
+    def test_a_purge_of_the_daemon_leaves_mounts_by_hand(self):
+        self.root.install()
+        self.inside("mnt").mkdir(exist_ok=True)
+        self.addCleanup(suite.clear_away, self.uidnfs)
+        self.root.run("uidnfs", "mount", self.share(), "/mnt", "-o", self.options())
+        self.root.run("dpkg", "--purge", "uidnfsd")
+        self.assertIn("healthy", self.root.run("uidnfs", "status", "/mnt").stdout)
+        self.root.run("uidnfs", "umount", "/mnt")
+        # Its user was in use and is still there: nothing is left once nobody is.
+        self.root.install()
+        self.root.run("dpkg", "--purge", "uidnfsd", "uidnfs")
+        self.assertEqual([], self.accounts("passwd"))
 
 
 class TarballTest(RootTest):

@@ -224,7 +224,7 @@ void Volume::complete(core::Outcome<void> result) {
 
 void Volume::answer(Pending& pending, core::Outcome<void> result) {
     if (std::exchange(pending.listener, Listener::gone) == Listener::gone) return;
-    actions_.push_back(Answer{pending.command.serial, std::move(result)});
+    actions_.push_back(Answer{pending.command.serial, std::move(result), pending.did});
 }
 
 void Volume::push_front(TakeBack command) {

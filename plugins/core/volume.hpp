@@ -111,6 +111,8 @@ struct Cancel {};  ///< the running step prepare or start: its result is no long
 struct Answer {
     Serial serial;
     core::Outcome<void> result;
+    /// `nothing`: what is asked for was so already, and no record says that it was done.
+    enum class Did : std::uint8_t { something, nothing } did = Did::something;
 };
 struct Note {  ///< for log and audit
     enum class Kind : std::uint8_t { worker_died, data_lost, not_saved, aborted } kind;
@@ -176,6 +178,7 @@ private:
     struct Pending {
         Command command;
         Listener listener = Listener::waiting;  // gone: answered, or hung up
+        Answer::Did did = Answer::Did::something;
     };
 
     void take(Submitted event);

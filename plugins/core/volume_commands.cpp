@@ -70,6 +70,7 @@ void Volume::run(const Drain&) {
         phase_ = Phase::flushing;
         return;
     }
+    current_->did = Answer::Did::nothing;
     complete({});
 }
 

@@ -115,7 +115,7 @@ void Volumes::answer(Entry& entry, Answer action) {
         decision.text = action.result.error().user_text;
         decision.code = action.result.error().code;
     }
-    deps_.observer.decided(decision);
+    if (action.did == Answer::Did::something) deps_.observer.decided(decision);
     if (action.result) {
         waiter->reply(Mounted{entry.volume.mountpoint(), action.serial});
         return;

@@ -180,6 +180,17 @@ void AdminRoutes::drain(const http::Request& request, Reply reply) {
     const auto body = parse_body(request);
     if (!body) return reply->send(refuse(400, body.error().user_text));
     auto time = kDrainTime;
+    for (const auto& item : *body) {
+        if (item.key() == "deadline_seconds") continue;
+        return reply->send(refuse(
+            400,
+            fmt::format(
+                "\"{}\" is unknown; send {{\"deadline_seconds\": {}}}",
+                core::printable(std::string_view(item.key())),
+                kDrainTime.count()
+            )
+        ));
+    }
     if (const auto* value = body->if_contains("deadline_seconds")) {
         boost::system::error_code error;
         const auto seconds = value->to_number<std::int64_t>(error);

@@ -174,6 +174,18 @@ class Commands(Admin):
         self.assertEqual(["drain", "unmount", "drain ended"], self.events()[-3:])
         self.assertIn("stopped", self.mount("late")["Err"])
 
+    def test_drain_records_no_unmount_of_what_was_not_mounted(self):
+        self.assertIn("Err", self.mount("idle", "refuse:/a"))
+        self.assertEqual(200, self.admin().post("/drain")[0])
+        self.assertEqual(["drain", "drain ended"], self.events()[-2:])
+
+    def test_drain_with_a_word_that_it_does_not_know_drains_nothing(self):
+        self.mount()
+        status, answer = self.admin().post("/drain", {"deadline": 60})
+        self.assertEqual((400, '"deadline" is unknown; send {"deadline_seconds": 30}'),
+                         (status, answer["error"]))
+        self.assertEqual(["web"], [name.removeprefix("docker-") for name in self.server.mounts()])
+
     def test_drain_tells_what_could_not_be_unmounted(self):
         self.mount("stuck", "busy:/a")
         status, answer = self.admin().post("/drain", {"deadline_seconds": 1})

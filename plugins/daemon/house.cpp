@@ -130,7 +130,15 @@ House::House(
            live.settings()->admin.metrics_per_volume ? Metrics::PerVolume::yes
                                                      : Metrics::PerVolume::no}
       ),
-      recheck_({reactor, [this] { return mounted_volumes(volumes_); }, audit_, metrics_, mounter_}),
+      recheck_(
+          {reactor,
+           [this] { return mounted_volumes(volumes_); },
+           audit_,
+           metrics_,
+           mounter_,
+           {},
+           [this](const VolumeKey& volume) { health_.ask_soon(volume); }}
+      ),
       health_(
           {reactor,
            mounter_,

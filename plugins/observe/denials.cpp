@@ -147,6 +147,7 @@ core::Task<> Denials::carry_out(Entry entry, std::weak_ptr<void> alive) {
         co_return;
     }
     live.is = entry.wanted;
+    if (deps_.changed) deps_.changed(volume.key);
     act(volume.key);
 }
 

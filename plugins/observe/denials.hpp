@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,6 +30,8 @@ public:
         Inspector& inspector;
         AuditLog& audit;
         Metrics& metrics;
+        /// Access was taken or given: whoever asks workers how they are learns it soon.
+        std::function<void(const VolumeKey&)> changed = {};
     };
     struct Limits {
         core::SteadyDuration answer = std::chrono::seconds(6);

@@ -34,6 +34,13 @@ void HealthWatch::start() { look_soon(); }
 
 void HealthWatch::decided(const Decision&) { look_soon(); }
 
+void HealthWatch::ask_soon(const VolumeKey& volume) {
+    const auto found = entries_.find(volume);
+    if (found == entries_.end()) return;
+    found->second.due = {};  // also after an answer that is on its way
+    look_soon();
+}
+
 const MountHealth* HealthWatch::find(const VolumeKey& volume) const {
     const auto found = entries_.find(volume);
     return found == entries_.end() ? nullptr : &found->second.health;

@@ -51,6 +51,9 @@ public:
     /// A decision may mean another mount: looks soon.
     void decided(const Decision& decision) override;
 
+    /// Its worker is asked in a moment, whenever it was asked last.
+    void ask_soon(const VolumeKey& volume);
+
     /// Nothing for what is not mounted. Valid until the next turn of the reactor.
     const MountHealth* find(const VolumeKey& volume) const;
     /// How many mounts are in that health.

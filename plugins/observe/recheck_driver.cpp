@@ -86,7 +86,9 @@ struct RecheckDriver::Asker {
 
 RecheckDriver::RecheckDriver(Deps deps)
     : deps_(std::move(deps)),
-      denials_({deps_.reactor, deps_.inspector, deps_.audit, deps_.metrics}, deps_.limits),
+      denials_(
+          {deps_.reactor, deps_.inspector, deps_.audit, deps_.metrics, deps_.changed}, deps_.limits
+      ),
       timer_(deps_.reactor.io()),
       background_(deps_.reactor) {}
 

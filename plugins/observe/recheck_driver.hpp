@@ -36,6 +36,7 @@ public:
         Metrics& metrics;
         Inspector& inspector;
         Denials::Limits limits = {};
+        std::function<void(const VolumeKey&)> changed = {};  ///< of Denials
     };
 
     explicit RecheckDriver(Deps deps);

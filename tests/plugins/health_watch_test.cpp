@@ -87,6 +87,17 @@ TEST_F(HealthWatchTest, a_new_mount_is_asked_as_soon_as_it_is_decided) {
     ASSERT_TRUE(run_until([&] { return listener.told.size() == 1; }));
 }
 
+TEST_F(HealthWatchTest, one_that_was_asked_already_is_asked_soon_where_something_was_done_to_it) {
+    add("a");
+    add("b");
+    start();
+    ASSERT_TRUE(run_until([&] { return listener.told.size() == 2; }));
+    watch->ask_soon(key("c"));
+    watch->ask_soon(key("b"));
+    ASSERT_TRUE(run_until([&] { return listener.told.size() == 3; }));
+    EXPECT_EQ(listener.told.back(), "b healthy");
+}
+
 TEST_F(HealthWatchTest, a_mount_that_nobody_told_of_is_found) {
     start(20ms);
     ASSERT_TRUE(run_until([&] { return looks > 1; }));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 namespace uidnfs::plugins {
 namespace {
@@ -31,7 +32,60 @@ bool has(const std::vector<std::string>& lines, const std::string& line) {
     return std::find(lines.begin(), lines.end(), line) != lines.end();
 }
 
+std::string to_text(const CloudFoundrySettings& settings) {
+    const auto& tls = settings.tls;
+    return fmt::format(
+        "{} {} {} {} {} {} {} {} {}",
+        settings.listen,
+        settings.driver_name,
+        settings.drivers_path,
+        settings.insecure,
+        tls.ca_file,
+        tls.cert_file,
+        tls.key_file,
+        tls.client_cert_file,
+        tls.client_key_file
+    );
+}
+
 }  // namespace
+
+std::vector<FixedKey> fixed_keys(const Settings& settings) {
+    const auto& mounts = settings.mounts;
+    const auto& workers = settings.workers;
+    const auto& audit = settings.audit;
+    const auto& admin = settings.admin;
+    return {
+        {"mounts.root", mounts.root},
+        {"mounts.state_dir", mounts.state_dir},
+        {"mounts.run_dir", mounts.run_dir},
+        {"mounts.deadline_seconds", std::to_string(mounts.deadline_seconds)},
+        {"workers.user", workers.user},
+        {"workers.memory_limit", std::to_string(workers.memory_limit)},
+        {"plugin.docker", settings.docker ? settings.docker->socket : ""},
+        // unknown_options and force_version are not among them.
+        {"plugin.cloudfoundry", settings.cloudfoundry ? to_text(*settings.cloudfoundry) : ""},
+        {"audit.destination", audit.destination},
+        {"audit.when_unwritable", audit.when_unwritable == WhenUnwritable::refuse ? "refuse" : ""},
+        {"admin.socket", admin.socket},
+        {"admin.metrics_listen", admin.metrics_listen},
+        {"admin.metrics_per_volume", admin.metrics_per_volume ? "true" : ""}};
+}
+
+std::vector<std::string> need_restart(
+    const std::vector<FixedKey>& started_with, const std::vector<FixedKey>& is
+) {
+    std::vector<std::string> warnings;
+    for (std::size_t i = 0; i < is.size() && i < started_with.size(); ++i) {
+        if (started_with[i].value == is[i].value) continue;
+        warnings.push_back(fmt::format(
+            "{}: changed, but the service goes on with what it was started with; restart uidnfsd "
+            "(volumes stay mounted)",
+            is[i].name
+        ));
+    }
+    return warnings;
+}
 
 Live::Report Live::reload() {
     auto loaded = load_settings(path_, environment_, settings_.get());
@@ -42,6 +96,11 @@ Live::Report Live::reload() {
         return report;
     }
     const auto fresh = std::make_shared<const Settings>(std::move(*loaded.settings));
+    auto fixed = fixed_keys(*fresh);
+    for (auto& warning : need_restart(started_with_, fixed)) {
+        report.warnings.push_back(std::move(warning));
+    }
+    if (started_with_.empty()) started_with_ = std::move(fixed);
     if (settings_) report.changes = compare(settings_->policy, fresh->policy);
     const bool stays =
         settings_ && settings_->ldap && fresh->ldap && ldap::same(*settings_->ldap, *fresh->ldap);

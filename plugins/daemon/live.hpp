@@ -14,6 +14,18 @@
 
 namespace uidnfs::plugins {
 
+/// A key that is looked at when the service starts and never again, with its value as text.
+struct FixedKey {
+    std::string_view name;
+    std::string value;
+};
+std::vector<FixedKey> fixed_keys(const Settings& settings);
+
+/// Those of `is` that are not what the service was started with, one warning each.
+std::vector<std::string> need_restart(
+    const std::vector<FixedKey>& started_with, const std::vector<FixedKey>& is
+);
+
 class Live {
 public:
     Live(std::string path, const Environment& environment)
@@ -22,8 +34,9 @@ public:
     enum class Step : std::uint8_t { replaced, kept };
     struct Report {
         Step step = Step::kept;
-        std::vector<Problem> problems = {};      ///< why it was kept
-        std::vector<std::string> warnings = {};  ///< of the new one
+        std::vector<Problem> problems = {};  ///< why it was kept
+        /// Of the new one, and what of it has to wait for a restart.
+        std::vector<std::string> warnings = {};
         /// What the new one changes for mounts, for log and audit: "policy.mode: enforce ->
         /// report".
         std::vector<std::string> changes = {};
@@ -51,6 +64,7 @@ private:
     const Environment& environment_;
     Directories directories_ = Directories::none_yet;
     std::shared_ptr<const Settings> settings_;
+    std::vector<FixedKey> started_with_;
     std::shared_ptr<ldap::Directory> directory_;
 };
 

@@ -153,5 +153,18 @@ TEST(DaemonReload, SaysWhatChangesForMounts) {
     );
 }
 
+TEST(DaemonReload, SaysWhatNeedsARestart) {
+    Settings settings;
+    const auto started_with = fixed_keys(settings);
+    settings.workers.max_mounts = 7;
+    EXPECT_THAT(need_restart(started_with, fixed_keys(settings)), ElementsAre());
+    settings.audit.destination = "/var/log/uidnfs/audit.log";
+    settings.docker.emplace();
+    EXPECT_THAT(
+        need_restart(started_with, fixed_keys(settings)),
+        ElementsAre(HasSubstr("plugin.docker: changed"), HasSubstr("audit.destination: changed"))
+    );
+}
+
 }  // namespace
 }  // namespace uidnfs::plugins

@@ -5,6 +5,7 @@
 #include "plugins/daemon/password.hpp"
 #include "plugins/daemon/resolve_report.hpp"
 #include "plugins/daemon/roles.hpp"
+#include "plugins/daemon/service_user.hpp"
 #include "plugins/settings/load.hpp"
 
 #include <fmt/format.h>
@@ -30,16 +31,17 @@ int fail(const Resolve& command, const ldap::Failure& failure, core::Console& co
     console.complain(core::log::printable(
         fmt::format("uidnfsd: cannot resolve {}: {}", command.user, said.user_text)
     ));
-    if (!said.operator_text.empty()) {
-        console.complain(core::log::printable(fmt::format("uidnfsd: {}", said.operator_text)));
-    }
+    // The word that docs/LDAP.md, --json and the metrics have for it.
+    console.complain(core::log::printable(
+        fmt::format("uidnfsd: {} {}", ldap::to_string(failure.kind), said.operator_text)
+    ));
     return kExitFailed;
 }
 
 }  // namespace
 
 int run_check(const Check& command, const Environment& environment, core::Console& console) {
-    const auto loaded = load_settings(command.config, environment);
+    auto loaded = load_settings(command.config, environment);
     if (!loaded.settings) {
         complain(loaded.problems, console);
         console.complain(fmt::format(
@@ -50,6 +52,9 @@ int run_check(const Check& command, const Environment& environment, core::Consol
         ));
         return kExitFailed;
     }
+    // No fault of the file, which may be checked on another machine; here nothing would start.
+    const auto user = find_service_user(loaded.settings->workers.user);
+    if (!user) loaded.warnings.push_back(user.error().user_text);
     for (const auto& warning : loaded.warnings) {
         console.print(
             core::log::printable(fmt::format("{}: note: {}", command.config, warning)) + "\n"

@@ -117,6 +117,15 @@ class CheckTest(UidnfsdTest):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn("every mount is refused", done.stdout)
 
+    def test_a_service_user_that_is_not_there_is_noted(self):
+        for user, note in (("nobody-of-that-name", "there is no user nobody-of-that-name; create it"),
+                           ("root", "root is no service user")):
+            with self.subTest(user):
+                self.configure("[workers]", f'user = "{user}"', RULE)
+                done = self.check()
+                self.assertEqual(0, done.returncode, done.stderr)
+                self.assertIn(f"{self.config}: note: workers.user: {note}", done.stdout)
+
     def test_a_missing_file_is_a_problem(self):
         done = self.check()
         self.assertEqual(1, done.returncode)
@@ -326,7 +335,7 @@ class ResolveTest(DirectoryTest):
                 self.assertEqual(1, done.returncode)
                 first, second = done.stderr.splitlines()
                 self.assertTrue(first.startswith(f"uidnfsd: cannot resolve {user}: "), first)
-                self.assertRegex(second, r"^uidnfsd: \[.*\] \(said by ldap://127.0.0.1:")
+                self.assertRegex(second, r"^uidnfsd: [a-z_]+ \[.*\] \(said by ldap://127.0.0.1:")
                 self.assertIn("ou=people", second)
 
     def test_a_password_is_needed(self):
@@ -434,6 +443,20 @@ class ServiceTest(DirectoryTest):
         self.assertIn("changed: policy.rule: new: team: nas1:/exports/* ports 2049 uids 1000-1099",
                       log)
         self.assertIn(f"{self.config} is in force", log)
+        self.assertNotIn("restart uidnfsd", log)
+
+    def test_reload_names_what_needs_a_restart_until_it_is_as_it_was(self):
+        self.configure(RULE)
+        process = self.start()
+        for given in (f'[audit]\ndestination = "{self.root}/audit"', "[policy]",
+                      f'[audit]\ndestination = "{self.root}/audit"'):
+            self.configure(given, RULE)
+            process.send_signal(signal.SIGHUP)
+            self.await_state("RELOADING=1")
+            self.await_state("READY=1")
+        told = [line for line in self.read_log().splitlines() if "restart uidnfsd" in line]
+        self.assertEqual(2, len(told), told)
+        self.assertIn("audit.destination: changed", told[0])
 
     def test_reload_keeps_what_it_had_when_the_file_is_bad(self):
         self.configure(RULE)

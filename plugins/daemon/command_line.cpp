@@ -91,6 +91,10 @@ std::optional<UsageError> parse(CLI::App& app, std::vector<std::string> argument
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants it
     try {
         app.parse(std::move(arguments));
+    } catch (const CLI::ArgumentMismatch& error) {
+        const std::string text = error.what();
+        const auto name = text.substr(0, text.find(':'));
+        return misuse(name == text ? text : name + " takes one value");
     } catch (const CLI::ParseError& error) {
         return misuse(error.what());
     }

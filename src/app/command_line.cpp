@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 
 namespace uidnfs::app {
 namespace {
@@ -139,6 +141,20 @@ volumes. Exit status 3 if no worker process serves the mount any more.
 
 constexpr std::string_view kCommands = "mount, umount, status, check, recover, upgrade, adopt";
 
+/// CLI11's own checks answer in its words ("UINT in [0 - 86400]"), with doubles for a descriptor.
+CLI::Validator number_from(std::uint64_t least, std::uint64_t most) {
+    return {
+        [least, most](const std::string& text) -> std::string {
+            std::uint64_t number = 0;
+            const auto* end = text.data() + text.size();
+            const auto [rest, error] = std::from_chars(text.data(), end, number);
+            const bool is_number = !text.empty() && rest == end && error == std::errc{};
+            if (is_number && least <= number && number <= most) return {};
+            return fmt::format("{}: use a whole number from {} to {}", text, least, most);
+        },
+        ""};
+}
+
 UsageError misuse(std::string why, std::string_view command) {
     return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
 }
@@ -163,6 +179,10 @@ std::optional<Command> parse_flags(
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants it
     try {
         app.parse(std::move(arguments));
+    } catch (const CLI::ArgumentMismatch& error) {
+        const std::string text = error.what();
+        const auto name = text.substr(0, text.find(':'));
+        return misuse(printable(name == text ? text : name + " takes one value"), command);
     } catch (const CLI::ParseError& error) {
         return misuse(printable(error.what()), command);
     }
@@ -246,14 +266,16 @@ Command parse_mount(const std::vector<std::string>& arguments) {
     app.add_option("SOURCE", result.source)->required();
     app.add_option("MOUNTPOINT", result.mountpoint)->required();
     app.add_flag("--foreground", foreground);
-    auto* ready = app.add_option("--ready-fd", ready_fd)->check(CLI::NonNegativeNumber);
+    auto* ready = app.add_option("--ready-fd", ready_fd)
+                      ->check(number_from(0, std::numeric_limits<int>::max()));
     app.add_option("--worker-user", result.worker_user);
     app.add_option("--worker-memory", result.worker_memory)
-        ->check(CLI::Range(kLeastWorkerMemory, std::uint64_t{1} << 40));
+        ->check(number_from(kLeastWorkerMemory, std::uint64_t{1} << 40));
     app.add_option("--worker-group", result.worker_group);
     app.add_option("--write-behind-limit", result.write_behind_limit)
-        ->check(CLI::Range(kLeastWriteBehind, std::uint64_t{1} << 40));
-    app.add_option("--end-with", result.end_with)->check(CLI::PositiveNumber);
+        ->check(number_from(kLeastWriteBehind, std::uint64_t{1} << 40));
+    app.add_option("--end-with", result.end_with)
+        ->check(number_from(1, std::numeric_limits<pid_t>::max()));
     app.add_option("--recovery-directory", result.recovery_directory);
     if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "mount");
@@ -272,7 +294,7 @@ Command parse_umount(const std::vector<std::string>& arguments) {
     app.add_option("MOUNTPOINT", result.mountpoint)->required();
     auto* lazy_flag = app.add_flag("-l,--lazy", lazy);
     app.add_flag("-f,--force", force)->excludes(lazy_flag);
-    auto* deadline = app.add_option("--flush-deadline", seconds)->check(CLI::Range(0u, 86'400u));
+    auto* deadline = app.add_option("--flush-deadline", seconds)->check(number_from(0, 86'400));
     if (auto other = parse_flags(app, arguments, "umount", kUmountUsage)) return *other;
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "umount");
     using How = UmountArguments::How;
@@ -336,7 +358,7 @@ Command parse_upgrade(const std::vector<std::string>& arguments) {
     CLI::App app;
     auto* one = app.add_option("MOUNTPOINT", mountpoint);
     app.add_flag("--all", all)->excludes(one);
-    auto* deadline = app.add_option("--flush-deadline", seconds)->check(CLI::Range(0u, 86'400u));
+    auto* deadline = app.add_option("--flush-deadline", seconds)->check(number_from(0, 86'400));
     if (auto other = parse_flags(app, arguments, "upgrade", kUpgradeUsage)) return *other;
     if (mountpoint.empty() && !all) return misuse("MOUNTPOINT or --all is missing", "upgrade");
     if (!all) result.mountpoint = std::move(mountpoint);

@@ -57,7 +57,7 @@ void check_groups(const MountOptions& options, std::vector<std::string>& problem
     // A long list is cut in the message: the first ones show where the limit is.
     const auto last = first + std::min<std::ptrdiff_t>(options.gids.end() - first, 8);
     problems.push_back(fmt::format(
-        "gids=: {} groups, but AUTH_SYS carries {}: too many by {}{}; leave out those that the "
+        "gids=: {} groups, but AUTH_SYS carries {}: no room for {}{}; leave out those that the "
         "share does not need",
         options.gids.size(),
         kMax,

@@ -102,6 +102,19 @@ TEST(MountLine, SaysWhatIsMissingOrTooMuch) {
     EXPECT_THAT(misuse({"mount", "a:/b", "/m", "-o"}), HasSubstr("-o needs options"));
     EXPECT_THAT(misuse({"mount", "a:/b", "/m", "--ready-fd", "x"}), HasSubstr("ready-fd"));
     EXPECT_THAT(misuse({"mount", "a:/b", "/m", "--ready-fd", "-1"}), HasSubstr("ready-fd"));
+    EXPECT_EQ(
+        misuse({"mount", "a:/b", "/m", "--end-with", "x"}),
+        "uidnfs mount: --end-with: x: use a whole number from 1 to 2147483647; see uidnfs mount "
+        "--help"
+    );
+    EXPECT_THAT(
+        misuse({"mount", "a:/b", "/m", "--worker-memory", "256M"}),
+        HasSubstr("256M: use a whole number from 67108864 to 1099511627776;")
+    );
+    EXPECT_THAT(
+        misuse({"mount", "a:/b", "/m", "--worker-user"}),
+        HasSubstr("--worker-user takes one value;")
+    );
     EXPECT_THAT(misuse({"mount", "a:/b", "/m", "-q"}), HasSubstr("-q"));
     EXPECT_THAT(misuse({"mount"}), HasSubstr("see uidnfs mount --help"));
 }

@@ -144,11 +144,11 @@ TEST(RefusalsTest, SeventeenGroupsSaysWhichIsTooMany) {
     std::string sixteen = "gids=1";
     for (int i = 2; i <= 16; ++i) sixteen += ":" + std::to_string(i);
     EXPECT_EQ(
-        "gids=: 17 groups, but AUTH_SYS carries 16: too many by 6016; leave out those that the "
+        "gids=: 17 groups, but AUTH_SYS carries 16: no room for 6016; leave out those that the "
         "share does not need",
         refusal(with(sixteen + ":6016"))
     );
-    EXPECT_THAT(refusal(with(sixteen + ":70:71")), HasSubstr("too many by 70, 71;"));
+    EXPECT_THAT(refusal(with(sixteen + ":70:71")), HasSubstr("no room for 70, 71;"));
     std::string many = sixteen;
     for (int i = 0; i < 1000; ++i) many += ":90";
     EXPECT_THAT(refusal(with(many)), AllOf(HasSubstr("1016 groups"), HasSubstr("and more;")));

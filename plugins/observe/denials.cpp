@@ -161,7 +161,9 @@ void Denials::took_away(const Entry& entry, const std::vector<std::string>& lost
 
 void Denials::gave_back(const Entry& entry) {
     core::log::info("volume {}: access is given back", entry.volume.key.name);
-    deps_.audit.record("identity restored", fields_of(entry.volume, entry.reason));
+    deps_.audit.record(
+        "identity restored", fields_of(entry.volume, "denied until now: " + entry.reason)
+    );
 }
 
 void Denials::failed(Entry& entry, const core::Failure& failure) {

@@ -165,6 +165,9 @@ TEST_F(RecheckDrivers, DenyTakesAccessAwayOnceAndGivesItBack) {
     EXPECT_THAT(inspector_.orders, ElementsAre("deny a", "allow a"));
     ASSERT_EQ(lines_of("identity restored").size(), 1u);
     EXPECT_EQ(lines_of("identity restored")[0].at("volume"), "a");
+    EXPECT_TRUE(
+        lines_of("identity restored")[0].at("text").as_string().starts_with("denied until now: ")
+    );
     EXPECT_THAT(metrics_.render(), HasSubstr("\nuidnfs_denied_mounts 0\n"));
 }
 

@@ -18,6 +18,11 @@ STATUS = {
             "READ": {"count": 7, "errors": 0, "total_seconds": 0.5, "latency": [6, 1]}}}}
 
 
+def setUpModule():
+    if os.geteuid() != 0:
+        raise unittest.SkipTest("the admin socket serves root alone")
+
+
 class AdminClient(driver.Client):
     def ask(self, method, path, body=b""):
         self.sock.sendall(
@@ -271,7 +276,6 @@ class Forms(Admin):
                 self.assertIn("is no JSON object", json.loads(answer)["error"])
 
 
-@unittest.skipUnless(os.geteuid() == 0, "other users are played by root")
 class Peers(Admin):
     def speak_as(self, uid, name, path):
         """What a process of that user gets: a status, or "closed"."""
@@ -295,7 +299,6 @@ class Peers(Admin):
         self.assertIn(f"is refused on {self.root}/admin.sock", self.server.log())
 
 
-@unittest.skipUnless(os.geteuid() == 0, "starts the server as another user")
 class OwnUser(Peers):
     """The service's own user is nobody special on the admin socket; on the others it is."""
 

@@ -554,6 +554,14 @@ class Records(HostileTest):
         self.honest_again()
         self.assert_unharmed()
 
+    def test_a_record_that_swallows_those_behind_it(self):
+        """Its mark says a megabyte where a few bytes follow: what the server answers from then on, truthfully,
+        seems to be a part of it."""
+        self.mount_it()
+        self.while_lying(lambda data: word(0x8010_0000) + data[4:])
+        self.honest_again()
+        self.assert_unharmed()
+
     def test_every_length_of_a_reply(self):
         self.mount_it()
         whole = 4 + 24 + 4 + 84

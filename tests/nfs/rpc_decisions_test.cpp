@@ -143,6 +143,12 @@ TEST_F(PatienceTest, NoWaitIsLongerThanTenMinutes) {
     EXPECT_EQ(patience_.total(), 700s);
 }
 
+TEST_F(PatienceTest, ARecordMayTakeAsLongAsACallAndASlowLineHasItsTime) {
+    EXPECT_EQ(patience_.longest_record(), 180s);
+    patience_.timeo = 1s;
+    EXPECT_EQ(patience_.longest_record(), 15s);
+}
+
 TEST_F(PatienceTest, AServerThatAnswersNothingForTheWholeTimeIsConnectedAgain) {
     silence_.repetitions = 1;
     (void)after(180s, 181s);

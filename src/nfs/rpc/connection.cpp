@@ -334,13 +334,15 @@ Connection::Then Connection::receive_some(core::SteadyTime now) {
     const auto bytes = static_cast<std::size_t>(received);
     shared_->traffic.bytes_received += bytes;
     heard_at_ = now;
+    if (reader_.is_between_records()) record_begun_at_ = now;
     reader_.received(bytes);
-    if (const auto then = take_records(); then != Then::go_on) return then;
+    if (const auto then = take_records(now); then != Then::go_on) return then;
     return bytes < room ? Then::wait : Then::go_on;
 }
 
-Connection::Then Connection::take_records() {
+Connection::Then Connection::take_records(core::SteadyTime now) {
     while (auto record = reader_.next()) {
+        record_begun_at_ = now;
         const auto xid = reply_xid(record->bytes());
         if (!xid) {
             if (may_complain()) {
@@ -361,6 +363,19 @@ Connection::Then Connection::take_records() {
         );
     }
     return refuse_stream();
+}
+
+/// Its mark may be a lie: then the answers to all calls are taken for a part of it, and as long as
+/// they come the server is not silent.
+void Connection::refuse_endless_record(core::SteadyTime now) {
+    if (state_ != State::up || reader_.is_between_records()) return;
+    if (now - record_begun_at_ < options_.patience.longest_record()) return;
+    if (may_complain()) {
+        core::log::warning(
+            "{} sent a record that does not end; connecting again", to_string(options_.server)
+        );
+    }
+    refuse_stream();
 }
 
 bool Connection::may_complain() {
@@ -452,7 +467,9 @@ void Connection::arm_timer(core::SteadyTime when) {
 
 void Connection::on_timer() {
     const auto& patience = options_.patience;
-    const auto overdue = find_overdue(calls_, patience, line(), clock_now());
+    const auto now = clock_now();
+    refuse_endless_record(now);
+    const auto overdue = find_overdue(calls_, patience, line(), now);
     for (auto* call : overdue.failed) finish(*call, core::Error(patience.give_up_errno()));
     if (!overdue.failed.empty()) {
         begin_silence(&ServerHealth::timed_out);

@@ -117,7 +117,8 @@ private:
     void wait_readable();
     void on_readable();
     Then receive_some(core::SteadyTime now);
-    Then take_records();
+    Then take_records(core::SteadyTime now);
+    void refuse_endless_record(core::SteadyTime now);
     bool may_complain();
     Then refuse_stream();
     void take_reply(core::Slice record, std::uint32_t xid);
@@ -158,6 +159,7 @@ private:
     boost::asio::steady_timer backoff_timer_;
     core::SteadyTime armed_for_ = core::SteadyTime::max();
     core::SteadyTime heard_at_;
+    core::SteadyTime record_begun_at_;  // of the one that is under way
     enum class Hearing : std::uint8_t { fine, silent } hearing_ = Hearing::fine;
 };
 

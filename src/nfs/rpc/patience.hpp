@@ -22,6 +22,9 @@ struct Patience {
     /// No wait is longer, however large timeo and retrans are.
     static constexpr core::SteadyDuration kLongestWait = std::chrono::seconds(600);
 
+    /// In which the largest record comes over any line that is worth having.
+    static constexpr core::SteadyDuration kSlowestMegabyte = std::chrono::seconds(15);
+
     /// The major time-out: when a soft call ends and a hard one begins to say that the server does
     /// not respond.
     core::SteadyDuration total() const noexcept {
@@ -36,6 +39,10 @@ struct Patience {
         return std::clamp<core::SteadyDuration>(
             timeo, std::chrono::milliseconds(50), std::chrono::seconds(15)
         );
+    }
+    /// How long a record may be under way, while bytes of it come.
+    core::SteadyDuration longest_record() const noexcept {
+        return std::max(kSlowestMegabyte, total());
     }
     int give_up_errno() const noexcept { return give_up == GiveUp::with_eio ? EIO : ETIMEDOUT; }
 

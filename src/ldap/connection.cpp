@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ldap/connection.hpp"
 
+#include "ldap/replies.hpp"
 #include "ldap/signals.hpp"
 #include "ldap/socket.hpp"
 
@@ -21,11 +22,8 @@ namespace {
 constexpr std::size_t kPage = 500;
 /// Reads in flight: bounds what a server may have to send at once.
 constexpr std::size_t kReadsAtOnce = 64;
-
-struct FreeMessage {
-    void operator()(LDAPMessage* message) const { ldap_msgfree(message); }
-};
-using Message = std::unique_ptr<LDAPMessage, FreeMessage>;
+/// Of one message: a user who is in ten thousand groups has less.
+constexpr ber_len_t kMostBytesAtOnce = 2u << 20;
 
 struct FreeControl {
     void operator()(LDAPControl* control) const { ldap_control_free(control); }
@@ -41,39 +39,6 @@ struct FreeMemory {
     void operator()(char* memory) const { ldap_memfree(memory); }
 };
 using Memory = std::unique_ptr<char, FreeMemory>;
-
-int last_error(LDAP* ld) {
-    int code = LDAP_OTHER;
-    ldap_get_option(ld, LDAP_OPT_RESULT_CODE, &code);
-    return code == LDAP_SUCCESS ? LDAP_LOCAL_ERROR : code;
-}
-
-std::string diagnostic(LDAP* ld) {
-    char* text = nullptr;
-    ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text);
-    const Memory hold(text);
-    return text ? text : "";
-}
-
-Entry to_entry(LDAP* ld, LDAPMessage* message) {
-    Entry entry;
-    if (const Memory dn(ldap_get_dn(ld, message)); dn) entry.dn = dn.get();
-    BerElement* position = nullptr;
-    Memory name(ldap_first_attribute(ld, message, &position));
-    while (name) {
-        Entry::Attribute attribute{name.get(), {}};
-        if (berval** values = ldap_get_values_len(ld, message, name.get())) {
-            for (berval** value = values; *value != nullptr; ++value) {
-                attribute.values.emplace_back((*value)->bv_val, (*value)->bv_len);
-            }
-            ldap_value_free_len(values);
-        }
-        entry.attributes.push_back(std::move(attribute));
-        name.reset(ldap_next_attribute(ld, message, position));
-    }
-    ber_free(position, 0);
-    return entry;
-}
 
 BindAnswer::Policy policy_of(LDAP* ld, LDAPControl** controls) {
     auto* control = controls == nullptr
@@ -92,20 +57,6 @@ BindAnswer::Policy policy_of(LDAP* ld, LDAPControl** controls) {
         case PP_changeAfterReset: return BindAnswer::Policy::must_change;
         default: return BindAnswer::Policy::none;
     }
-}
-
-/// Where the next page begins; empty after the last one.
-std::string cookie_of(LDAP* ld, LDAPControl** controls) {
-    auto* control = controls == nullptr
-                        ? nullptr
-                        : ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, nullptr);
-    if (control == nullptr) return {};
-    berval next{0, nullptr};
-    ber_int_t estimate = 0;
-    if (ldap_parse_pageresponse_control(ld, control, &estimate, &next) != LDAP_SUCCESS) return {};
-    const std::string cookie(next.bv_val ? next.bv_val : "", next.bv_len);
-    ber_memfree(next.bv_val);
-    return cookie;
 }
 
 void set_int(LDAP* ld, int option, int value) { ldap_set_option(ld, option, &value); }
@@ -175,6 +126,11 @@ core::Outcome<void> Connection::start(
         return core::Failure{ENOMEM, fmt::format("libldap: {}", ldap_err2string(code))};
     }
     fd_.release();
+    Sockbuf* buffer = nullptr;
+    auto most = kMostBytesAtOnce;
+    if (ldap_get_option(ld_, LDAP_OPT_SOCKBUF, &buffer) == LDAP_OPT_SUCCESS) {
+        ber_sockbuf_ctrl(buffer, LBER_SB_OPT_SET_MAX_INCOMING, &most);
+    }
     set_int(ld_, LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3);
     set_int(ld_, LDAP_OPT_DEREF, LDAP_DEREF_NEVER);
     ldap_set_option(ld_, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
@@ -191,8 +147,8 @@ core::Outcome<void> Connection::start(
         return core::Failure{
             EPROTO, fmt::format("cannot read the CAs in {}", surroundings_.tls.ca_file)};
     }
-    step = *tls == TlsSettings::StartTls::on ? ldap_start_tls_s(ld_, nullptr, nullptr)
-                                             : ldap_install_tls(ld_);
+    if (*tls == TlsSettings::StartTls::on) step = ask_for_tls();
+    if (step == LDAP_SUCCESS) step = ldap_install_tls(ld_);
     if (step == LDAP_SUCCESS && ldap_tls_inplace(ld_) == 1) return core::Outcome<void>();
     // libldap keeps to itself what it has against a certificate.
     return core::Failure{
@@ -207,6 +163,21 @@ core::Outcome<void> Connection::start(
             server.host,
             server.port
         )};
+}
+
+int Connection::ask_for_tls() {
+    int id = 0;
+    if (const int code = ldap_start_tls(ld_, nullptr, nullptr, &id); code != LDAP_SUCCESS) {
+        return code;
+    }
+    std::string text;
+    int code = LDAP_SUCCESS;
+    const auto message = Replies(ld_).take_result(id, code, text);
+    if (!message) return code;
+    int parsed = ldap_parse_extended_result(ld_, message.get(), nullptr, nullptr, 0);
+    if (parsed != LDAP_SUCCESS) return parsed;
+    parsed = ldap_parse_result(ld_, message.get(), &code, nullptr, nullptr, nullptr, nullptr, 0);
+    return parsed != LDAP_SUCCESS ? parsed : code;
 }
 
 Connection::~Connection() {
@@ -235,15 +206,16 @@ BindAnswer Connection::bind(const std::string& dn, const core::Secret& password)
     berval secret{password.size(), const_cast<char*>(password.reveal().data())};
     int id = 0;
     int code = ldap_sasl_bind(ld_, dn.c_str(), LDAP_SASL_SIMPLE, &secret, controls, nullptr, &id);
-    LDAPMessage* raw = nullptr;
-    if (code != LDAP_SUCCESS || ldap_result(ld_, id, LDAP_MSG_ALL, nullptr, &raw) <= 0) {
+    if (code != LDAP_SUCCESS) {
         return {last_error(ld_), BindAnswer::Policy::none, diagnostic(ld_)};
     }
-    const Message message(raw);
+    std::string why;
+    const auto message = Replies(ld_).take_result(id, code, why);
+    if (!message) return {code, BindAnswer::Policy::none, why};
     char* raw_text = nullptr;
     LDAPControl** raw_answers = nullptr;
     const int parsed =
-        ldap_parse_result(ld_, raw, &code, nullptr, &raw_text, nullptr, &raw_answers, 0);
+        ldap_parse_result(ld_, message.get(), &code, nullptr, &raw_text, nullptr, &raw_answers, 0);
     const Memory text(raw_text);
     const Controls answers(raw_answers);
     if (parsed != LDAP_SUCCESS) return {LDAP_DECODING_ERROR};
@@ -253,10 +225,11 @@ BindAnswer Connection::bind(const std::string& dn, const core::Secret& password)
 SearchAnswer Connection::search(const SearchAsk& ask) {
     SearchAnswer all;
     std::string cookie;
+    Replies replies(ld_);
     do {
         // A page of more than what is wanted ends in "size limit", which is what is asked for.
         const std::size_t page = ask.most > kPage ? kPage : 0;
-        auto answer = search_page(ask, cookie, page);
+        auto answer = search_page(ask, cookie, page, replies);
         all.code = answer.code;
         all.text = std::move(answer.text);
         std::ranges::move(answer.entries, std::back_inserter(all.entries));
@@ -268,7 +241,9 @@ SearchAnswer Connection::search(const SearchAsk& ask) {
     return all;
 }
 
-SearchAnswer Connection::search_page(const SearchAsk& ask, std::string& cookie, std::size_t page) {
+SearchAnswer Connection::search_page(
+    const SearchAsk& ask, std::string& cookie, std::size_t page, Replies& replies
+) {
     ++surroundings_.traffic.searches;
     berval mark{cookie.size(), cookie.data()};
     LDAPControl* raw_control = nullptr;
@@ -297,41 +272,21 @@ SearchAnswer Connection::search_page(const SearchAsk& ask, std::string& cookie, 
     );
     cookie.clear();
     if (code != LDAP_SUCCESS) return {last_error(ld_), diagnostic(ld_)};
-    return take_result(id, cookie);
-}
-
-SearchAnswer Connection::take_result(int message, std::string& cookie) {
-    LDAPMessage* raw = nullptr;
-    if (ldap_result(ld_, message, LDAP_MSG_ALL, nullptr, &raw) <= 0) {
-        return {last_error(ld_), diagnostic(ld_)};
-    }
-    const Message hold(raw);
-    SearchAnswer answer;
-    for (auto* it = ldap_first_entry(ld_, raw); it != nullptr; it = ldap_next_entry(ld_, it)) {
-        answer.entries.push_back(to_entry(ld_, it));
-    }
-    char* raw_text = nullptr;
-    LDAPControl** raw_answers = nullptr;
-    if (ldap_parse_result(ld_, raw, &answer.code, nullptr, &raw_text, nullptr, &raw_answers, 0) !=
-        LDAP_SUCCESS) {
-        answer.code = LDAP_DECODING_ERROR;
-    }
-    const Memory text(raw_text);
-    const Controls answers(raw_answers);
-    if (raw_text != nullptr) answer.text = raw_text;
-    cookie = cookie_of(ld_, raw_answers);
-    return answer;
+    std::vector<PendingSearch> pending{{id, ask.most}};
+    replies.take(pending);
+    cookie = std::move(pending.front().cookie);
+    return std::move(pending.front().answer);
 }
 
 SearchAnswer Connection::read(
     const std::vector<std::string>& dns, const std::vector<std::string>& attributes
 ) {
     SearchAnswer all;
-    std::string no_cookie;
+    Replies replies(ld_);
     auto names = raw_names(attributes);
     for (std::size_t first = 0; first < dns.size(); first += kReadsAtOnce) {
         const auto last = std::min(dns.size(), first + kReadsAtOnce);
-        std::vector<int> messages;
+        std::vector<PendingSearch> pending;
         for (auto i = first; i < last; ++i) {
             ++surroundings_.traffic.searches;
             int id = 0;
@@ -349,10 +304,10 @@ SearchAnswer Connection::read(
                 &id
             );
             if (code != LDAP_SUCCESS) return {last_error(ld_), diagnostic(ld_)};
-            messages.push_back(id);
+            pending.push_back({id, 1});
         }
-        for (const int message : messages) {
-            auto answer = take_result(message, no_cookie);
+        replies.take(pending);
+        for (auto& [id, most, answer, cookie, stage] : pending) {
             const bool unseen =
                 answer.code == LDAP_NO_SUCH_OBJECT || answer.code == LDAP_INSUFFICIENT_ACCESS ||
                 answer.code == LDAP_REFERRAL || answer.code == LDAP_INVALID_DN_SYNTAX;

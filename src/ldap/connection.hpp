@@ -26,6 +26,8 @@ struct ldap;
 
 namespace uidnfs::ldap {
 
+class Replies;
+
 struct TlsSettings {
     std::string ca_file;
     enum class StartTls { off, on } start_tls = StartTls::off;
@@ -45,12 +47,6 @@ struct SearchAsk {
     std::vector<std::string> attributes;
     enum class Scope { base, subtree } scope = Scope::subtree;
     std::size_t most = 2;  ///< entries; one more is LDAP_SIZELIMIT_EXCEEDED
-};
-
-struct SearchAnswer {
-    int code = 0;  ///< RFC 4511 resultCode, or negative where libldap has no answer
-    std::string text = {};
-    std::vector<Entry> entries = {};
 };
 
 class Connection {
@@ -100,8 +96,10 @@ public:
 private:
     Connection(const Surroundings& surroundings, core::Fd fd);
     core::Outcome<void> start(const ServerUrl& server, std::optional<TlsSettings::StartTls> tls);
-    SearchAnswer search_page(const SearchAsk& ask, std::string& cookie, std::size_t page);
-    SearchAnswer take_result(int message, std::string& cookie);
+    int ask_for_tls();
+    SearchAnswer search_page(
+        const SearchAsk& ask, std::string& cookie, std::size_t page, Replies& replies
+    );
 
     Surroundings surroundings_;
     ::ldap* ld_ = nullptr;

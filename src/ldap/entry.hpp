@@ -35,4 +35,11 @@ std::string_view to_string(NoId why) noexcept;
 std::variant<std::uint32_t, NoId> parse_id(std::string_view text);
 std::variant<std::uint32_t, NoId> parse_id(const std::vector<std::string>& values);
 
+/// What a search brought.
+struct SearchAnswer {
+    int code = 0;  ///< RFC 4511 resultCode, or negative where libldap has no answer
+    std::string text = {};
+    std::vector<Entry> entries = {};
+};
+
 }  // namespace uidnfs::ldap

@@ -48,6 +48,74 @@ TEST(FailOver, NameThatDoesNotExist) {
     EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
 }
 
+/// A directory that takes the service's bind and answers the search after it with `flood`, again
+/// and again; `%` in it is the message's id.
+class TalkativeServer {
+public:
+    explicit TalkativeServer(std::string flood)
+        : flood_(std::move(flood)), talker_([this] { talk(); }) {}
+    ~TalkativeServer() {
+        ::shutdown(listener_.get(), SHUT_RDWR);
+        talker_.join();
+    }
+    std::string url() const { return fmt::format("ldap://127.0.0.1:{}", port_); }
+
+private:
+    void talk() {
+        const core::Fd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        const char bound[] = {'0', 12, 2, 1, next_id(client.get()), 'a', 7, 10, 1, 0, 4, 0, 4, 0};
+        ::send(client.get(), bound, sizeof bound, MSG_NOSIGNAL);
+        std::ranges::replace(flood_, '%', next_id(client.get()));
+        std::string much;
+        while (much.size() < 100'000) much += flood_;
+        while (::send(client.get(), much.data(), much.size(), MSG_NOSIGNAL) > 0) {
+        }
+    }
+    /// Of the message that comes.
+    static char next_id(int client) {
+        char message[4096]{};
+        if (::recv(client, message, sizeof message, 0) < 5) return 0;
+        const int bytes_of_length = message[1] & 0x80 ? message[1] & 0x7f : 0;
+        return message[4 + bytes_of_length];
+    }
+    static core::Fd listen_on_free_port(std::uint16_t& port) {
+        core::Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof address;
+        auto* raw = reinterpret_cast<sockaddr*>(&address);
+        ::bind(fd.get(), raw, size);
+        ::listen(fd.get(), 4);
+        ::getsockname(fd.get(), raw, &size);
+        port = ntohs(address.sin_port);
+        return fd;
+    }
+
+    std::string flood_;
+    std::uint16_t port_ = 0;
+    core::Fd listener_ = listen_on_free_port(port_);
+    std::thread talker_;
+};
+
+/// What cannot be an answer is not gathered until the time is over.
+void expect_short_work(std::string flood, std::string_view kind) {
+    TalkativeServer server(std::move(flood));
+    Directory directory(options_with({server.url()}, 2s));
+    const auto took = timed([&] { EXPECT_EQ(outcome(ask(directory, "alice")), kind); });
+    EXPECT_LT(took, 1s);
+}
+
+TEST(FailOver, EntriesWithoutEnd) {
+    expect_short_work(std::string("0\x0f\x02\x01%d\x0a\x04\x06uid=al0\0", 17), "ambiguous");
+}
+
+TEST(FailOver, AnEntryOfAGigabyte) {
+    expect_short_work(
+        std::string("0\x84\x40\0\0\0\x02\x01%d\x84\x3f\xff\xff\xf0", 15), "unreachable"
+    );
+}
+
 /// Takes questions to a resolver and answers none.
 class SilentResolver {
 public:

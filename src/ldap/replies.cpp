@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ldap/replies.hpp"
+
+#include <ldap.h>
+
+#include <algorithm>
+
+namespace uidnfs::ldap {
+namespace {
+
+struct FreeControls {
+    void operator()(LDAPControl** controls) const { ldap_controls_free(controls); }
+};
+using Controls = std::unique_ptr<LDAPControl*, FreeControls>;
+
+struct FreeMemory {
+    void operator()(char* memory) const { ldap_memfree(memory); }
+};
+using Memory = std::unique_ptr<char, FreeMemory>;
+
+Entry to_entry(LDAP* ld, LDAPMessage* message) {
+    Entry entry;
+    if (const Memory dn(ldap_get_dn(ld, message)); dn) entry.dn = dn.get();
+    BerElement* position = nullptr;
+    Memory name(ldap_first_attribute(ld, message, &position));
+    while (name) {
+        Entry::Attribute attribute{name.get(), {}};
+        if (berval** values = ldap_get_values_len(ld, message, name.get())) {
+            for (berval** value = values; *value != nullptr; ++value) {
+                attribute.values.emplace_back((*value)->bv_val, (*value)->bv_len);
+            }
+            ldap_value_free_len(values);
+        }
+        entry.attributes.push_back(std::move(attribute));
+        name.reset(ldap_next_attribute(ld, message, position));
+    }
+    ber_free(position, 0);
+    return entry;
+}
+
+/// Where the next page begins; empty after the last one.
+std::string cookie_of(LDAP* ld, LDAPControl** controls) {
+    auto* control = controls == nullptr
+                        ? nullptr
+                        : ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, nullptr);
+    if (control == nullptr) return {};
+    berval next{0, nullptr};
+    ber_int_t estimate = 0;
+    if (ldap_parse_pageresponse_control(ld, control, &estimate, &next) != LDAP_SUCCESS) return {};
+    const std::string cookie(next.bv_val ? next.bv_val : "", next.bv_len);
+    ber_memfree(next.bv_val);
+    return cookie;
+}
+
+bool is_result(LDAPMessage* message) {
+    switch (ldap_msgtype(message)) {
+        case LDAP_RES_SEARCH_ENTRY:
+        case LDAP_RES_SEARCH_REFERENCE:
+        case LDAP_RES_INTERMEDIATE: return false;
+        default: return true;
+    }
+}
+
+std::size_t bytes_of(const Entry& entry) {
+    std::size_t bytes = entry.dn.size();
+    for (const auto& attribute : entry.attributes) {
+        bytes += sizeof attribute + attribute.name.size();
+        for (const auto& value : attribute.values) bytes += sizeof value + value.size();
+    }
+    return bytes;
+}
+
+/// False: there is not so much left.
+bool take_from(std::size_t& left, std::size_t amount) {
+    if (amount > left) return false;
+    left -= amount;
+    return true;
+}
+
+bool is_open(const PendingSearch& search) { return search.stage == PendingSearch::Stage::open; }
+
+}  // namespace
+
+void FreeMessage::operator()(LDAPMessage* message) const { ldap_msgfree(message); }
+
+int last_error(LDAP* ld) {
+    int code = LDAP_OTHER;
+    ldap_get_option(ld, LDAP_OPT_RESULT_CODE, &code);
+    return code == LDAP_SUCCESS ? LDAP_LOCAL_ERROR : code;
+}
+
+std::string diagnostic(LDAP* ld) {
+    char* text = nullptr;
+    ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text);
+    const Memory hold(text);
+    return text ? text : "";
+}
+
+/// The next message, of whatever operation.
+Message Replies::receive(int& code, std::string& text) {
+    LDAPMessage* raw = nullptr;
+    if (ldap_result(ld_, LDAP_RES_ANY, LDAP_MSG_ONE, nullptr, &raw) <= 0) {
+        code = last_error(ld_);
+        text = diagnostic(ld_);
+        return nullptr;
+    }
+    return Message(raw);
+}
+
+Message Replies::take_result(int id, int& code, std::string& text) {
+    for (;;) {
+        auto message = receive(code, text);
+        if (!message) return nullptr;
+        if (ldap_msgid(message.get()) == id && is_result(message.get())) return message;
+    }
+}
+
+void Replies::take(std::vector<PendingSearch>& searches) {
+    while (std::ranges::any_of(searches, is_open)) {
+        int code = LDAP_SUCCESS;
+        std::string text;
+        const auto message = receive(code, text);
+        if (!message) {
+            for (auto& each : searches) {
+                if (is_open(each)) each.answer = {code, text};
+                each.stage = PendingSearch::Stage::done;
+            }
+            return;
+        }
+        const auto of = std::ranges::find(searches, ldap_msgid(message.get()), &PendingSearch::id);
+        if (of == searches.end() || !is_open(*of)) continue;
+        if (ldap_msgtype(message.get()) == LDAP_RES_SEARCH_ENTRY) {
+            take_entry(message.get(), *of);
+        } else if (is_result(message.get())) {
+            read_result(message.get(), *of);
+        }
+    }
+}
+
+void Replies::take_entry(LDAPMessage* message, PendingSearch& search) {
+    auto& entries = search.answer.entries;
+    entries.push_back(to_entry(ld_, message));
+    if (!take_from(bytes_left_, bytes_of(entries.back()))) {
+        search.answer = {LDAP_DECODING_ERROR, "more than an answer has"};
+    } else if (entries.size() > search.most) {
+        search.answer.code = LDAP_SIZELIMIT_EXCEEDED;
+    } else {
+        return;
+    }
+    search.stage = PendingSearch::Stage::done;
+    ldap_abandon_ext(ld_, search.id, nullptr, nullptr);
+}
+
+void Replies::read_result(LDAPMessage* message, PendingSearch& search) {
+    auto& answer = search.answer;
+    char* raw_text = nullptr;
+    LDAPControl** raw_answers = nullptr;
+    if (ldap_parse_result(
+            ld_, message, &answer.code, nullptr, &raw_text, nullptr, &raw_answers, 0
+        ) != LDAP_SUCCESS) {
+        answer.code = LDAP_DECODING_ERROR;
+    }
+    const Memory text(raw_text);
+    const Controls answers(raw_answers);
+    if (raw_text != nullptr) answer.text = raw_text;
+    search.cookie = cookie_of(ld_, raw_answers);
+    search.stage = PendingSearch::Stage::done;
+}
+
+}  // namespace uidnfs::ldap

@@ -2,6 +2,7 @@
 #include "plugins/mounter/protocol.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace uidnfs::plugins::mounter {
 namespace {

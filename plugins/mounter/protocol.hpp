@@ -7,10 +7,10 @@
 #include "core/error.hpp"
 #include "plugins/core/live_record.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,7 +31,8 @@ struct FixedText {
     bool set(std::string_view text) noexcept {
         if (text.size() > Capacity) return false;
         size = static_cast<std::uint32_t>(text.size());
-        std::memcpy(bytes.data(), text.data(), text.size());
+        // Not memcpy(3): an empty text may have no place at all.
+        std::copy(text.begin(), text.end(), bytes.begin());
         return true;
     }
     /// As much of it as fits.

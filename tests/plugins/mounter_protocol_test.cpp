@@ -118,6 +118,13 @@ TEST(MounterProtocol, ATextThatDoesNotFitIsNotSetHalf) {
     EXPECT_EQ("abcd", text.view());
 }
 
+TEST(MounterProtocol, ATextThatIsNoneEmptiesItsPlace) {
+    FixedText<4> text;
+    EXPECT_TRUE(text.set("abc"));
+    EXPECT_TRUE(text.set(std::string_view()));
+    EXPECT_EQ(text.view(), "");
+}
+
 TEST(MounterProtocol, DirectoriesAreOneComponent) {
     for (const auto* name : {"docker-v", "cloudfoundry-a%2Fb", "docker-a~0f", "docker-=_.x"}) {
         EXPECT_TRUE(is_directory_name(name)) << name;

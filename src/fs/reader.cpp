@@ -88,10 +88,9 @@ core::Task<void> Reader::fetch(std::size_t index) {
 core::Result<ReadData> Reader::assemble(std::uint64_t local_end) {
     ReadData data;
     for (auto& part : parts_) {
-        if (part.error) {
-            if (data.pieces.empty()) return *part.error;
-            return data;  // what came before the error is good; the next read tells it
-        }
+        // Also where something came before it: the kernel takes a short answer for the end of the
+        // file and fills its pages with zeros. It asks for each page by itself after an error.
+        if (part.error) return *part.error;
         for (auto& piece : part.pieces) data.pieces.push_back(std::move(piece));
         const auto end = std::min(part.offset + part.size, local_end);
         auto at = part.offset + part.got;

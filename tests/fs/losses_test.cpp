@@ -177,6 +177,18 @@ TEST_F(Losses, read_of_nothing_that_is_not_the_end_is_an_error) {
     m.close_file(file);
 }
 
+TEST_F(Losses, read_that_fails_in_its_middle_is_an_error_and_not_a_short_one) {
+    server.adjust([](Behaviour& behaviour) { behaviour.read_max = 4096; });
+    const std::string content(400'000, 'x');
+    server.put_file("/a", content);
+    auto& m = mount();
+    const auto file = m.open_file("/a", O_RDONLY);
+    server.inject({.procedure = Procedure::read, .skip = 1, .fail = Status::io});
+    EXPECT_EQ(errno_of(m.try_read(file, 100'000, 16384)), EIO);
+    EXPECT_EQ(m.read_at(file, 100'000, 16384), content.substr(0, 16384));
+    m.close_file(file);
+}
+
 TEST_F(Losses, a_server_that_never_tells_the_end_is_asked_for_the_size) {
     server.adjust([](Behaviour& behaviour) { behaviour.end_of_file = EndOfFile::never_told; });
     for (const auto presence : {Presence::always, Presence::never}) {

@@ -15,6 +15,13 @@ bool same_content(const nfs::Attr& a, const nfs::Attr& b) noexcept {
     return a.mtime == b.mtime && a.size == b.size;
 }
 
+/// Whether nothing tells two states apart that stat(2) shows: within one tick of the server's clock
+/// a new mode, owner or link leaves the stamp as it is.
+bool same_state(const nfs::Attr& a, const nfs::Attr& b) noexcept {
+    return stamp_of(a) == stamp_of(b) && a.mode == b.mode && a.nlink == b.nlink && a.uid == b.uid &&
+           a.gid == b.gid;
+}
+
 void remember(std::vector<Stamp>& stamps, const Stamp& stamp) {
     if (std::find(stamps.begin(), stamps.end(), stamp) != stamps.end()) return;
     if (stamps.size() == kRemembered) stamps.erase(stamps.begin());
@@ -40,7 +47,7 @@ void AttrCache::adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRa
     attr_ = attr;
     expires_ = now + timeout_;
     confirmed_ = now;
-    ++sequence_;
+    sequence_ = ++last_;
 }
 
 Change AttrCache::learn(
@@ -52,8 +59,9 @@ Change AttrCache::learn(
     }
     if (attr_ && asked < sequence_) {
         if (attr.ctime < attr_->ctime) return Change::none;
-        // Asked for since the doubt arose it settles it; another one would only be left open as well.
-        if (attr.ctime == attr_->ctime && stamp_of(attr) != stamp_of(*attr_) &&
+        // Asked for since the doubt arose it settles it; another one would only be left open as
+        // well.
+        if (attr.ctime == attr_->ctime && !same_state(attr, *attr_) &&
             (doubted_ == 0 || asked < doubted_)) {
             if (doubted_ == 0) doubt();
             return Change::none;
@@ -91,12 +99,12 @@ Change AttrCache::end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRang
         remember(produced_, stamp_of(*wcc.after));
         // Replies of parallel calls may come in any order; the latest ctime is the newest state.
         if (!attr_ || !(wcc.after->ctime < attr_->ctime)) {
-            const bool same_tick = attr_ && wcc.after->ctime == attr_->ctime &&
-                                   stamp_of(*wcc.after) != stamp_of(*attr_);
+            const bool same_tick =
+                attr_ && wcc.after->ctime == attr_->ctime && !same_state(*wcc.after, *attr_);
             adopt(*wcc.after, now, range);
             // A later reply that agrees with this one settles nothing: which came last?
             if (same_tick && order_ == Order::unknown) order_ = Order::lost;
-            if (order_ == Order::known) doubted_ = 0;
+            if (order_ == Order::known && doubted_ <= began_) doubted_ = 0;
             // Nor does what was asked for before this change settle an older doubt.
             if (order_ == Order::lost || doubted_ != 0) doubt();
         } else {

@@ -30,10 +30,11 @@ enum class Change : std::uint8_t {
 
 class AttrCache {
 public:
-    /// Order of learning; a request takes one when it is sent.
+    /// Order of learning, over all inodes: a reply may name one that was not known when it was
+    /// asked for. A request takes one when it is sent.
     using Token = std::uint64_t;
-    /// For replies that name an object which was not known when they were asked for (LOOKUP,
-    /// CREATE, a page of READDIRPLUS): they may be older than what is known.
+    static Token token() noexcept { return last_; }
+    /// Of a reply to a call that makes an object: it may be older than what is known.
     static constexpr Token kUnordered = 0;
 
     bool has_attr() const noexcept { return attr_.has_value(); }
@@ -42,14 +43,13 @@ public:
     bool is_fresh(core::SteadyTime now) const noexcept { return attr_ && now < expires_; }
     /// Zero when not fresh.
     std::chrono::milliseconds remaining(core::SteadyTime now) const noexcept;
-    Token token() const noexcept { return sequence_; }
     /// They may be older than what a call of ours left behind: not to be shown.
     bool is_doubted() const noexcept { return doubted_ != 0; }
     /// When the server last told the attributes.
     core::SteadyTime confirmed() const noexcept { return confirmed_; }
 
-    /// A file that became a directory is another object, whatever its handle: such attributes are not
-    /// believed.
+    /// A file that became a directory is another object, whatever its handle: such attributes are
+    /// not believed.
     bool is_of_another_type(const nfs::Attr& attr) const noexcept {
         return attr_ && attr.type != attr_->type;
     }
@@ -62,7 +62,11 @@ public:
     /// Brackets each call of ours that changes the object. A change that only own calls explain is
     /// `own`; the verdict falls when no own call is under way any more (`none` until then).
     void begin_change() noexcept {
-        if (changing_++ > 0 && order_ == Order::known) order_ = Order::unknown;
+        if (changing_++ == 0) {
+            began_ = token();
+        } else if (order_ == Order::known) {
+            order_ = Order::unknown;
+        }
     }
     Change end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRange& range);
     /// A change of ours is under way.
@@ -72,11 +76,12 @@ public:
         return end_change(nfs::Wcc{}, now, range);
     }
 
-    /// A call of ours changes the ctime of this object without saying so (LINK, RENAME, REMOVE of
-    /// one of its names): the next attributes may differ in ctime alone and still be ours.
+    /// A call of ours changed the ctime of this object without saying so (RENAME, REMOVE of one of
+    /// its names): the next attributes may differ in ctime alone and still be ours. What was asked
+    /// for before this may not show it.
     void expect_ctime_change() noexcept {
         ctime_change_ = CtimeChange::expected;
-        expire();
+        doubt();
     }
 
     /// The next use must ask the server.
@@ -87,7 +92,7 @@ private:
     /// only what is asked for from now on tells.
     void doubt() noexcept {
         expire();
-        doubted_ = ++sequence_;
+        doubted_ = sequence_ = ++last_;
     }
     void adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRange& range);
     Change verdict();
@@ -96,11 +101,13 @@ private:
     core::SteadyTime expires_ = core::SteadyTime::min();
     core::SteadyTime confirmed_ = core::SteadyTime::min();
     std::chrono::milliseconds timeout_{0};
-    Token sequence_ = 0;
-    Token doubted_ = 0;  ///< replies asked for before this one make nothing fresh
+    static inline thread_local Token last_ = 0;
+    Token sequence_ = 0;  ///< of the last reply that was believed, or of a doubt
+    Token doubted_ = 0;   ///< replies asked for before this one make nothing fresh
 
     enum class CtimeChange : std::uint8_t { none, expected } ctime_change_ = CtimeChange::none;
     std::uint32_t changing_ = 0;
+    Token began_ = 0;  ///< the first of those that are under way
     /// Whether replies of calls that were under way together may have overtaken each other.
     enum class Order : std::uint8_t {
         known,
@@ -110,6 +117,14 @@ private:
     std::vector<Stamp> produced_;     ///< stamps that own calls left behind, newest last
     std::vector<Stamp> unexplained_;  ///< stamps that nobody has owned up to yet
     enum class Before : std::uint8_t { known, missing } before_ = Before::known;
+};
+
+/// When a page of a directory was asked for: by the clock, in the order of learning, and by how many
+/// changes of ours had ended (Inode::changed_at).
+struct Asked {
+    core::SteadyTime time{};
+    AttrCache::Token token = AttrCache::kUnordered;
+    std::uint64_t changes = 0;
 };
 
 }  // namespace uidnfs::fs

@@ -122,9 +122,7 @@ DirStream::Way DirStream::way_to(std::uint64_t from_cookie) noexcept {
     return Way::on;
 }
 
-DirStream::Way DirStream::load(
-    std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked
-) {
+DirStream::Way DirStream::load(std::uint64_t from_cookie, nfs::DirPage page, Asked asked) {
     const auto way = way_to(from_cookie);
     asked_ = asked;
     page_ = std::move(page);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/clock.hpp"
+#include "fs/attr_cache.hpp"
 #include "fs/records.hpp"
 #include "nfs/types.hpp"
 
@@ -64,9 +65,9 @@ public:
     /// `round`: reading on from page to page led back to where one of them began; the listing would
     /// never end.
     enum class Way : std::uint8_t { on, round };
-    Way load(std::uint64_t from_cookie, nfs::DirPage page, core::SteadyTime asked);
+    Way load(std::uint64_t from_cookie, nfs::DirPage page, Asked asked);
     /// When the page was asked for.
-    core::SteadyTime asked() const noexcept { return asked_; }
+    const Asked& asked() const noexcept { return asked_; }
     /// Whether all that was delivered is remembered.
     bool can_begin_again() const noexcept { return delivered_.size() < kRemembered; }
     /// The server does not know `cookie` any more (NFS3ERR_BAD_COOKIE): the listing begins again,
@@ -97,7 +98,7 @@ private:
     std::size_t next_ = 0;
     enum class Loaded : std::uint8_t { no, yes } loaded_ = Loaded::no;
     nfs::Verifier verifier_{};
-    core::SteadyTime asked_{};
+    Asked asked_;
     std::vector<Delivered> delivered_;  ///< in order
     std::unordered_set<std::uint64_t>
         passed_over_;                          ///< delivered before the server forgot our place

@@ -101,7 +101,7 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
       boot_nonce_(random_bits()),
       owed_answered_(deps.reactor) {
     const auto inode = inodes_.add_root(deps.client.root(), root);
-    learn(inode, root, inode->attrs.token());
+    learn(inode, root, AttrCache::token());
     ahead_->believed = options_.timers.file_min;
     ahead_->learn = [this](const InodeRef& read, const nfs::Attr& attr, AttrCache::Token asked) {
         learn(read, attr, asked);

@@ -95,8 +95,8 @@ public:
     ) override;
     core::Task<core::Result<ReadData>> read(OpenId open, std::uint64_t offset, std::size_t size)
         override;
-    /// `flags`: the file's as they are at this write, where they are known. fcntl(2) changes O_APPEND
-    /// and O_DIRECT after the open, pwritev2(2) adds O_SYNC and O_DSYNC to one write.
+    /// `flags`: the file's as they are at this write, where they are known. fcntl(2) changes
+    /// O_APPEND and O_DIRECT after the open, pwritev2(2) adds O_SYNC and O_DSYNC to one write.
     core::Task<core::Result<std::size_t>> write(
         OpenId open,
         std::uint64_t offset,
@@ -136,9 +136,9 @@ public:
     FsStatus status() const;
     /// Brings everything written to the server's disk; what is not there at `deadline` is returned.
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
-    /// The identity of the mount may do nothing any more: every operation answers EACCES, nothing is
-    /// sent, what the kernel keeps is dropped. Returns the bytes that the server may not have; open
-    /// files that wrote them hear EACCES once. Again: nothing happens, nothing is returned.
+    /// The identity of the mount may do nothing any more: every operation answers EACCES, nothing
+    /// is sent, what the kernel keeps is dropped. Returns the bytes that the server may not have;
+    /// open files that wrote them hear EACCES once. Again: nothing happens, nothing is returned.
     core::Task<std::vector<LostRange>> deny();
     /// Everything works again, with the same open files. REQUIRES: deny() has ended.
     void allow();
@@ -186,22 +186,33 @@ private:
     void on_surprise(Inode& directory, const core::Error& error);
     /// The kernel's pages were not read before `read_since`.
     void settle_pages(Inode& inode, WallTime read_since);
-    struct stat present(const Inode& inode) const;
+    struct stat present(const Inode& inode, const nfs::Attr& attr) const;
     /// d_ino of a name in `directory`.
     std::uint64_t number_in(const Inode& directory, std::uint64_t fileid) const;
     Validity attr_valid(const Inode& inode) const;
-    AttrReply attr_reply(const Inode& inode) const;
+    /// `told`: by the server when it was asked for this. Where calls overtake each other it may
+    /// know of a change that what is remembered leaves in doubt.
+    static const nfs::Attr& newest(const Inode& inode, const nfs::Attr& told) noexcept {
+        return inode.attrs.is_doubted() ? told : inode.attrs.attr();
+    }
+    AttrReply attr_reply(const Inode& inode, const nfs::Attr& told) const;
+    AttrReply attr_reply(const Inode& inode) const { return attr_reply(inode, inode.attrs.attr()); }
     /// Whether `error` means that its last name was removed here: who holds it still may stat it.
     static bool is_gone(const Inode& inode, const core::Error& error) noexcept;
     AttrReply gone_reply(const Inode& inode) const;
     Validity entry_valid(const Inode& parent) const;
     /// The answer for a name that is not there.
     Entry absent(Inode& parent) const;
-    Entry entry(const Inode& parent, const InodeRef& inode);
-    core::Task<core::Result<void>> fetch(nfs::CallContext context, InodeRef inode);
-    core::Task<core::Result<void>> refresh(nfs::CallContext context, InodeRef inode);
+    Entry entry(const Inode& parent, const InodeRef& inode, const nfs::Attr& told);
+    Entry entry(const Inode& parent, const InodeRef& inode) {
+        return entry(parent, inode, inode->attrs.attr());
+    }
+    /// What the server says now.
+    core::Task<core::Result<nfs::Attr>> fetch(nfs::CallContext context, InodeRef inode);
+    /// The same unless what is known is fresh.
+    core::Task<core::Result<nfs::Attr>> refresh(nfs::CallContext context, InodeRef inode);
     core::Task<void> refresh_root(nfs::CallContext context, InodeRef inode);
-    core::Task<core::Result<AttrReply>> change(
+    core::Task<core::Result<nfs::Attr>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
 
@@ -240,11 +251,11 @@ private:
     /// first name is enough for a page.
     void join_walk(const Inode& directory);
     core::Task<void> list_ahead(nfs::CallContext context, InodeRef directory);
+    Asked asked_now() const { return {now(), AttrCache::token(), changes_}; }
     struct PageRequest {
         std::uint64_t cookie;
         KnownNames::Load load;
-        core::SteadyTime asked;
-        std::uint64_t changes;  ///< changes_ when it was asked for
+        Asked asked;
     };
     /// Ends the load.
     void take_page(
@@ -254,9 +265,7 @@ private:
         const nfs::DirPage& page
     );
     /// Files that the kernel knows get the attributes of a page.
-    void learn_page(
-        const KnownNames& known, const PageRequest& request, const nfs::DirPage& page
-    );
+    void learn_page(const KnownNames& known, const PageRequest& request, const nfs::DirPage& page);
     /// Other directories forget theirs when the budget is used up.
     void make_room_for_names(const Inode* wanted);
 
@@ -294,22 +303,32 @@ private:
 
     // Silly names (filesystem_silly.cpp)
     bool must_stay(const InodeRef& child) const noexcept;
-    core::Task<core::Result<void>> make_silly(
-        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+    /// `added`: beside its own name, which is about to be replaced and is there all the time.
+    enum class Silly : std::uint8_t { moved, added };
+    /// How it was made: a server without hard links only moves.
+    core::Task<core::Result<Silly>> make_silly(
+        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly wanted
+    );
+    core::Task<core::Result<void>> add_silly(
+        nfs::CallContext context, InodeRef parent, std::string silly, InodeRef child
     );
     core::Task<void> undo_silly(
-        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+        nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly made
     );
     core::Task<void> remove_silly(nfs::CallContext context, InodeRef inode);
     void forget_silly(const InodeRef& inode);
+    /// Its silly name is being removed: nobody knows whether the server counts it still.
+    bool is_silly_going(const Inode& inode) const noexcept {
+        return inode.silly && !inode.is_in_use() && silly_removals_ > 0;
+    }
+    /// refresh(), with a number of links that counts no silly name, or is known to count it.
+    core::Task<core::Result<nfs::Attr>> refresh_links(nfs::CallContext context, InodeRef inode);
     bool is_silly_name(const InodeRef& child, const Inode& parent, const std::string& name) const;
     /// A worker that died was removing it: whether its name was changed, the server knows.
     core::Task<core::Result<void>> settle_silly(InodeRef inode);
     /// The kernel does not wait for the last close of a file that was removed while open: until
     /// this directory has none of those that are on their way out.
-    core::Task<void> silly_names_gone(
-        nfs::CallContext context, InodeRef parent, std::string name
-    );
+    core::Task<void> silly_names_gone(nfs::CallContext context, InodeRef parent, std::string name);
 
     // Opens (filesystem_opens.cpp)
     core::Task<core::Result<OpenReply>> open_file(
@@ -340,7 +359,7 @@ private:
     );
 
     // Files (filesystem_files.cpp)
-    core::Task<core::Result<void>> cut(
+    core::Task<core::Result<nfs::Attr>> cut(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
     /// Whether bytes that this file's readers have not asked for yet may be fetched.
@@ -386,10 +405,7 @@ private:
         OpenFileRef file, std::uint64_t cookie, Listing listing
     );
     DirItem make_item(
-        const InodeRef& directory,
-        const nfs::DirEntry& found,
-        Listing listing,
-        core::SteadyTime asked
+        const InodeRef& directory, const nfs::DirEntry& found, Listing listing, const Asked& asked
     );
     void count_item(const InodeRef& directory, const nfs::DirEntry& found, const DirItem& item);
 
@@ -417,8 +433,8 @@ private:
     WrittenRecords written_records_;
     CounterRecords counter_records_;
     CredentialLedger ledger_;
-    std::unordered_set<OpenId> nameless_opens_;    ///< of files whose names only the kernel may know
-    std::size_t nameless_opening_ = 0;             ///< such ones that are not open yet
+    std::unordered_set<OpenId> nameless_opens_;  ///< of files whose names only the kernel may know
+    std::size_t nameless_opening_ = 0;           ///< such ones that are not open yet
     std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
     std::size_t silly_removals_ = 0;               ///< under way
     core::Event removed_;                          ///< the removals of an inode have ended
@@ -446,7 +462,7 @@ private:
     /// not one down. At 0 only every sixteenth open is tried.
     std::uint32_t page_credit_ = kMostPageCredit;
     std::uint32_t page_opens_ = 0;
-    std::size_t owed_ = 0;       ///< inodes with an owed_mode
+    std::size_t owed_ = 0;  ///< inodes with an owed_mode
     core::Event owed_answered_;
     enum class Support : std::uint8_t { assumed, missing };
     Support readdirplus_ = Support::assumed;

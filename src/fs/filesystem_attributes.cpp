@@ -135,9 +135,8 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
     writer_.note_attributes(*inode);
 }
 
-struct stat Filesystem::present(const Inode& inode) const {
+struct stat Filesystem::present(const Inode& inode, const nfs::Attr& attr) const {
     struct stat out {};
-    const auto& attr = inode.attrs.attr();
     out.st_ino = numbers_.of(attr.fsid, attr.fileid);
     out.st_mode = type_bits(attr.type) | (attr.mode & 07777);
     // A file that was removed while open still has its silly name on the server.
@@ -171,8 +170,8 @@ Validity Filesystem::attr_valid(const Inode& inode) const {
     return waits ? Validity(0) : inode.attrs.remaining(now());
 }
 
-AttrReply Filesystem::attr_reply(const Inode& inode) const {
-    return {present(inode), attr_valid(inode)};
+AttrReply Filesystem::attr_reply(const Inode& inode, const nfs::Attr& told) const {
+    return {present(inode, newest(inode, told)), attr_valid(inode)};
 }
 
 Validity Filesystem::entry_valid(const Inode& parent) const {
@@ -180,9 +179,10 @@ Validity Filesystem::entry_valid(const Inode& parent) const {
     return parent.attrs.remaining(now());
 }
 
-Entry Filesystem::entry(const Inode& parent, const InodeRef& inode) {
+Entry Filesystem::entry(const Inode& parent, const InodeRef& inode, const nfs::Attr& told) {
     inodes_.add_lookup(*inode);
-    return {inode->id, present(*inode), attr_valid(*inode), entry_valid(parent)};
+    const auto reply = attr_reply(*inode, told);
+    return {inode->id, reply.stat, reply.attr_valid, entry_valid(parent)};
 }
 
 Entry Filesystem::absent(Inode& parent) const {
@@ -192,9 +192,9 @@ Entry Filesystem::absent(Inode& parent) const {
     return negative;
 }
 
-core::Task<core::Result<void>> Filesystem::fetch(nfs::CallContext context, InodeRef inode) {
-    const auto asked = inode->attrs.token();
-    const auto attr = co_await deps_.client.getattr(context, inode->handle);
+core::Task<core::Result<nfs::Attr>> Filesystem::fetch(nfs::CallContext context, InodeRef inode) {
+    const auto asked = AttrCache::token();
+    auto attr = co_await deps_.client.getattr(context, inode->handle);
     if (!attr) {
         on_error(*inode, attr.error());
         co_return attr.error();
@@ -202,16 +202,20 @@ core::Task<core::Result<void>> Filesystem::fetch(nfs::CallContext context, Inode
     learn(inode, *attr, asked);
     // Shown to the kernel it would make the inode bad for ever, which for the root is the mount.
     if (inode->attrs.is_of_another_type(*attr)) co_return core::Error(ESTALE);
-    co_return core::Result<void>();
+    co_return attr;
 }
 
-core::Task<core::Result<void>> Filesystem::refresh(nfs::CallContext context, InodeRef inode) {
+core::Task<core::Result<nfs::Attr>> Filesystem::refresh(nfs::CallContext context, InodeRef inode) {
     if (inode->attrs.is_fresh(now())) {
         ++counts_.attribute_hits;
-        co_return core::Result<void>();
+        co_return inode->attrs.attr();
     }
     ++counts_.attribute_misses;
-    co_return co_await fetch(std::move(context), std::move(inode));
+    // The server may answer before bytes of ours arrive there that are gone from here by then.
+    const auto end = inode->local_end();
+    auto told = co_await fetch(std::move(context), std::move(inode));
+    if (told) told->size = std::max(told->size, end);
+    co_return told;
 }
 
 core::Task<void> Filesystem::refresh_root(nfs::CallContext context, InodeRef inode) {
@@ -225,7 +229,7 @@ bool Filesystem::is_gone(const Inode& inode, const core::Error& error) noexcept 
 }
 
 AttrReply Filesystem::gone_reply(const Inode& inode) const {
-    AttrReply reply{present(inode), Validity(0)};
+    AttrReply reply{present(inode, inode.attrs.attr()), Validity(0)};
     reply.stat.st_nlink = 0;
     return reply;
 }
@@ -259,7 +263,7 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     } else {
         note_stale(ctx, *inode);
     }
-    const auto refreshed = co_await refresh(ctx, inode);
+    const auto refreshed = co_await refresh_links(ctx, inode);
     if (!refreshed) {
         if (is_gone(*inode, refreshed.error())) co_return gone_reply(*inode);
         // stat(2) of a name that is replaced all the time: the kernel looks up once more, which may
@@ -267,22 +271,23 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
         const bool just_named =
             inode->opens == 0 && inode->attrs.has_attr() && now() - inode->looked_up < kOneCall;
         if (refreshed.error().code() != ESTALE || !just_named) co_return refreshed.error();
+        co_return attr_reply(*inode);
     }
-    co_return attr_reply(*inode);
+    co_return attr_reply(*inode, *refreshed);
 }
 
 core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeId id) {
     const auto admitted = admit(caller, id, Purpose::look);
     if (!admitted) co_return admitted.error();
     const auto inode = admitted->inode;
-    const auto asked = inode->attrs.token();
+    const auto asked = AttrCache::token();
     auto reply = co_await deps_.client.readlink(admitted->context, inode->handle);
     if (!reply) co_return reply.error();
     if (reply->attr) learn(inode, *reply->attr, asked);
     co_return std::move(reply->target);
 }
 
-core::Task<core::Result<AttrReply>> Filesystem::change(
+core::Task<core::Result<nfs::Attr>> Filesystem::change(
     nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
 ) {
     co_await paid(inode);
@@ -302,9 +307,7 @@ core::Task<core::Result<AttrReply>> Filesystem::change(
             co_await close_names(context, inode);
         }
     }
-    const auto refreshed = co_await refresh(context, inode);
-    if (!refreshed) co_return refreshed.error();
-    co_return attr_reply(*inode);
+    co_return co_await refresh(context, inode);
 }
 
 core::Task<core::Result<AttrReply>> Filesystem::setattr(
@@ -350,11 +353,13 @@ core::Task<core::Result<AttrReply>> Filesystem::setattr(
         attributes.gid = owner->gid;
     }
     if (inode->is_regular() && inode->file) {
-        const auto done = co_await cut(ctx, inode, ref, attributes);
-        if (!done) co_return done.error();
-        co_return attr_reply(*inode);
+        const auto told = co_await cut(ctx, inode, ref, attributes);
+        if (!told) co_return told.error();
+        co_return attr_reply(*inode, *told);
     }
-    co_return co_await change(std::move(ctx), inode, ref, attributes);
+    const auto told = co_await change(std::move(ctx), inode, ref, attributes);
+    if (!told) co_return told.error();
+    co_return attr_reply(*inode, *told);
 }
 
 }  // namespace uidnfs::fs

@@ -23,7 +23,7 @@ bool is_bad_cookie(const core::Error& error) noexcept {
 
 /// A page that leads nowhere would be asked for without end.
 core::Result<void> show(
-    DirStream& stream, std::uint64_t cookie, nfs::DirPage page, core::SteadyTime asked
+    DirStream& stream, std::uint64_t cookie, nfs::DirPage page, const Asked& asked
 ) {
     if (page.more == nfs::DirPage::More::yes) {
         if (page.entries.empty()) return core::Error(EIO);
@@ -68,7 +68,7 @@ std::shared_ptr<FirstPage> Filesystem::page_at_open(
     if (directory->id == kRootId || directory->attrs.is_changing()) return nullptr;
     if (page_credit_ == 0 && page_opens_++ % kTryEach != 0) return nullptr;
     auto first = std::make_shared<FirstPage>(deps_.reactor);
-    first->asked = now();
+    first->asked = asked_now();
     first->changed_at = directory->changed_at;
     core::spawn(fetch_first(nfs::CallContext{context.credential}, directory, first));
     return first;
@@ -77,13 +77,12 @@ std::shared_ptr<FirstPage> Filesystem::page_at_open(
 core::Task<void> Filesystem::fetch_first(
     nfs::CallContext context, InodeRef directory, std::shared_ptr<FirstPage> first
 ) {
-    const auto token = directory->attrs.token();
     const auto known = names_of(directory);
     const auto load = known ? known->begin_load() : 0;
-    const PageRequest request{0, load, first->asked, changes_};
+    const PageRequest request{0, load, first->asked};
     auto page = co_await deps_.client.readdirplus(context, directory->handle, {}, kPageBytes);
     if (page) {
-        if (page->dir_attr) learn(directory, *page->dir_attr, token);
+        if (page->dir_attr) learn(directory, *page->dir_attr, request.asked.token);
         if (known) take_page(directory, *known, request, *page);
     } else if (known) {
         known->end_load();
@@ -98,7 +97,7 @@ core::Task<std::optional<core::Result<nfs::DirPage>>> Filesystem::take_first(Ope
     while (!first->page) co_await first->arrived.wait();
     // Our own changes since then are shown; so is what is done by others a while later.
     if (file->inode->changed_at != first->changed_at) co_return std::nullopt;
-    if (now() - first->asked > kOpenHolds) co_return std::nullopt;
+    if (now() - first->asked.time > kOpenHolds) co_return std::nullopt;
     if (!*first->page && first->page->error().code() == ENOTSUP) co_return std::nullopt;
     co_return std::move(first->page);
 }
@@ -131,16 +130,14 @@ core::Task<core::Result<void>> Filesystem::load_page(
         }
         if (first) co_return show(stream, 0, std::move(**first), at_open);
     }
-    const auto asked = file->inode->attrs.token();
     const auto known = names_of(file->inode);
     const auto load = known ? known->begin_load() : 0;
-    auto begun = now();
-    const auto changes = changes_;
+    auto asked = asked_now();
     auto page = co_await fetch_page(file, cookie, listing);
     if (!page && is_bad_cookie(page.error()) && cookie != 0 && stream.can_begin_again()) {
         stream.forgotten(cookie);
         cookie = 0;
-        begun = now();
+        asked = asked_now();
         page = co_await fetch_page(file, cookie, listing);
     }
     if (!page) {
@@ -148,13 +145,13 @@ core::Task<core::Result<void>> Filesystem::load_page(
         on_error(*file->inode, page.error());
         co_return page.error();
     }
-    if (page->dir_attr) learn(file->inode, *page->dir_attr, asked);
-    if (known) take_page(file->inode, *known, {cookie, load, begun, changes}, *page);
-    co_return show(stream, cookie, std::move(*page), begun);
+    if (page->dir_attr) learn(file->inode, *page->dir_attr, asked.token);
+    if (known) take_page(file->inode, *known, {cookie, load, asked}, *page);
+    co_return show(stream, cookie, std::move(*page), asked);
 }
 
 DirItem Filesystem::make_item(
-    const InodeRef& directory, const nfs::DirEntry& found, Listing listing, core::SteadyTime asked
+    const InodeRef& directory, const nfs::DirEntry& found, Listing listing, const Asked& asked
 ) {
     DirItem item;
     item.name = found.name;
@@ -164,13 +161,18 @@ DirItem Filesystem::make_item(
         return item;
     }
     // Attributes of an application that lists slowly grow old: it gets names, and the kernel asks.
-    if (now() - asked > std::max(options_.timers.file_min, kYoungPage)) return item;
+    if (now() - asked.time > std::max(options_.timers.file_min, kYoungPage)) return item;
     const auto inode = inodes_.get(*found.handle, *found.attr);
     if (!inode) return item;
-    learn(inode, *found.attr, AttrCache::kUnordered);
+    // A name that was given away or taken since would lead to the file that it had.
+    if (directory->changed_at > asked.changes && inodes_.child(*directory, found.name) != inode) {
+        inodes_.drop_if_unused(inode);
+        return item;
+    }
+    learn(inode, *found.attr, asked.token);
     if (inode->attrs.is_doubted()) return item;
-    item.entry = {
-        inode->id, present(*inode), attr_valid(*inode), entry_valid(*directory)};
+    const auto reply = attr_reply(*inode);
+    item.entry = {inode->id, reply.stat, reply.attr_valid, entry_valid(*directory)};
     return item;
 }
 

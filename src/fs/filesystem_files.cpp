@@ -44,7 +44,7 @@ ReadAhead& Filesystem::ahead_of(OpenFile& file) {
     return *file.ahead;
 }
 
-core::Task<core::Result<void>> Filesystem::cut(
+core::Task<core::Result<nfs::Attr>> Filesystem::cut(
     nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
 ) {
     auto& file = writer_.state_of(*inode);
@@ -52,17 +52,16 @@ core::Task<core::Result<void>> Filesystem::cut(
     // What was written before must not change mode, size or times afterwards. Mode and times are
     // set by who is about to close (tar, cp): the WRITE can save that the COMMIT.
     const bool closes = options_.commit_on == CommitOn::close && !attributes.size;
-    const auto reach = closes && writer_.is_one_sync(*inode) ? Writer::Reach::disk
-                                                             : Writer::Reach::server;
+    const auto reach =
+        closes && writer_.is_one_sync(*inode) ? Writer::Reach::disk : Writer::Reach::server;
     co_await writer_.flush(inode, reach, nfs::Stability::unstable);
     co_await writer_.hold(inode);
-    const auto changed = co_await change(std::move(context), inode, open, attributes);
+    auto told = co_await change(std::move(context), inode, open, attributes);
     // Uncommitted bytes behind the cut must not be sent again after a restart of the server. If it
     // refused the cut, they must.
-    if (attributes.size && changed) writer_.truncate(inode, *attributes.size);
+    if (attributes.size && told) writer_.truncate(inode, *attributes.size);
     writer_.resume(inode);
-    if (!changed) co_return changed.error();
-    co_return core::Result<void>();
+    co_return told;
 }
 
 nfs::Stability Filesystem::stability_of(int flags) const noexcept {
@@ -99,7 +98,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
             held.clear();
         }
     }
-    const auto asked = inode->attrs.token();
+    const auto asked = AttrCache::token();
     Reader reader(
         {deps_.reactor,
          deps_.client,
@@ -122,8 +121,9 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     const auto lock = co_await writer_.state_of(*inode).order.lock();
     co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
     // The kernel's idea of the end may be old: the server knows where the file ends.
+    const auto own_end = inode->local_end();
     auto fetched = co_await fetch(file->context, inode);
-    if (fetched && inode->attrs.attr().size < inode->local_end()) {
+    if (fetched && fetched->size < std::max(own_end, inode->local_end())) {
         // It was cut by somebody else, or the server restarted and lost bytes: the COMMIT tells.
         co_await writer_.flush(inode, Writer::Reach::disk, nfs::Stability::unstable);
         fetched = co_await fetch(file->context, inode);
@@ -132,7 +132,7 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     // A worker before this one may have put the bytes there already; where it only meant to,
     // somebody else may have been there since.
     const auto before = progress.was_sent() ? progress.planned() : std::nullopt;
-    const auto end = before.value_or(inode->attrs.attr().size);
+    const auto end = before.value_or(fetched->size);
     progress.plan(end);
     const WriteContext as{file->ref, file->context};
     const auto put =

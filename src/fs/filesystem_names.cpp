@@ -14,6 +14,9 @@
 namespace uidnfs::fs {
 namespace {
 
+/// LOOKUPs of one lookup, at most, whose answers were overtaken by changes of the name.
+constexpr int kLookupsAgain = 3;
+
 /// How often a silly name that is taken is tried again with the next number.
 constexpr int kSillyAttempts = 16;
 
@@ -36,34 +39,49 @@ core::Task<core::Result<Entry>> Filesystem::lookup(
         ++counts_.lookup_hits;
         co_return std::move(*recalled);
     }
-    const auto asked = parent->attrs.token();
-    const auto known = inodes_.child(*parent, name);
-    const auto asked_known = known ? known->attrs.token() : AttrCache::kUnordered;
     ++counts_.lookup_misses;
-    const auto reply = co_await deps_.client.lookup(ctx, parent->handle, name);
+    auto before = inodes_.child(*parent, name);
+    auto asked = AttrCache::token();
+    auto reply = co_await deps_.client.lookup(ctx, parent->handle, name);
+    // A process of this mount took the name away meanwhile, or gave it to another file: the answer may
+    // be from before that.
+    const auto is_overtaken = [&] { return inodes_.child(*parent, name) != before; };
+    for (int again = 0; again < kLookupsAgain && is_overtaken(); ++again) {
+        before = inodes_.child(*parent, name);
+        asked = AttrCache::token();
+        reply = co_await deps_.client.lookup(ctx, parent->handle, name);
+    }
     if (!reply) {
         on_error(*parent, reply.error());
         if (reply.error().code() != ENOENT) co_return reply.error();
         note_miss(ctx, parent, name);
-        inodes_.remove_name(parent, name);
+        if (!is_overtaken()) inodes_.remove_name(parent, name);
         co_return absent(*parent);
     }
     if (reply->dir_attr) learn(parent, *reply->dir_attr, asked);
     note_miss(ctx, parent, name);
     auto attr = reply->attr;
+    auto asked_attr = asked;
     if (!attr) {
+        asked_attr = AttrCache::token();
         const auto fetched = co_await deps_.client.getattr(ctx, reply->handle);
         if (!fetched) co_return fetched.error();
         attr = *fetched;
     }
-    const auto inode = inodes_.get(reply->handle, *attr);
+    auto inode = inodes_.get(reply->handle, *attr);
     if (!inode) co_return core::Error(ENFILE);
-    learn(inode, *attr, inode == known ? asked_known : AttrCache::kUnordered);
+    learn(inode, *attr, asked_attr);
     // The kernel cuts its pages at a size that is shown to it.
-    if (inode->attrs.is_doubted()) co_await fetch(ctx, inode);
-    inodes_.add_name(parent, name, inode);
+    if (inode->attrs.is_doubted() || is_silly_going(*inode)) {
+        if (const auto told = co_await refresh_links(ctx, inode)) attr = *told;
+    }
+    // It may have forgotten the inode meanwhile, that it had by another lookup.
+    inode = inodes_.get(reply->handle, *attr);
+    if (!inode) co_return core::Error(ENFILE);
+    if (!inode->attrs.has_attr()) learn(inode, *attr, asked_attr);
+    if (!is_overtaken()) inodes_.add_name(parent, name, inode);
     inode->looked_up = now();
-    co_return entry(*parent, inode);
+    co_return entry(*parent, inode, *attr);
 }
 
 core::Task<core::Result<InodeRef>> Filesystem::adopt_created(
@@ -187,7 +205,7 @@ core::Task<core::Result<Entry>> Filesystem::link(
     const auto refreshed = co_await refresh(ctx, inode);
     if (!refreshed) co_return refreshed.error();
     inodes_.add_name(parent, name, inode);
-    co_return entry(*parent, inode);
+    co_return entry(*parent, inode, *refreshed);
 }
 
 core::Task<core::Result<InodeRef>> Filesystem::named(
@@ -293,7 +311,9 @@ core::Task<core::Result<void>> Filesystem::unlink(
     if (!found) co_return found.error();
     const auto child = *found;
     if (must_stay(child)) {
-        co_return co_await make_silly(ctx, parent, name, child);
+        const auto hidden = co_await make_silly(ctx, parent, name, child, Silly::moved);
+        if (!hidden) co_return hidden.error();
+        co_return core::Result<void>();
     }
     const bool is_silly = is_silly_name(child, *parent, name);
     if (is_silly && child->opens > 0) co_return core::Error(EBUSY);  // as the kernel's client
@@ -382,14 +402,17 @@ core::Task<core::Result<void>> Filesystem::rename(
     }
     const bool revived = is_silly_name(moved, *from, from_name);
     const bool hide_target = must_stay(target) && target != moved;
+    // Who opens the target meanwhile finds it under its silly name, or looks the name up again.
+    const Removal removal(removed_, target);
+    auto how = Silly::added;
     if (hide_target) {
-        const auto hidden = co_await make_silly(ctx, to, to_name, target);
+        const auto hidden = co_await make_silly(ctx, to, to_name, target, Silly::added);
         if (!hidden && hidden.error().code() != ENOENT) co_return hidden.error();
+        if (hidden) how = *hidden;
     }
-    const Removal removal(removed_, hide_target ? nullptr : target);
     const auto reply = co_await rename_call(ctx, from, from_name, to, to_name);
     if (!reply) {
-        if (hide_target && target->silly) co_await undo_silly(ctx, to, to_name, target);
+        if (hide_target && target->silly) co_await undo_silly(ctx, to, to_name, target, how);
         co_return reply.error();
     }
     if (target) {

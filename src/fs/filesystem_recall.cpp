@@ -83,7 +83,7 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
         inode = inodes_.get(listed.handle, listed.attr);
         if (!inode) return std::nullopt;
         // As old as the listing.
-        inode->attrs.learn(listed.attr, inode->attrs.token(), listed.asked, range);
+        inode->attrs.learn(listed.attr, AttrCache::token(), listed.asked, range);
     }
     note_hit(*parent);
     inodes_.add_name(parent, name, inode);
@@ -141,7 +141,8 @@ void Filesystem::note_hit(const Inode& directory) {
 }
 
 void Filesystem::join_walk(const Inode& directory) {
-    if (walk_.credit == 0 || directory.names.empty() || !directory.known->is_walk_to_begin()) return;
+    if (walk_.credit == 0 || directory.names.empty() || !directory.known->is_walk_to_begin())
+        return;
     if (directory.names.front().parent != walk_.above) return;
     --walk_.credit;
     directory.known->expect_walk();
@@ -151,8 +152,8 @@ core::Task<void> Filesystem::list_ahead(nfs::CallContext context, InodeRef direc
     const auto known = directory->known;
     for (;;) {
         const auto from = known->next();
-        const auto token = directory->attrs.token();
-        const PageRequest request{from.cookie, known->begin_load(), now(), changes_};
+        const PageRequest request{
+            from.cookie, known->begin_load(), asked_now()};
         const auto page =
             co_await deps_.client.readdirplus(context, directory->handle, from, kPageBytes);
         if (!page) {
@@ -160,7 +161,7 @@ core::Task<void> Filesystem::list_ahead(nfs::CallContext context, InodeRef direc
             known->ahead = KnownNames::Ahead::given_up;
             co_return;
         }
-        if (page->dir_attr) learn(directory, *page->dir_attr, token);
+        if (page->dir_attr) learn(directory, *page->dir_attr, request.asked.token);
         take_page(directory, *known, request, *page);
         known->ahead = KnownNames::Ahead::idle;
         // Nobody went on, or what was listed is no longer what is there.
@@ -179,7 +180,7 @@ void Filesystem::take_page(
     if (directory->known.get() == &known) {
         if (names_budget_->is_used_up()) make_room_for_names(directory.get());
         if (!names_budget_->is_used_up()) {
-            known.add(request.cookie, page, request.load, request.asked);
+            known.add(request.cookie, page, request.load, request.asked.time);
         }
     }
     known.end_load();
@@ -196,8 +197,8 @@ void Filesystem::learn_page(
         const auto inode = inodes_.find(*found.handle);
         if (!inode || inode->type != found.attr->type || inode->id == kRootId) continue;
         // What a change of ours left behind may be newer although it looks the same.
-        if (inode->attrs.is_changing() || inode->changed_at > request.changes) continue;
-        learn(inode, *found.attr, AttrCache::kUnordered);
+        if (inode->attrs.is_changing() || inode->changed_at > request.asked.changes) continue;
+        learn(inode, *found.attr, request.asked.token);
     }
 }
 

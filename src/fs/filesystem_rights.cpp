@@ -29,7 +29,7 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
         co_return inode->access.granted;
     }
     ++counts_.access_misses;
-    const auto asked = inode->attrs.token();
+    const auto asked = AttrCache::token();
     const auto reply = co_await deps_.client.access(context, inode->handle, nfs::kAccessAll);
     if (!reply) {
         on_error(*inode, reply.error());
@@ -63,7 +63,7 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::open_rights(
         co_return co_await rights(std::move(context), std::move(inode));
     }
     co_await paid(inode);
-    const auto asked = inode->attrs.token();
+    const auto asked = AttrCache::token();
     const auto reply = co_await deps_.client.open(context, inode->handle, nfs::kAccessAll);
     if (!reply) {
         on_error(*inode, reply.error());

@@ -30,8 +30,21 @@ bool Filesystem::is_silly_name(const InodeRef& child, const Inode& parent, const
     return record.parent == parent.id && name == record.name.data();
 }
 
-core::Task<core::Result<void>> Filesystem::make_silly(
-    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+core::Task<core::Result<void>> Filesystem::add_silly(
+    nfs::CallContext context, InodeRef parent, std::string silly, InodeRef child
+) {
+    parent->attrs.begin_change();
+    child->attrs.begin_change();
+    const auto linked = co_await deps_.client.link(context, child->handle, parent->handle, silly);
+    finish_change(parent, linked ? linked->dir : nfs::Wcc{});
+    finish_change(child, {std::nullopt, linked ? linked->attr : std::nullopt});
+    if (!linked) co_return linked.error();
+    inodes_.add_name(parent, silly, child);
+    co_return core::Result<void>();
+}
+
+core::Task<core::Result<Filesystem::Silly>> Filesystem::make_silly(
+    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly wanted
 ) {
     const auto fileid = child->attrs.has_attr() ? child->attrs.attr().fileid : child->id;
     for (int attempt = 0; attempt < kSillyAttempts; ++attempt) {
@@ -49,24 +62,32 @@ core::Task<core::Result<void>> Filesystem::make_silly(
         // The name may be gone when this request comes again; what it is about is not this move.
         context.progress.note_sent();
         const nfs::CallContext silently{context.credential};
-        const auto renamed = co_await rename_call(silently, parent, name, parent, silly);
-        if (!renamed) {
-            silly_records_.erase(index);
-            co_return renamed.error();
+        auto made = Silly::moved;
+        if (wanted == Silly::added && deps_.client.fs_info().has_links) {
+            const auto added = co_await add_silly(silently, parent, silly, child);
+            if (added) made = Silly::added;
+        }
+        if (made == Silly::moved) {
+            const auto renamed = co_await rename_call(silently, parent, name, parent, silly);
+            if (!renamed) {
+                silly_records_.erase(index);
+                co_return renamed.error();
+            }
         }
         child->silly = index;
         child->remover = context.credential;
         ++parent->opens;  // its handle is needed for the last REMOVE
         // The last close may have come while the name was changing.
         if (!child->is_in_use()) co_await remove_silly(context, child);
-        co_return core::Result<void>();
+        co_return made;
     }
     co_return core::Error(EBUSY);
 }
 
 core::Task<void> Filesystem::undo_silly(
-    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child
+    nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly made
 ) {
+    if (made == Silly::added) co_return co_await remove_silly(std::move(context), child);
     const std::string silly = silly_records_[*child->silly].name.data();
     const nfs::CallContext silently{context.credential};
     const auto back = co_await rename_call(silently, parent, silly, parent, name);
@@ -81,10 +102,10 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
     if (inode->remover) context.credential = inode->remover;
     if (const auto parent = inodes_.find(record.parent)) {
         const Removal removal(removed_, parent);
+        const Removal last(removed_, inode);  // who opens it by what a lookup told is too late
         ++silly_removals_;
         parent->attrs.begin_change();
         const auto reply = co_await deps_.client.remove(context, parent->handle, name);
-        --silly_removals_;
         finish_change(parent, reply ? *reply : nfs::Wcc{});
         if (!reply && reply.error().code() != ENOENT) {
             core::log::warning(
@@ -99,6 +120,7 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
             inode->attrs.expect_ctime_change();  // it may have other names, and one link less now
             co_await drop_if_gone(context, inode);
         }
+        --silly_removals_;
     }
     writer_.resume(inode);
     if (inode->silly) forget_silly(inode);
@@ -114,6 +136,17 @@ void Filesystem::forget_silly(const InodeRef& inode) {
     if (!parent) return;
     --parent->opens;
     inodes_.drop_if_unused(parent);
+}
+
+core::Task<core::Result<nfs::Attr>> Filesystem::refresh_links(
+    nfs::CallContext context, InodeRef inode
+) {
+    for (;;) {
+        while (is_silly_going(*inode)) co_await removed_.wait();
+        const auto silly = inode->silly;
+        const auto told = co_await refresh(context, inode);
+        if (!told || (inode->silly == silly && !is_silly_going(*inode))) co_return told;
+    }
 }
 
 core::Task<core::Result<void>> Filesystem::settle_silly(InodeRef inode) {

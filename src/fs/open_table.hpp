@@ -21,8 +21,8 @@ namespace uidnfs::fs {
 struct FirstPage {
     explicit FirstPage(core::Reactor& reactor) : arrived(reactor) {}
 
-    core::SteadyTime asked{};
-    std::uint64_t changed_at = 0;  ///< Inode::changed_at when it was asked for
+    Asked asked;
+    std::uint64_t changed_at = 0;                    ///< Inode::changed_at when it was asked for
     std::optional<core::Result<nfs::DirPage>> page;  ///< once it arrived
     core::Event arrived;
 };
@@ -37,11 +37,9 @@ struct OpenFile {
     WriteError::Seen error_seen = 0;
     std::unique_ptr<DirStream> directory;
     std::shared_ptr<FirstPage> first_page;  ///< until it is listed
-    std::unique_ptr<ReadAhead> ahead;  ///< once something was read ahead
+    std::unique_ptr<ReadAhead> ahead;       ///< once something was read ahead
 
-    bool appends() const noexcept {
-        return (flags & O_APPEND) && (flags & O_ACCMODE) != O_RDONLY;
-    }
+    bool appends() const noexcept { return (flags & O_APPEND) && (flags & O_ACCMODE) != O_RDONLY; }
 };
 
 using OpenFileRef = std::shared_ptr<OpenFile>;

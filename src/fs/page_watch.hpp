@@ -26,7 +26,7 @@ public:
         nfs::Client& client;
         const core::Clock& clock;
         /// GETATTR, and what follows from a change.
-        std::function<core::Task<core::Result<void>>(nfs::CallContext, InodeRef)> ask;
+        std::function<core::Task<core::Result<nfs::Attr>>(nfs::CallContext, InodeRef)> ask;
     };
     // What many open files may cost: 200 calls a second.
     static constexpr std::size_t kPerTurn = 20;  ///< and at most as many under way

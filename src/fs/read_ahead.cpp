@@ -33,7 +33,8 @@ std::uint64_t round_up(std::uint64_t size, std::uint64_t unit) noexcept {
 bool ReadAhead::House::has_room(std::uint64_t charge) {
     if (held + charge <= kMostOfAll) return true;
     const auto now = clock.now();
-    if (!make_room || (made_room != core::SteadyTime::min() && now - made_room < kTidy)) return false;
+    if (!make_room || (made_room != core::SteadyTime::min() && now - made_room < kTidy))
+        return false;
     made_room = now;
     make_room();
     return held + charge <= kMostOfAll;
@@ -88,7 +89,7 @@ bool ReadAhead::start(std::uint64_t offset, std::uint32_t size, Chunk::Origin or
 core::Task<void> ReadAhead::fetch(
     ChunkRef chunk, InodeRef inode, nfs::CallContext context, nfs::OpenRef open
 ) {
-    const auto asked = inode->attrs.token();
+    const auto asked = AttrCache::token();
     auto reply = co_await chunk->house->client.read(context, open, chunk->offset, chunk->size);
     // Without attributes nobody knows of which state of the file the bytes are. An error of the
     // server is told by the application's own read.
@@ -110,8 +111,8 @@ bool ReadAhead::is_young(const Chunk& chunk) const noexcept {
 }
 
 bool ReadAhead::is_good(const Chunk& chunk) const {
-    // Servers read first and look at the attributes then: with the stamp from before nobody can have
-    // written in between.
+    // Servers read first and look at the attributes then: with the stamp from before nobody can
+    // have written in between.
     return chunk.stage == Chunk::Stage::here && chunk.content == inode_->content &&
            chunk.stamp == chunk.before && inode_->attrs.has_attr() &&
            chunk.stamp == stamp_of(inode_->attrs.attr()) && is_young(chunk);
@@ -176,7 +177,8 @@ core::Task<ReadAhead::Found> ReadAhead::read(std::uint64_t offset, std::uint64_t
         // So far the window was too small for this reader on this path.
         if (chunk->origin == Chunk::Origin::sequence) window_ = std::min(window_ * 2, kMostOfOne);
         while (chunk->stage == Chunk::Stage::under_way) co_await chunk->arrived.wait();
-        // `soft` has waited long enough. What the server says of a stretch may not be true of this part.
+        // `soft` has waited long enough. What the server says of a stretch may not be true of this
+        // part.
         if (chunk->error && chunk->error->source() != core::ErrorSource::nfs) {
             found.error = chunk->error;
             drop();

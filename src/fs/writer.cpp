@@ -258,7 +258,7 @@ core::Task<void> Writer::commit(InodeRef inode) {
     file.extents.begin_commit();
     // Whoever may write may commit, and a COMMIT covers everybody's bytes (RFC 1813 3.3.21).
     const auto as = file.origins.back();
-    const auto asked = inode->attrs.token();
+    const auto asked = AttrCache::token();
     auto reply = co_await deps_.client.commit(as.call, as.open, 0, 0);
     file.commit = FileState::Commit::idle;
     if (reply) {

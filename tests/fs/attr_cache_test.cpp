@@ -18,7 +18,7 @@ class TwoWrites : public testing::Test {
 protected:
     TwoWrites() {
         cache.learn(of_size(50), fs::AttrCache::kUnordered, now, kTimers);
-        before = cache.token();
+        before = fs::AttrCache::token();
         cache.begin_change();
         cache.begin_change();
     }
@@ -64,7 +64,7 @@ TEST_F(TwoWrites, only_what_is_asked_for_afterwards_settles_it) {
     EXPECT_FALSE(cache.is_fresh(now));
     cache.learn(of_size(100), fs::AttrCache::kUnordered, now, kTimers);
     EXPECT_FALSE(cache.is_fresh(now));
-    cache.learn(of_size(200), cache.token(), now, kTimers);
+    cache.learn(of_size(200), fs::AttrCache::token(), now, kTimers);
     EXPECT_TRUE(cache.is_fresh(now));
     EXPECT_FALSE(cache.is_doubted());
     EXPECT_EQ(cache.attr().size, 200u);
@@ -72,9 +72,9 @@ TEST_F(TwoWrites, only_what_is_asked_for_afterwards_settles_it) {
 
 TEST_F(TwoWrites, an_answer_is_not_lost_because_an_earlier_question_is_answered_too) {
     end_write(200);
-    const auto between = cache.token();
+    const auto between = fs::AttrCache::token();
     end_write(100);
-    const auto afterwards = cache.token();
+    const auto afterwards = fs::AttrCache::token();
     cache.learn(of_size(200), between, now, kTimers);
     EXPECT_FALSE(cache.is_fresh(now));
     cache.learn(of_size(200), afterwards, now, kTimers);
@@ -85,7 +85,7 @@ TEST_F(TwoWrites, an_answer_is_not_lost_because_an_earlier_question_is_answered_
 TEST_F(TwoWrites, a_question_from_before_a_third_one_settles_nothing) {
     end_write(200);
     end_write(100);
-    const auto asked = cache.token();
+    const auto asked = fs::AttrCache::token();
     cache.begin_change();
     cache.begin_change();
     auto later = of_size(300);
@@ -105,6 +105,51 @@ TEST_F(TwoWrites, one_after_the_other_are_in_order) {
     end_write(300);
     EXPECT_TRUE(cache.is_fresh(now));
     EXPECT_FALSE(cache.is_doubted());
+}
+
+/// Everything happens in one tick of the server's clock.
+class OneTick : public testing::Test {
+protected:
+    OneTick() {
+        attr.type = nfs::FileType::regular;
+        attr.mode = 0644;
+        attr.mtime = attr.ctime = {1000, 0};
+        cache.learn(attr, fs::AttrCache::kUnordered, now, kTimers);
+    }
+    static constexpr fs::TimerRange kTimers{seconds(3), seconds(60)};
+    const core::SteadyTime now{seconds(100)};
+    nfs::Attr attr;
+    fs::AttrCache cache;
+};
+
+TEST_F(OneTick, an_old_mode_comes_after_the_new_one) {
+    const auto before = fs::AttrCache::token();
+    cache.begin_change();
+    auto changed = attr;
+    changed.mode = 0600;
+    cache.end_change({std::nullopt, changed}, now, kTimers);
+    cache.learn(attr, before, now, kTimers);
+    EXPECT_EQ(cache.attr().mode, 0600u);
+    EXPECT_FALSE(cache.is_fresh(now));
+    cache.learn(changed, fs::AttrCache::token(), now, kTimers);
+    EXPECT_TRUE(cache.is_fresh(now));
+}
+
+TEST_F(OneTick, what_was_asked_for_before_a_name_went_settles_nothing) {
+    const auto before = fs::AttrCache::token();
+    cache.expect_ctime_change();
+    cache.learn(attr, before, now, kTimers);
+    EXPECT_FALSE(cache.is_fresh(now));
+    cache.learn(attr, fs::AttrCache::token(), now, kTimers);
+    EXPECT_TRUE(cache.is_fresh(now));
+}
+
+TEST_F(OneTick, nor_does_a_change_that_began_before_it) {
+    cache.begin_change();
+    cache.expect_ctime_change();
+    cache.end_change({std::nullopt, attr}, now, kTimers);
+    EXPECT_FALSE(cache.is_fresh(now));
+    EXPECT_TRUE(cache.is_doubted());
 }
 
 }  // namespace

@@ -96,9 +96,9 @@ TEST(Types, attributes_of_another_type_are_not_believed) {
     auto directory = file;
     directory.type = nfs::FileType::directory;
     directory.ctime = {1000, 0};
-    cache.learn(file, cache.token(), now, range);
+    cache.learn(file, fs::AttrCache::token(), now, range);
     ASSERT_TRUE(cache.is_fresh(now));
-    EXPECT_EQ(cache.learn(directory, cache.token(), now, range), fs::Change::none);
+    EXPECT_EQ(cache.learn(directory, fs::AttrCache::token(), now, range), fs::Change::none);
     EXPECT_EQ(cache.attr().type, nfs::FileType::regular);
     EXPECT_FALSE(cache.is_fresh(now));
     cache.begin_change();

@@ -3,6 +3,7 @@
 
 #include "core/log.hpp"
 #include "fs/fixture.hpp"
+#include "fs/model_world.hpp"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -54,14 +55,6 @@ constexpr std::size_t kMostBytes = 120'000;
 
 std::string path_of(std::uint32_t number) { return kPaths[number % kPaths.size()]; }
 
-std::string bytes_of(const ModelStep& step) {
-    const auto size = step.n[2] % 4 == 0 ? step.n[3] % 30'000 : step.n[3] % 400;
-    std::string out(size, '\0');
-    std::minstd_rand random(step.n[3] + 1);
-    for (auto& byte : out) byte = static_cast<char>(random());
-    return out;
-}
-
 struct Node;
 using NodeRef = std::shared_ptr<Node>;
 
@@ -79,10 +72,10 @@ struct Mismatch : std::runtime_error {
 
 class Run {
 public:
-    explicit Run(const ModelPlan& plan) : world_(behaviour_of(plan.seed)), plan_(plan) {
+    explicit Run(const ModelPlan& plan) : world_(random_behaviour(plan.seed)), plan_(plan) {
         for (std::size_t i = 0; i < plan.clients; ++i) {
             auto with = default_options();
-            set_options(with, plan.seed);
+            choose_options(with, plan.seed);
             // Bytes that close left uncommitted may come back over those of another client when the
             // server restarts (docs/SEMANTICS.md).
             if (plan.clients > 1) with.commit_on = fs::CommitOn::close;
@@ -129,45 +122,6 @@ private:
         NodeRef node;
         enum class Mode : std::uint8_t { update, append } mode = Mode::update;
     };
-
-    static Behaviour behaviour_of(std::uint64_t seed) {
-        std::mt19937_64 random(seed * 77 + 1);
-        const auto one_in = [&](std::uint64_t n) { return random() % n == 0; };
-        const auto presence = [&] {
-            if (one_in(8)) return Presence::never;
-            return one_in(6) ? Presence::alternating : Presence::always;
-        };
-        Behaviour out;
-        if (one_in(2)) out.write_max = out.write_preferred = 4096;
-        if (one_in(2)) out.read_max = out.read_preferred = 8192;
-        out.post_op_attrs = presence();
-        out.pre_op_attrs = presence();
-        out.created_handles = presence();
-        out.entry_handles = presence();
-        out.entry_attrs = presence();
-        if (one_in(6)) out.readdirplus = Support::no;
-        if (one_in(6)) out.exclusive_create = Support::no;
-        if (one_in(3)) out.cookies = CookieStyle::high_bit;
-        if (one_in(3)) out.cookies = CookieStyle::scattered;
-        if (one_in(3)) out.cookie_verifiers = CookieVerifiers::changing;
-        if (one_in(2)) out.file_ids = FileIds::reused;
-        if (one_in(5)) out.least_stability = nfs::Stability::file_sync;
-        if (one_in(5)) out.longest_write = 1000;
-        if (one_in(5)) out.longest_read = 1000;
-        if (one_in(3)) out.tick = 10ms;
-        return out;
-    }
-    static void set_options(fs::Options& with, std::uint64_t seed) {
-        std::mt19937_64 random(seed * 99 + 5);
-        const auto one_in = [&](std::uint64_t n) { return random() % n == 0; };
-        if (one_in(4)) with.commit_on = fs::CommitOn::behind;
-        if (one_in(6)) with.write_mode = fs::WriteMode::sync;
-        if (one_in(4)) with.write_behind = 64 << 10;
-        if (one_in(4)) with.lookup_cache = fs::LookupCache::none;
-        if (one_in(6)) with.readdirplus = fs::Readdirplus::off;
-        if (one_in(6)) with.close_to_open = fs::CloseToOpen::off;
-        if (one_in(6)) with.timers = {0ms, 0ms, 0ms, 0ms};
-    }
 
     Mount& m() { return *mounts_[now_]; }
     MemoryServer& server() { return world_.server; }
@@ -250,7 +204,7 @@ private:
         switch (step.kind) {
             case Kind::crash_server: return server().crash();
             case Kind::kill_worker: return m().kill_and_restart();
-            case Kind::trouble: return trouble(step);
+            case Kind::trouble: return server().inject(random_fault(server(), step.n));
             case Kind::wait:
                 return world_.clock.advance(std::chrono::milliseconds(step.n[0] % 90'000));
             case Kind::close:
@@ -295,7 +249,7 @@ private:
             case Kind::read: return same_bytes(m().content_of(path), node->content, path);
             case Kind::rewrite: {
                 const auto file = m().open_file(path);
-                write(file, *node, offset, bytes_of(step));
+                write(file, *node, offset, random_bytes(step.n));
                 return same(m().close_file(file), 0, "close");
             }
             case Kind::open: return open(path, node, Opened::Mode::update);
@@ -315,7 +269,7 @@ private:
         same(errno_of(made), 0, "create");
         if (!node) node = tree_[path] = std::make_shared<Node>();
         node->content.clear();
-        write(*made, *node, 0, bytes_of(step));
+        write(*made, *node, 0, random_bytes(step.n));
         same(m().close_file(*made), 0, "close");
     }
     void make_alone(const ModelStep& step, const std::string& path, const NodeRef& node) {
@@ -395,8 +349,9 @@ private:
             case Kind::close: return close(which);
             case Kind::write_open:
                 if (mode == Opened::Mode::append && size > kMostBytes) return;
-                if (mode == Opened::Mode::update) return write(file, *node, offset, bytes_of(step));
-                if (const auto bytes = bytes_of(step); !bytes.empty()) {
+                if (mode == Opened::Mode::update)
+                    return write(file, *node, offset, random_bytes(step.n));
+                if (const auto bytes = random_bytes(step.n); !bytes.empty()) {
                     m().write_at(file, offset, bytes);  // wherever the kernel thinks the end is
                     put(*node, size, bytes);
                 }
@@ -424,38 +379,6 @@ private:
                 same(st.st_nlink, names_of(node), "fstat nlink");
             }
         }
-    }
-
-    void trouble(const ModelStep& step) {
-        constexpr std::array kProcedures{
-            Procedure::getattr,
-            Procedure::setattr,
-            Procedure::lookup,
-            Procedure::access,
-            Procedure::read,
-            Procedure::write,
-            Procedure::create,
-            Procedure::mkdir,
-            Procedure::symlink,
-            Procedure::remove,
-            Procedure::rmdir,
-            Procedure::rename,
-            Procedure::link,
-            Procedure::commit,
-            Procedure::readdir,
-            Procedure::readdirplus};
-        Fault fault{.procedure = kProcedures[step.n[0] % kProcedures.size()]};
-        switch (step.n[1] % 5) {
-            case 0:
-                fault.fail = Status::jukebox;
-                fault.times = 1 + step.n[2] % 2;
-                break;
-            case 1: fault.reply = Fault::Reply::lost; break;
-            case 2: fault.hold_reply = 1ms; break;
-            case 3: fault.before = [this] { server().crash(); }; break;
-            default: fault.at_most = 1 + step.n[2] % 200;
-        }
-        server().inject(fault);
     }
 
     void compare_stat(const std::string& path) {
@@ -562,25 +485,6 @@ std::optional<ModelFailure> run_plan(const ModelPlan& plan) {
     return Run(plan).go();
 }
 
-ModelPlan shrink(ModelPlan plan) {
-    // What comes after the failure has no part in it.
-    if (const auto failure = run_plan(plan); failure && failure->step < plan.steps.size()) {
-        plan.steps.resize(failure->step + 1);
-    }
-    for (auto piece = std::max<std::size_t>(plan.steps.size() / 2, 1);; piece /= 2) {
-        for (std::size_t at = 0; at < plan.steps.size();) {
-            auto smaller = plan;
-            const auto first = smaller.steps.begin() + static_cast<std::ptrdiff_t>(at);
-            const auto count = std::min(piece, plan.steps.size() - at);
-            smaller.steps.erase(first, first + static_cast<std::ptrdiff_t>(count));
-            if (run_plan(smaller)) {
-                plan = std::move(smaller);
-            } else {
-                at += piece;
-            }
-        }
-        if (piece <= 1) return plan;
-    }
-}
+ModelPlan shrink(ModelPlan plan) { return shrink_with(std::move(plan), run_plan); }
 
 }  // namespace uidnfs::test

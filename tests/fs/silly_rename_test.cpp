@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A file that is removed or replaced while open lives on under a silly name until its last close.
 #include "fs/fixture.hpp"
+#include "support/tasks.hpp"
 
 #include <functional>
 #include <optional>
@@ -282,6 +283,91 @@ TEST_F(OpenedMeanwhile, while_it_is_replaced) {
         );
     });
     EXPECT_EQ(server.names("/").size(), 99u);
+}
+
+/// It was looked up before it was removed.
+TEST_F(OpenedMeanwhile, while_its_silly_name_is_removed) {
+    client_options.travel.most_rounds = 6;
+    auto& m = mount();
+    for (std::uint64_t round = 1; round < 60; ++round) {
+        m.make_file("/a", kContent);
+        const auto last = m.open_file("/a");
+        ASSERT_EQ(m.remove_file("/a"), 0);
+        std::optional<File> file;
+        const auto open = [&]() -> core::Task<int> {
+            for (auto turn = round % 12; turn > 0; --turn) co_await NextRound{world.reactor};
+            const auto reply = co_await m.fs().open(m.caller, last.inode, O_RDONLY);
+            if (reply) file = File{last.inode, reply->open};
+            co_return errno_of(reply);
+        };
+        const auto close = [&]() -> core::Task<int> {
+            co_await m.fs().release(last.open);
+            co_return 0;
+        };
+        std::vector<core::Task<int>> tasks;
+        tasks.push_back(close());
+        tasks.push_back(open());
+        const auto done = world.run_all(std::move(tasks));
+        if (file) {
+            EXPECT_EQ(m.read_all(*file), kContent) << "round " << round;
+            m.release_file(*file);
+        } else {
+            EXPECT_EQ(done[1], ESTALE);
+        }
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+        EXPECT_TRUE(server.names("/").empty()) << "round " << round;
+    }
+}
+
+/// Whoever looks for the name, here or on another client, finds the one or the other.
+TEST_F(SillyRename, a_file_that_is_replaced_while_open_is_always_there) {
+    auto& m = mount();
+    m.make_file("/a", "old");
+    m.make_file("/new", "new");
+    const auto file = m.open_file("/a");
+    int looked = 0;
+    Fault look{.times = 100};
+    look.before = [&] {
+        ++looked;
+        EXPECT_TRUE(server.exists("/a"));
+    };
+    server.inject(look);
+    server.clear_calls();
+    EXPECT_EQ(m.rename_path("/new", "/a"), 0);
+    EXPECT_GT(looked, 2);
+    EXPECT_EQ(count(Procedure::rename), 1u);
+    server.forget_faults();
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 0u);
+    EXPECT_EQ(m.read_all(file), "old");
+    EXPECT_EQ(m.content_of("/a"), "new");
+    m.close_file(file);
+    EXPECT_TRUE(silly_names().empty());
+}
+
+TEST_F(SillyRename, a_server_without_hard_links_moves_what_is_replaced) {
+    auto& m = mount();
+    m.make_file("/a", "old");
+    m.make_file("/new", "new");
+    const auto file = m.open_file("/a");
+    server.inject({.procedure = Procedure::link, .fail = Status::notsupp});
+    EXPECT_EQ(m.rename_path("/new", "/a"), 0);
+    EXPECT_EQ(m.read_all(file), "old");
+    EXPECT_EQ(m.content_of("/a"), "new");
+    m.close_file(file);
+    EXPECT_EQ(server.names("/"), std::vector<std::string>{"a"});
+}
+
+TEST_F(SillyRename, a_replacement_that_is_refused_leaves_no_silly_name) {
+    auto& m = mount();
+    m.make_file("/a", "old");
+    m.make_file("/new", "new");
+    const auto file = m.open_file("/a");
+    server.inject({.procedure = Procedure::rename, .fail = Status::acces});
+    EXPECT_EQ(m.rename_path("/new", "/a"), EACCES);
+    EXPECT_EQ(server.names("/"), (std::vector<std::string>{"a", "new"}));
+    EXPECT_EQ(m.stat_id(file.inode).st_nlink, 1u);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(m.content_of("/a"), "old");
 }
 
 TEST_F(SillyRename, an_open_that_fails_leaves_no_silly_name) {

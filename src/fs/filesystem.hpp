@@ -280,6 +280,9 @@ private:
         core::Result<nfs::CreateReply> reply
     );
     core::Task<void> drop_if_gone(nfs::CallContext context, InodeRef inode);
+    core::Task<core::Result<nfs::LinkReply>> link_call(
+        nfs::CallContext context, InodeRef inode, InodeRef parent, std::string name
+    );
     core::Task<core::Result<nfs::RenameReply>> rename_call(
         nfs::CallContext context,
         InodeRef from_parent,
@@ -308,9 +311,6 @@ private:
     /// How it was made: a server without hard links only moves.
     core::Task<core::Result<Silly>> make_silly(
         nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly wanted
-    );
-    core::Task<core::Result<void>> add_silly(
-        nfs::CallContext context, InodeRef parent, std::string silly, InodeRef child
     );
     core::Task<void> undo_silly(
         nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly made

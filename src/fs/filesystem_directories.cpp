@@ -69,7 +69,6 @@ std::shared_ptr<FirstPage> Filesystem::page_at_open(
     if (page_credit_ == 0 && page_opens_++ % kTryEach != 0) return nullptr;
     auto first = std::make_shared<FirstPage>(deps_.reactor);
     first->asked = asked_now();
-    first->changed_at = directory->changed_at;
     core::spawn(fetch_first(nfs::CallContext{context.credential}, directory, first));
     return first;
 }
@@ -96,7 +95,7 @@ core::Task<std::optional<core::Result<nfs::DirPage>>> Filesystem::take_first(Ope
     page_credit_ = std::min(page_credit_ + 1, kMostPageCredit);
     while (!first->page) co_await first->arrived.wait();
     // Our own changes since then are shown; so is what is done by others a while later.
-    if (file->inode->changed_at != first->changed_at) co_return std::nullopt;
+    if (file->inode->changed_at > first->asked.changes) co_return std::nullopt;
     if (now() - first->asked.time > kOpenHolds) co_return std::nullopt;
     if (!*first->page && first->page->error().code() == ENOTSUP) co_return std::nullopt;
     co_return std::move(first->page);

@@ -17,9 +17,6 @@ namespace {
 /// LOOKUPs of one lookup, at most, whose answers were overtaken by changes of the name.
 constexpr int kLookupsAgain = 3;
 
-/// How often a silly name that is taken is tried again with the next number.
-constexpr int kSillyAttempts = 16;
-
 nfs::SetAttr with_mode(mode_t mode) {
     nfs::SetAttr attributes;
     attributes.mode = mode & 07777;
@@ -183,6 +180,17 @@ core::Task<core::Result<Entry>> Filesystem::mknod(
     co_return co_await finish_create(ctx, parent, name, std::move(reply));
 }
 
+core::Task<core::Result<nfs::LinkReply>> Filesystem::link_call(
+    nfs::CallContext context, InodeRef inode, InodeRef parent, std::string name
+) {
+    parent->attrs.begin_change();
+    inode->attrs.begin_change();
+    auto reply = co_await deps_.client.link(context, inode->handle, parent->handle, name);
+    finish_change(parent, reply ? reply->dir : nfs::Wcc{});
+    finish_change(inode, {std::nullopt, reply ? reply->attr : std::nullopt});
+    co_return reply;
+}
+
 core::Task<core::Result<Entry>> Filesystem::link(
     Caller caller, InodeId id, InodeId parent_id, std::string name
 ) {
@@ -193,11 +201,7 @@ core::Task<core::Result<Entry>> Filesystem::link(
     const auto inode = admitted->inode;
     const auto parent = *found_parent;
     const auto ctx = admitted->context;
-    parent->attrs.begin_change();
-    inode->attrs.begin_change();
-    const auto reply = co_await deps_.client.link(ctx, inode->handle, parent->handle, name);
-    finish_change(parent, reply ? reply->dir : nfs::Wcc{});
-    finish_change(inode, {std::nullopt, reply ? reply->attr : std::nullopt});
+    const auto reply = co_await link_call(ctx, inode, parent, name);
     if (!reply) {
         on_surprise(*parent, reply.error());
         co_return reply.error();

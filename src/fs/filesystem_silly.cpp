@@ -30,19 +30,6 @@ bool Filesystem::is_silly_name(const InodeRef& child, const Inode& parent, const
     return record.parent == parent.id && name == record.name.data();
 }
 
-core::Task<core::Result<void>> Filesystem::add_silly(
-    nfs::CallContext context, InodeRef parent, std::string silly, InodeRef child
-) {
-    parent->attrs.begin_change();
-    child->attrs.begin_change();
-    const auto linked = co_await deps_.client.link(context, child->handle, parent->handle, silly);
-    finish_change(parent, linked ? linked->dir : nfs::Wcc{});
-    finish_change(child, {std::nullopt, linked ? linked->attr : std::nullopt});
-    if (!linked) co_return linked.error();
-    inodes_.add_name(parent, silly, child);
-    co_return core::Result<void>();
-}
-
 core::Task<core::Result<Filesystem::Silly>> Filesystem::make_silly(
     nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly wanted
 ) {
@@ -64,8 +51,11 @@ core::Task<core::Result<Filesystem::Silly>> Filesystem::make_silly(
         const nfs::CallContext silently{context.credential};
         auto made = Silly::moved;
         if (wanted == Silly::added && deps_.client.fs_info().has_links) {
-            const auto added = co_await add_silly(silently, parent, silly, child);
-            if (added) made = Silly::added;
+            const auto linked = co_await link_call(silently, child, parent, silly);
+            if (linked) {
+                inodes_.add_name(parent, silly, child);
+                made = Silly::added;
+            }
         }
         if (made == Silly::moved) {
             const auto renamed = co_await rename_call(silently, parent, name, parent, silly);

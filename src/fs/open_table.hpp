@@ -22,7 +22,6 @@ struct FirstPage {
     explicit FirstPage(core::Reactor& reactor) : arrived(reactor) {}
 
     Asked asked;
-    std::uint64_t changed_at = 0;                    ///< Inode::changed_at when it was asked for
     std::optional<core::Result<nfs::DirPage>> page;  ///< once it arrived
     core::Event arrived;
 };

@@ -30,16 +30,6 @@ struct FreeControl {
 };
 using Control = std::unique_ptr<LDAPControl, FreeControl>;
 
-struct FreeControls {
-    void operator()(LDAPControl** controls) const { ldap_controls_free(controls); }
-};
-using Controls = std::unique_ptr<LDAPControl*, FreeControls>;
-
-struct FreeMemory {
-    void operator()(char* memory) const { ldap_memfree(memory); }
-};
-using Memory = std::unique_ptr<char, FreeMemory>;
-
 BindAnswer::Policy policy_of(LDAP* ld, LDAPControl** controls) {
     auto* control = controls == nullptr
                         ? nullptr

@@ -8,16 +8,6 @@
 namespace uidnfs::ldap {
 namespace {
 
-struct FreeControls {
-    void operator()(LDAPControl** controls) const { ldap_controls_free(controls); }
-};
-using Controls = std::unique_ptr<LDAPControl*, FreeControls>;
-
-struct FreeMemory {
-    void operator()(char* memory) const { ldap_memfree(memory); }
-};
-using Memory = std::unique_ptr<char, FreeMemory>;
-
 Entry to_entry(LDAP* ld, LDAPMessage* message) {
     Entry entry;
     if (const Memory dn(ldap_get_dn(ld, message)); dn) entry.dn = dn.get();
@@ -82,6 +72,10 @@ bool is_open(const PendingSearch& search) { return search.stage == PendingSearch
 }  // namespace
 
 void FreeMessage::operator()(LDAPMessage* message) const { ldap_msgfree(message); }
+
+void FreeControls::operator()(LDAPControl** controls) const { ldap_controls_free(controls); }
+
+void FreeMemory::operator()(char* memory) const { ldap_memfree(memory); }
 
 int last_error(LDAP* ld) {
     int code = LDAP_OTHER;

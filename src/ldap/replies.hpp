@@ -12,6 +12,7 @@
 #include <vector>
 
 struct ldap;
+struct ldapcontrol;
 struct ldapmsg;
 
 namespace uidnfs::ldap {
@@ -20,6 +21,17 @@ struct FreeMessage {
     void operator()(::ldapmsg* message) const;
 };
 using Message = std::unique_ptr<::ldapmsg, FreeMessage>;
+
+struct FreeControls {
+    void operator()(::ldapcontrol** controls) const;
+};
+using Controls = std::unique_ptr<::ldapcontrol*, FreeControls>;
+
+/// Text that libldap allocated.
+struct FreeMemory {
+    void operator()(char* memory) const;
+};
+using Memory = std::unique_ptr<char, FreeMemory>;
 
 /// What libldap said last: its code, never LDAP_SUCCESS, and its words.
 int last_error(::ldap* ld);

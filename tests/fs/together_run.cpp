@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/together_run.hpp"
 
-#include "core/event.hpp"
 #include "core/log.hpp"
 #include "fs/fixture.hpp"
-#include "support/tasks.hpp"
+#include "fs/together_parts.hpp"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -40,158 +39,6 @@ constexpr std::size_t kMostBytes = 60'000;
 
 struct Mismatch : std::runtime_error {
     using std::runtime_error::runtime_error;
-};
-
-/// What was there during some time.
-template <class T>
-class Watched;
-
-template <class T>
-class Window {
-public:
-    explicit Window(Watched<T>& watched);
-    Window(const Window&) = delete;
-    Window& operator=(const Window&) = delete;
-    ~Window();
-    const std::vector<T>& seen() const noexcept { return seen_; }
-    template <class Holds>
-    bool any(const Holds& holds) const {
-        return std::any_of(seen_.begin(), seen_.end(), holds);
-    }
-    bool all_are(const T& value) const {
-        return std::all_of(seen_.begin(), seen_.end(), [&](const T& one) { return one == value; });
-    }
-
-private:
-    friend class Watched<T>;
-    Watched<T>& watched_;
-    std::vector<T> seen_;
-};
-
-/// A value that changes at some moment between begin() and end().
-template <class T>
-class Watched {
-public:
-    explicit Watched(T value) : now_(std::move(value)) {}
-    const T& now() const noexcept { return now_; }
-    bool changes() const noexcept { return !coming_.empty(); }
-    void begin(const T& next) {
-        coming_.push_back(next);
-        for (auto* window : windows_) window->seen_.push_back(next);
-    }
-    /// `next`: as it was told to begin().
-    void end(const T& next) {
-        now_ = next;
-        coming_.erase(std::find(coming_.begin(), coming_.end(), next));
-    }
-    void give_up(const T& next) { coming_.erase(std::find(coming_.begin(), coming_.end(), next)); }
-    /// Changes of other parts of it may be under way as well.
-    template <class Change>
-    void end(const T& next, const Change& change) {
-        change(now_);
-        coming_.erase(std::find(coming_.begin(), coming_.end(), next));
-    }
-
-private:
-    friend class Window<T>;
-    T now_;
-    std::vector<T> coming_;
-    std::vector<Window<T>*> windows_;
-};
-
-template <class T>
-Window<T>::Window(Watched<T>& watched) : watched_(watched), seen_{watched.now_} {
-    seen_.insert(seen_.end(), watched.coming_.begin(), watched.coming_.end());
-    watched_.windows_.push_back(this);
-}
-template <class T>
-Window<T>::~Window() {
-    std::erase(watched_.windows_, this);
-}
-
-/// As the kernel's i_rwsem.
-class Lock {
-public:
-    explicit Lock(core::Reactor& reactor) : changed_(reactor) {}
-    Task<void> exclusive() {
-        while (writers_ + readers_ > 0) {
-            auto wait = changed_.wait();
-            co_await wait;
-        }
-        writers_ = 1;
-    }
-    Task<void> shared() {
-        while (writers_ > 0) {
-            auto wait = changed_.wait();
-            co_await wait;
-        }
-        ++readers_;
-    }
-    void release() {
-        if (writers_ > 0) {
-            writers_ = 0;
-        } else {
-            --readers_;
-        }
-        changed_.notify_all();
-    }
-
-private:
-    core::Event changed_;
-    int writers_ = 0;
-    int readers_ = 0;
-};
-
-/// Releases a lock that was taken.
-class Held {
-public:
-    explicit Held(Lock& lock) noexcept : lock_(&lock) {}
-    Held(Held&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)) {}
-    Held& operator=(Held&&) = delete;
-    ~Held() {
-        if (lock_) lock_->release();
-    }
-
-private:
-    Lock* lock_;
-};
-
-struct Node {
-    Node(core::Reactor& reactor, mode_t made_with) : mode(made_with), lock(reactor) {}
-    fs::InodeId id = 0;  ///< 0: the kernel has forgotten it
-    Watched<std::string> content{""};
-    Watched<std::size_t> links{1};
-    Watched<mode_t> mode;
-    std::size_t opens = 0;
-    /// Ranges that are written without the exclusive lock.
-    std::vector<std::pair<std::size_t, std::size_t>> direct;
-    Lock lock;
-};
-using NodeRef = std::shared_ptr<Node>;
-
-struct Opened {
-    Opened(core::Reactor& reactor, File opened, NodeRef of, int with)
-        : file(opened), node(std::move(of)), flags(with), unused(reactor) {}
-    File file;
-    NodeRef node;
-    int flags;
-    std::size_t users = 0;
-    core::Event unused;
-};
-using OpenedRef = std::shared_ptr<Opened>;
-
-/// A descriptor in use by a system call: its file is not released meanwhile.
-class Using {
-public:
-    explicit Using(OpenedRef opened) : opened_(std::move(opened)) { ++opened_->users; }
-    Using(const Using&) = delete;
-    Using& operator=(const Using&) = delete;
-    ~Using() {
-        if (--opened_->users == 0) opened_->unused.notify_all();
-    }
-
-private:
-    OpenedRef opened_;
 };
 
 class Run {
@@ -236,13 +83,13 @@ private:
     struct Directory {
         explicit Directory(core::Reactor& reactor) : lock(reactor) {}
         fs::InodeId id = 0;
-        std::deque<Watched<NodeRef>> names;
+        std::deque<Watched<KnownFileRef>> names;
         Lock lock;
     };
     struct Place {
         Directory& directory;
         std::string name;
-        Watched<NodeRef>& watched;
+        Watched<KnownFileRef>& watched;
         std::string path;
     };
     /// The kernel holds a reference while it works on an inode.
@@ -284,8 +131,7 @@ private:
         }
     }
 
-    // --- rounds
-    // ------------------------------------------------------------------------------------
+    // --- rounds ----------------------------------------------------------------------------------
 
     std::size_t round(std::size_t first) {
         auto last = first;
@@ -345,15 +191,14 @@ private:
         co_return;
     }
 
-    // --- names
-    // -------------------------------------------------------------------------------------
+    // --- names -----------------------------------------------------------------------------------
 
     void count(const fs::Entry& entry) {
         if (entry.id != 0) ++lookups_[entry.id];
     }
     /// `id` 0 where there is none; wrong() where neither was so meanwhile.
     Task<fs::InodeId> look(Place& at) {
-        Window<NodeRef> window(at.watched);
+        Window<KnownFileRef> window(at.watched);
         auto entry = co_await fs().lookup(caller(), at.directory.id, at.name);
         if (!entry && entry.error().code() == ESTALE && window.seen().size() > 1) {
             entry = co_await fs().lookup(caller(), at.directory.id, at.name);  // LOOKUP_REVAL
@@ -363,7 +208,7 @@ private:
             co_return 0;
         }
         if (!entry || entry->id == 0) {
-            if (!window.any([](const NodeRef& node) { return !node; })) {
+            if (!window.any([](const KnownFileRef& node) { return !node; })) {
                 wrong(fmt::format("{} was there and is not found", at.path));
             }
             co_return 0;
@@ -395,30 +240,42 @@ private:
         co_return co_await look(at);
     }
     /// The object of a name went meanwhile: the kernel looks it up again, once.
-    static bool may_be_gone(const Window<NodeRef>& window, const NodeRef& node) {
+    static bool may_be_gone(const Window<KnownFileRef>& window, const KnownFileRef& node) {
         return !window.all_are(node);
     }
 
-    Task<void> open(ModelNumbers n) {
-        if (opened_.size() >= kMostOpen) co_return;
-        auto at = place(n[0]);
+    /// What is done with the file of a path: 0 or an errno. Once more where the name lost it meanwhile.
+    template <class Operation>
+    Task<void> at_path(std::uint32_t number, std::string_view what, Operation operation) {
+        auto at = place(number);
         for (int attempt = 0; attempt < 2; ++attempt) {
-            Window<NodeRef> window(at.watched);
+            Window<KnownFileRef> window(at.watched);
             const auto id = co_await find(at);
             if (id == 0) co_return;
             const Pin pin(*this, id);
             const auto node = nodes_[id];
-            const int flags = n[1] % 5 == 0 ? O_RDONLY : O_RDWR;
-            const auto opened = co_await fs().open(caller(), id, flags);
-            if (opened)
-                co_return add_open(node, {id, opened->open, opened->pages, opened->caching}, flags);
-            const auto code = opened.error().code();
+            const int code = co_await operation(node);
+            if (code == 0) co_return;
             if ((code != ESTALE && code != ENOENT) || !may_be_gone(window, node)) {
-                co_return expect(code, 0, "open " + at.path);
+                co_return expect(code, 0, fmt::format("{} {}", what, at.path));
             }
         }
     }
-    void add_open(const NodeRef& node, File file, int flags) {
+    Task<void> open(ModelNumbers n) {
+        if (opened_.size() >= kMostOpen) co_return;
+        const int flags = n[1] % 5 == 0 ? O_RDONLY : O_RDWR;
+        co_await at_path(n[0], "open", [this, flags](KnownFileRef node) {
+            return open_node(std::move(node), flags);
+        });
+    }
+    Task<int> open_node(KnownFileRef node, int flags) {
+        const auto id = node->id;
+        const auto opened = co_await fs().open(caller(), id, flags);
+        if (!opened) co_return opened.error().code();
+        add_open(node, {id, opened->open, opened->pages, opened->caching}, flags);
+        co_return 0;
+    }
+    void add_open(const KnownFileRef& node, File file, int flags) {
         ++node->opens;
         opened_.push_back(std::make_shared<Opened>(reactor(), file, node, flags));
     }
@@ -434,7 +291,7 @@ private:
             if (id == 0) {
                 const mode_t mode = kModes[step.n[2] % kModes.size()];
                 const int flags = O_RDWR | O_CREAT | (step.n[1] % 2 ? O_EXCL : O_TRUNC);
-                const auto node = std::make_shared<Node>(reactor(), mode);
+                const auto node = std::make_shared<KnownFile>(reactor(), mode);
                 at.watched.begin(node);
                 const auto made =
                     co_await fs().create(caller(), at.directory.id, at.name, S_IFREG | mode, flags);
@@ -459,21 +316,11 @@ private:
     }
 
     Task<void> stat(ModelNumbers n) {
-        auto at = place(n[0]);
-        for (int attempt = 0; attempt < 2; ++attempt) {
-            Window<NodeRef> window(at.watched);
-            const auto id = co_await find(at);
-            if (id == 0) co_return;
-            const Pin pin(*this, id);
-            const auto node = nodes_[id];
-            const int code = co_await compare_stat(node);
-            if (code == 0) co_return;
-            if ((code != ESTALE && code != ENOENT) || !may_be_gone(window, node)) {
-                co_return expect(code, 0, "stat " + at.path);
-            }
-        }
+        return at_path(n[0], "stat", [this](KnownFileRef node) {
+            return compare_stat(std::move(node));
+        });
     }
-    Task<int> compare_stat(NodeRef node) {
+    Task<int> compare_stat(KnownFileRef node) {
         Window<std::string> contents(node->content);
         Window<std::size_t> links(node->links);
         Window<mode_t> modes(node->mode);
@@ -555,11 +402,11 @@ private:
         end_unname(at, node, nullptr);
         expect(errno_of(done), 0, "unlink " + at.path);
     }
-    static void begin_unname(Place& at, const NodeRef& node, const NodeRef& next) {
+    static void begin_unname(Place& at, const KnownFileRef& node, const KnownFileRef& next) {
         at.watched.begin(next);
         node->links.begin(node->links.now() - 1);
     }
-    static void end_unname(Place& at, const NodeRef& node, const NodeRef& next) {
+    static void end_unname(Place& at, const KnownFileRef& node, const KnownFileRef& next) {
         at.watched.end(next);
         node->links.end(node->links.now() - 1);
     }
@@ -652,7 +499,7 @@ private:
         auto& directory = *directories_[n[0] % directories_.size()];
         const auto listing = n[1] % 2 ? fs::Listing::plus : fs::Listing::names;
         const std::size_t most = 1 + n[2] % 4;
-        std::deque<Window<NodeRef>> windows;
+        std::deque<Window<KnownFileRef>> windows;
         for (auto& name : directory.names) windows.emplace_back(name);
         const auto opened = co_await fs().opendir(caller(), directory.id);
         if (!opened) co_return expect(opened.error().code(), 0, "opendir");
@@ -707,8 +554,7 @@ private:
         nodes_.erase(id);
     }
 
-    // --- open files
-    // --------------------------------------------------------------------------------
+    // --- open files ------------------------------------------------------------------------------
 
     Task<void> use_open(TogetherStep step) {
         if (opened_.empty()) co_return;
@@ -873,8 +719,7 @@ private:
         }
     }
 
-    // --- while nothing is under way
-    // ------------------------------------------------------------------
+    // --- while nothing is under way --------------------------------------------------------------
 
     void compare_all() {
         for (std::size_t i = 0; i < kDirectories.size(); ++i) {
@@ -938,7 +783,7 @@ private:
     std::unique_ptr<Mount> mount_;
     std::vector<std::unique_ptr<Directory>> directories_;
     std::vector<OpenedRef> opened_;
-    std::map<fs::InodeId, NodeRef> nodes_;  ///< that the kernel knows
+    std::map<fs::InodeId, KnownFileRef> nodes_;  ///< that the kernel knows
     std::map<fs::InodeId, std::uint64_t> lookups_;
     std::map<fs::InodeId, int> pins_;
     std::size_t at_ = 0;

@@ -82,7 +82,7 @@ Change AttrCache::learn(
     if (first || !changed) return Change::none;
     if (ours) return Change::own;
     if (changing_ == 0) return Change::foreign;
-    remember(unexplained_, stamp_of(attr));
+    remember(glimpsed_, stamp_of(attr));
     return Change::none;
 }
 
@@ -118,13 +118,28 @@ Change AttrCache::end_change(nfs::Wcc wcc, core::SteadyTime now, const TimerRang
     return changing_ == 0 ? verdict() : Change::none;
 }
 
+/// Servers tell of a file between two WRITEs that run together, or within one, in a state that no
+/// reply names. What is later than all that own calls left behind is somebody else's.
+bool AttrCache::is_own_halfway(const Stamp& glimpsed) const noexcept {
+    return attr_ && attr_->type == nfs::FileType::regular &&
+           std::any_of(produced_.begin(), produced_.end(), [&](const Stamp& stamp) {
+               return !(stamp.ctime < glimpsed.ctime);
+           });
+}
+
 Change AttrCache::verdict() {
-    const bool explained =
-        std::all_of(unexplained_.begin(), unexplained_.end(), [&](const Stamp& stamp) {
-            return std::find(produced_.begin(), produced_.end(), stamp) != produced_.end();
-        });
+    const auto is_produced = [&](const Stamp& stamp) {
+        return std::find(produced_.begin(), produced_.end(), stamp) != produced_.end();
+    };
+    bool explained = std::all_of(unexplained_.begin(), unexplained_.end(), is_produced);
+    for (const auto& stamp : glimpsed_) {
+        if (is_produced(stamp)) continue;
+        before_ = Before::missing;
+        explained = explained && is_own_halfway(stamp);
+    }
     produced_.clear();
     unexplained_.clear();
+    glimpsed_.clear();
     order_ = Order::known;
     const auto before = std::exchange(before_, Before::known);
     if (!explained) return Change::foreign;

@@ -95,6 +95,7 @@ private:
         doubted_ = sequence_ = ++last_;
     }
     void adopt(const nfs::Attr& attr, core::SteadyTime now, const TimerRange& range);
+    bool is_own_halfway(const Stamp& glimpsed) const noexcept;
     Change verdict();
 
     std::optional<nfs::Attr> attr_;
@@ -115,7 +116,8 @@ private:
         lost  ///< they differ within one tick of the server's clock
     } order_ = Order::known;
     std::vector<Stamp> produced_;     ///< stamps that own calls left behind, newest last
-    std::vector<Stamp> unexplained_;  ///< stamps that nobody has owned up to yet
+    std::vector<Stamp> unexplained_;  ///< from before own calls, and nobody has owned up to them yet
+    std::vector<Stamp> glimpsed_;     ///< learnt while own calls were under way
     enum class Before : std::uint8_t { known, missing } before_ = Before::known;
 };
 

@@ -142,6 +142,8 @@ def _arguments():
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument("--json", help="write all tables to this file, too")
     parser.add_argument("--options", default="", help="further mount options for uidnfs")
+    parser.add_argument("--load-before", type=float, default=os.getloadavg()[0],
+                        help="load of the machine before anything was built for this")
     parser.add_argument("sections", nargs="*", metavar="SECTION",
                         help=f"only these of {', '.join(name for name, *_ in SECTIONS)}")
     arguments = parser.parse_args()
@@ -183,7 +185,7 @@ def _head(arguments):
         "version": done.stdout.partition("\n")[0],
         "kernel": platform.release(),
         "processors": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
+        "load_before": round(arguments.load_before, 2),
         "quick": arguments.quick,
         "options": arguments.options,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

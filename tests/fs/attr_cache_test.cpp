@@ -107,6 +107,76 @@ TEST_F(TwoWrites, one_after_the_other_are_in_order) {
     EXPECT_FALSE(cache.is_doubted());
 }
 
+/// Somebody asks while WRITEs are under way; times are of the server, in seconds after the first one.
+class Glimpse : public testing::Test {
+protected:
+    Glimpse() { cache.learn(at(0), fs::AttrCache::kUnordered, now, kTimers); }
+
+    nfs::Attr at(std::int64_t time) const {
+        nfs::Attr attr;
+        attr.type = type;
+        attr.size = 100 + static_cast<std::uint64_t>(time);
+        attr.mtime = attr.ctime = {1000 + time, 0};
+        return attr;
+    }
+    fs::Change ask(std::int64_t time) {
+        return cache.learn(at(time), fs::AttrCache::token(), now, kTimers);
+    }
+    fs::Change end_write(std::int64_t before, std::int64_t after) {
+        return cache.end_change({fs::stamp_of(at(before)), at(after)}, now, kTimers);
+    }
+
+    static constexpr fs::TimerRange kTimers{seconds(3), seconds(60)};
+    const core::SteadyTime now{seconds(100)};
+    nfs::FileType type = nfs::FileType::regular;
+    fs::AttrCache cache;
+};
+
+TEST_F(Glimpse, between_two_writes_may_be_ours) {
+    cache.begin_change();
+    cache.begin_change();
+    EXPECT_EQ(ask(1), fs::Change::none);
+    EXPECT_EQ(end_write(0, 2), fs::Change::none);
+    EXPECT_EQ(end_write(0, 2), fs::Change::unknown);
+}
+
+TEST_F(Glimpse, that_is_told_by_a_reply_is_ours) {
+    cache.begin_change();
+    cache.begin_change();
+    EXPECT_EQ(ask(1), fs::Change::none);
+    EXPECT_EQ(end_write(0, 1), fs::Change::none);
+    EXPECT_EQ(end_write(1, 2), fs::Change::own);
+}
+
+TEST_F(Glimpse, later_than_all_that_is_ours_is_foreign) {
+    cache.begin_change();
+    EXPECT_EQ(ask(2), fs::Change::none);
+    EXPECT_EQ(end_write(0, 1), fs::Change::foreign);
+}
+
+TEST_F(Glimpse, that_a_write_found_before_it_is_foreign) {
+    cache.begin_change();
+    EXPECT_EQ(ask(1), fs::Change::none);
+    EXPECT_EQ(end_write(1, 2), fs::Change::foreign);
+}
+
+TEST_F(Glimpse, of_a_directory_is_foreign) {
+    cache = {};
+    type = nfs::FileType::directory;
+    ask(0);
+    cache.begin_change();
+    EXPECT_EQ(ask(1), fs::Change::none);
+    EXPECT_EQ(end_write(0, 2), fs::Change::foreign);
+}
+
+TEST_F(Glimpse, is_forgotten_with_the_verdict) {
+    cache.begin_change();
+    ask(1);
+    end_write(0, 2);
+    cache.begin_change();
+    EXPECT_EQ(end_write(2, 3), fs::Change::own);
+}
+
 /// Everything happens in one tick of the server's clock.
 class OneTick : public testing::Test {
 protected:

@@ -182,8 +182,9 @@ private:
                 return wrong("is of another kind than its inode");
             }
             if (!knows(record.credential)) return wrong("is nobody's");
-            const bool owes = record.owed != 0;
-            if (owes && (!is_file || (record.owed & ~07777u) != kOwed)) {
+            const auto owed = record.owed & ~kGoing;
+            const bool is_right = owed == 0 || (owed & ~07777u) == kOwed;
+            if (!is_right || (record.owed != 0 && !is_file)) {
                 return wrong("owes no mode");
             }
             return Wrong();

@@ -63,7 +63,7 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
           options_.credential,
           [this](std::size_t numbers) { return credentials_in_use(numbers); }
       ),
-      removed_(deps.reactor),
+      removals_(deps.reactor),
       inodes_(InodeRecords(deps.arena.region(kInodeRegion)), counter_records_),
       numbers_(root),
       ahead_(std::make_shared<ReadAhead::House>(deps.reactor, deps.client, deps.clock)),

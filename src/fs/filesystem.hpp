@@ -18,6 +18,7 @@
 #include "fs/options.hpp"
 #include "fs/page_watch.hpp"
 #include "fs/patient_question.hpp"
+#include "fs/removal.hpp"
 #include "fs/stamp.hpp"
 #include "fs/types.hpp"
 #include "fs/writer.hpp"
@@ -283,6 +284,10 @@ private:
     core::Task<core::Result<nfs::LinkReply>> link_call(
         nfs::CallContext context, InodeRef inode, InodeRef parent, std::string name
     );
+    /// LOOKUP, and GETATTR where its reply has no attributes: with them on success.
+    core::Task<core::Result<nfs::LookupReply>> look(
+        nfs::CallContext context, InodeRef parent, std::string name
+    );
     core::Task<core::Result<nfs::RenameReply>> rename_call(
         nfs::CallContext context,
         InodeRef from_parent,
@@ -410,7 +415,8 @@ private:
     void count_item(const InodeRef& directory, const nfs::DirEntry& found, const DirItem& item);
 
     void restore();
-    void restore_opens();
+    /// Those that were being released.
+    std::vector<OpenId> restore_opens();
     void restore_silly();
     void restore_extents();
     void drop_unused();
@@ -437,7 +443,7 @@ private:
     std::size_t nameless_opening_ = 0;           ///< such ones that are not open yet
     std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
     std::size_t silly_removals_ = 0;               ///< under way
-    core::Event removed_;                          ///< the removals of an inode have ended
+    Removals removals_;
     struct Walk {
         InodeId above = 0;         ///< the directory whose directories are gone through
         std::uint32_t credit = 0;  ///< pages that were earned

@@ -243,6 +243,11 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     const auto named = id == kRootId ? context_for_mount(caller) : context(caller);
     if (!named) co_return named.error();
     const auto ctx = *named;
+    // What the LOOKUP of this call saw, unsent bytes of a file that is removed meanwhile included.
+    std::optional<AttrReply> seen;
+    if (inode->opens == 0 && inode->attrs.has_attr() && now() - inode->looked_up < kOneCall) {
+        seen = attr_reply(*inode);
+    }
     // mtime and ctime of unsent data are the server's to give.
     if (inode->file && inode->file->extents.has_unsent()) {
         co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
@@ -267,11 +272,9 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     if (!refreshed) {
         if (is_gone(*inode, refreshed.error())) co_return gone_reply(*inode);
         // stat(2) of a name that is replaced all the time: the kernel looks up once more, which may
-        // meet the next replacement. What the LOOKUP of this call saw is an answer.
-        const bool just_named =
-            inode->opens == 0 && inode->attrs.has_attr() && now() - inode->looked_up < kOneCall;
-        if (refreshed.error().code() != ESTALE || !just_named) co_return refreshed.error();
-        co_return attr_reply(*inode);
+        // meet the next replacement. What was there a moment ago is an answer.
+        if (refreshed.error().code() != ESTALE || !seen) co_return refreshed.error();
+        co_return *seen;
     }
     co_return attr_reply(*inode, *refreshed);
 }

@@ -238,7 +238,10 @@ core::Task<void> Filesystem::release(OpenId open) {
     const auto file = opens_.find(open);
     if (!file) co_return;
     const auto inode = file->inode;
-    co_await paid(inode);
+    if (inode->owed_mode) {
+        opens_.record_going(*file);  // who asks for this may not ask the next worker
+        co_await paid(inode);
+    }
     inodes_.record_error(*inode);
     opens_.remove(file);
     nameless_opens_.erase(open);

@@ -3,7 +3,6 @@
 // bracketed, so that the server's wcc data tell our changes from those of others.
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
-#include "fs/removal.hpp"
 
 #include <fmt/format.h>
 #include <sys/sysmacros.h>
@@ -230,6 +229,17 @@ core::Task<core::Result<InodeRef>> Filesystem::named(
     co_return child;
 }
 
+core::Task<core::Result<nfs::LookupReply>> Filesystem::look(
+    nfs::CallContext context, InodeRef parent, std::string name
+) {
+    auto found = co_await deps_.client.lookup(context, parent->handle, name);
+    if (!found || found->attr) co_return found;
+    const auto attr = co_await deps_.client.getattr(context, found->handle);
+    if (!attr) co_return attr.error();
+    found->attr = *attr;
+    co_return found;
+}
+
 core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
     nfs::CallContext context,
     InodeRef from_parent,
@@ -247,8 +257,8 @@ core::Task<core::Result<nfs::RenameReply>> Filesystem::rename_call(
     } else if (source && source->attrs.has_attr()) {
         fileid = source->attrs.attr().fileid;
     } else {
-        const auto found = co_await deps_.client.lookup(context, from_parent->handle, from_name);
-        if (found && found->attr) fileid = found->attr->fileid;
+        const auto found = co_await look(context, from_parent, from_name);
+        if (found) fileid = found->attr->fileid;
     }
     if (fileid) context.progress.plan(*fileid);
     auto reply = co_await deps_.client.rename(
@@ -283,8 +293,8 @@ core::Task<bool> Filesystem::was_moved(
     if (!fileid) co_return false;
     const auto left = co_await deps_.client.lookup(context, from_parent->handle, from_name);
     if (left || left.error().code() != ENOENT) co_return false;
-    const auto found = co_await deps_.client.lookup(context, to_parent->handle, to_name);
-    if (!found || !found->attr || found->attr->fileid != *fileid) co_return false;
+    const auto found = co_await look(context, to_parent, to_name);
+    if (!found || found->attr->fileid != *fileid) co_return false;
     from_parent->attrs.expire();
     to_parent->attrs.expire();
     inodes_.remove_name(from_parent, from_name);
@@ -321,11 +331,11 @@ core::Task<core::Result<void>> Filesystem::unlink(
     }
     const bool is_silly = is_silly_name(child, *parent, name);
     if (is_silly && child->opens > 0) co_return core::Error(EBUSY);  // as the kernel's client
-    while (is_silly && parent->removals > 0) co_await removed_.wait();
+    while (is_silly && parent->removals > 0) co_await removals_.ended.wait();
     // Bytes for a file that nobody can open any more need not travel.
     const bool has_bytes = child && child->opens == 0 && child->file;
     if (has_bytes) writer_.pause(child);
-    const Removal removal(removed_, child);
+    const Removal removal(removals_, child);
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.remove(ctx, parent->handle, name);
     finish_change(parent, reply ? *reply : nfs::Wcc{});
@@ -407,7 +417,7 @@ core::Task<core::Result<void>> Filesystem::rename(
     const bool revived = is_silly_name(moved, *from, from_name);
     const bool hide_target = must_stay(target) && target != moved;
     // Who opens the target meanwhile finds it under its silly name, or looks the name up again.
-    const Removal removal(removed_, target);
+    const Removal removal(removals_, target);
     auto how = Silly::added;
     if (hide_target) {
         const auto hidden = co_await make_silly(ctx, to, to_name, target, Silly::added);

@@ -34,7 +34,10 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
     const auto inode = admitted->inode;
     const auto ctx = admitted->context;
     // Who removes the file finds that it is in use, or is through with it.
-    while (inode->removals > 0) co_await removed_.wait();
+    const auto may_be_going = [&] {
+        return inode->removals > 0 || (inode->names.empty() && removals_.blind > 0);
+    };
+    while (may_be_going()) co_await removals_.ended.wait();
     const std::size_t nameless = inode->names.empty() ? 1 : 0;
     nameless_opening_ += nameless;
     ++inode->opening;
@@ -150,9 +153,8 @@ core::Task<core::Result<Filesystem::Created>> Filesystem::create_call(
     core::Result<nfs::CreateReply> reply = core::Error(EEXIST);
     if (const auto made = context.progress.made()) {
         // A worker before this one had the answer, and may have overwritten the verifier.
-        const auto looked = co_await deps_.client.lookup(context, parent->handle, name);
-        const bool is_ours =
-            looked && (*made == 0 || (looked->attr && looked->attr->fileid == *made));
+        const auto looked = co_await look(context, parent, name);
+        const bool is_ours = looked && (*made == 0 || looked->attr->fileid == *made);
         if (is_ours) reply = nfs::CreateReply{looked->handle, looked->attr, {}};
         if (!looked) reply = looked.error();
     } else {

@@ -79,11 +79,13 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
         const bool is_file = listed.attr.type != nfs::FileType::directory;
         if (is_file && listed.attr.nlink != 1) return std::nullopt;
         const auto range = timers(listed.attr.type);
-        if (now() - listed.asked >= range.min) return std::nullopt;
+        if (now() - listed.asked.time >= range.min) return std::nullopt;
+        // One that we had open, by a name that only a worker before this one knew, may be it.
+        if (inodes_.nameless_changed_at() > listed.asked.changes) return std::nullopt;
         inode = inodes_.get(listed.handle, listed.attr);
         if (!inode) return std::nullopt;
         // As old as the listing.
-        inode->attrs.learn(listed.attr, AttrCache::token(), listed.asked, range);
+        inode->attrs.learn(listed.attr, AttrCache::token(), listed.asked.time, range);
     }
     note_hit(*parent);
     inodes_.add_name(parent, name, inode);
@@ -180,7 +182,7 @@ void Filesystem::take_page(
     if (directory->known.get() == &known) {
         if (names_budget_->is_used_up()) make_room_for_names(directory.get());
         if (!names_budget_->is_used_up()) {
-            known.add(request.cookie, page, request.load, request.asked.time);
+            known.add(request.cookie, page, request.load, request.asked);
         }
     }
     known.end_load();

@@ -11,13 +11,15 @@ namespace uidnfs::fs {
 
 void Filesystem::restore() {
     ledger_.restore(credentials_);
-    restore_opens();
+    const auto going = restore_opens();
     restore_silly();
     restore_extents();
     drop_unused();
+    for (const auto open : going) core::spawn(release(open));
 }
 
-void Filesystem::restore_opens() {
+std::vector<OpenId> Filesystem::restore_opens() {
+    std::vector<OpenId> going;
     std::unordered_map<OpenId, DirStream::Found> streams;
     std::vector<CookieRecords::Index> cookies;
     const auto& records = opens_.records();
@@ -32,7 +34,8 @@ void Filesystem::restore_opens() {
             continue;
         }
         nameless_opens_.insert(file->id);
-        if (records[i].owed != 0) begin_owed(file, records[i].owed & ~kOwed);
+        if (records[i].owed & kOwed) begin_owed(file, records[i].owed & 07777);
+        if (records[i].owed & kGoing) going.push_back(file->id);
         if (inode->is_regular()) page_watch_.note(inode, file->context);
     }
     // Those of a stream that was being closed have no open any more.
@@ -74,6 +77,7 @@ void Filesystem::restore_opens() {
                 ? std::make_unique<DirStream>(journal, id)
                 : std::make_unique<DirStream>(journal, id, std::move(found));
     }
+    return going;
 }
 
 void Filesystem::restore_silly() {

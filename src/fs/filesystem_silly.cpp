@@ -4,7 +4,6 @@
 // the server is asked which of the two names the file has.
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
-#include "fs/removal.hpp"
 
 #include <fmt/format.h>
 
@@ -91,8 +90,8 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
     writer_.pause(inode);
     if (inode->remover) context.credential = inode->remover;
     if (const auto parent = inodes_.find(record.parent)) {
-        const Removal removal(removed_, parent);
-        const Removal last(removed_, inode);  // who opens it by what a lookup told is too late
+        const Removal removal(removals_, parent);
+        const Removal last(removals_, inode);  // who opens it by what a lookup told is too late
         ++silly_removals_;
         parent->attrs.begin_change();
         const auto reply = co_await deps_.client.remove(context, parent->handle, name);
@@ -132,7 +131,7 @@ core::Task<core::Result<nfs::Attr>> Filesystem::refresh_links(
     nfs::CallContext context, InodeRef inode
 ) {
     for (;;) {
-        while (is_silly_going(*inode)) co_await removed_.wait();
+        while (is_silly_going(*inode)) co_await removals_.ended.wait();
         const auto silly = inode->silly;
         const auto told = co_await refresh(context, inode);
         if (!told || (inode->silly == silly && !is_silly_going(*inode))) co_return told;
@@ -163,7 +162,7 @@ core::Task<void> Filesystem::silly_names_gone(
         const auto found = co_await deps_.client.lookup(silently, parent->handle, name);
         if (found) child = inodes_.find(found->handle);
     }
-    while (child && child->removals > 0) co_await removed_.wait();
+    while (child && child->removals > 0) co_await removals_.ended.wait();
 }
 
 }  // namespace uidnfs::fs

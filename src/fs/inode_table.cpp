@@ -84,6 +84,9 @@ void InodeTable::drop_if_unused(const InodeRef& inode) {
     if (inode->lookups > 0 || inode->opens > 0 || inode->silly) return;
     if (inode->file && !inode->file->extents.empty()) return;
     if (!by_id_.contains(inode->id)) return;
+    if (inode->names.empty() && inode->unlinked == Inode::Unlinked::no) {
+        nameless_changed_at_ = std::max(nameless_changed_at_, inode->changed_at);
+    }
     for (const auto& known : inode->names) {
         const auto parent = find(known.parent);
         if (!parent) continue;

@@ -30,6 +30,8 @@ public:
     void remove_lookups(const InodeRef& inode, std::uint64_t count);
     /// Drops the inode when nobody needs it any more.
     void drop_if_unused(const InodeRef& inode);
+    /// Inode::changed_at of what was dropped without a name of it being known; the latest.
+    std::uint64_t nameless_changed_at() const noexcept { return nameless_changed_at_; }
 
     void add_name(const InodeRef& parent, const std::string& name, const InodeRef& child);
     void remove_name(const InodeRef& parent, const std::string& name);
@@ -57,6 +59,7 @@ private:
 
     InodeRecords records_;
     CounterRecords& counters_;
+    std::uint64_t nameless_changed_at_ = 0;
     std::unordered_map<InodeId, InodeRef> by_id_;
     std::unordered_map<nfs::FileHandle, InodeId, nfs::FileHandleHash> by_handle_;
 };

@@ -82,7 +82,7 @@ void KnownNames::found_stale(std::string_view name) {
 }
 
 void KnownNames::add(
-    std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked
+    std::uint64_t from_cookie, const nfs::DirPage& page, Load load, const Asked& asked
 ) {
     for (const auto& entry : page.entries) {
         if (entry.name == "." || entry.name == "..") continue;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/clock.hpp"
+#include "fs/attr_cache.hpp"
 #include "nfs/types.hpp"
 
 #include <cstddef>
@@ -38,7 +39,7 @@ public:
     struct Listed {
         nfs::FileHandle handle;
         nfs::Attr attr;
-        core::SteadyTime asked;
+        Asked asked;
     };
     struct Found {
         enum class Answer : std::uint8_t {
@@ -82,9 +83,7 @@ public:
     /// A call of ours changed what the name stands for since the load began.
     bool was_touched(const std::string& name, Load load) const;
     /// Takes a page that began after `from_cookie`. Pages in their order make the names complete.
-    void add(
-        std::uint64_t from_cookie, const nfs::DirPage& page, Load load, core::SteadyTime asked
-    );
+    void add(std::uint64_t from_cookie, const nfs::DirPage& page, Load load, const Asked& asked);
     /// Where the page begins that is wanted next, with handles.
     const nfs::DirCursor& next() const noexcept { return next_; }
 

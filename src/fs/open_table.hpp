@@ -100,9 +100,10 @@ public:
     }
     /// A file made with CREATE EXCLUSIVE has no mode and no times yet (filesystem_owed.cpp).
     void record_owed(const OpenFile& file, std::uint32_t mode) {
-        records_.set(file.record, &OpenRecord::owed, kOwed | mode);
+        set_owed(file, kOwed | mode | (owed(file) & kGoing));
     }
-    void record_paid(const OpenFile& file) { records_.set(file.record, &OpenRecord::owed, 0u); }
+    void record_paid(const OpenFile& file) { set_owed(file, owed(file) & kGoing); }
+    void record_going(const OpenFile& file) { set_owed(file, owed(file) | kGoing); }
     /// A record of nothing that is there.
     void erase(OpenRecords::Index index) { records_.erase(index); }
 
@@ -114,6 +115,11 @@ public:
     const OpenRecords& records() const noexcept { return records_; }
 
 private:
+    std::uint32_t owed(const OpenFile& file) const { return records_[file.record].owed; }
+    void set_owed(const OpenFile& file, std::uint32_t owed) {
+        records_.set(file.record, &OpenRecord::owed, owed);
+    }
+
     OpenRecords records_;
     CounterRecords& counters_;
     std::unordered_map<OpenId, OpenFileRef> by_id_;

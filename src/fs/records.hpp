@@ -65,9 +65,12 @@ struct OpenRecord {
     OpenKind kind;
     std::int32_t flags;        ///< of open(2)
     std::uint32_t credential;  ///< whose its reads and writes are
-    std::uint32_t owed;        ///< kOwed | mode of a new file whose SETATTR is not answered yet; or 0
+    std::uint32_t owed;        ///< kOwed | mode of a new file whose SETATTR is not answered yet;
+                               ///< kGoing; or 0
 };
 inline constexpr std::uint32_t kOwed = 1u << 31;
+/// Nobody has it any more: its release waits for what is owed to the file.
+inline constexpr std::uint32_t kGoing = 1u << 30;
 
 /// What the server wants to see with the next READDIR of an open directory; where that begins, the
 /// kernel says.

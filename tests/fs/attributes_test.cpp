@@ -33,6 +33,16 @@ TEST_F(Attributes, come_from_the_server) {
     EXPECT_EQ(st.st_atim.tv_nsec, attr.atime.nanoseconds);
 }
 
+TEST_F(Attributes, of_a_file_that_is_removed_while_its_bytes_travel_count_them) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "hello");
+    m.release_file(file);  // one thread closes what another one writes to
+    const auto id = m.walk("/a");
+    server.inject({.procedure = Procedure::write, .before = [&] { server.remove_path("/a"); }});
+    EXPECT_EQ(m.stat_id(id).st_size, 5);
+}
+
 TEST_F(Attributes, types_are_shown) {
     server.put_directory("/d");
     server.put_symlink("/l", "target");

@@ -73,7 +73,7 @@ Mount::Mount(World& world, fs::Options options, MemoryClient::Options client_opt
 Mount::~Mount() = default;
 
 void Mount::start() {
-    client_ = std::make_unique<MemoryClient>(world_->reactor, world_->server, client_options_);
+    client_ = std::make_unique<ReplayingClient>(world_->reactor, world_->server, client_options_);
     const auto root = client_->root();
     const auto attr = world_->server.getattr({kUid, kGid, {}}, root);
     fs_ = std::make_unique<fs::Filesystem>(
@@ -84,11 +84,24 @@ void Mount::start() {
 }
 
 void Mount::kill_and_restart() {
-    // A process that dies runs no destructors: what the next one finds is the arena as it is now.
-    auto copy = std::make_unique<core::Arena>(copy_of(*arena_));
-    world_->run(client_->shutdown({options_.credential}));
+    auto next = estate();
+    world_->run(shut_down());
+    world_->serve_what_follows();
+    start_next(std::move(next));
+}
+
+std::unique_ptr<core::Arena> Mount::estate() const {
+    return std::make_unique<core::Arena>(copy_of(*arena_));
+}
+
+core::Task<void> Mount::shut_down() {
+    const nfs::CallContext context{options_.credential};
+    co_await client_->shutdown(context);
+}
+
+void Mount::start_next(std::unique_ptr<core::Arena> estate) {
     fs_.reset();
-    arena_ = std::move(copy);
+    arena_ = std::move(estate);
     if (const auto damage = fs::find_damage(*arena_, options_.root_identity)) {
         throw std::runtime_error("the next worker refuses the arena: " + *damage);
     }

@@ -6,7 +6,7 @@
 
 #include "core/arena.hpp"
 #include "fs/filesystem.hpp"
-#include "support/memory_client.hpp"
+#include "fs/replaying_client.hpp"
 #include "support/world.hpp"
 
 #include <fcntl.h>
@@ -97,6 +97,12 @@ public:
     }
     /// The worker is killed with whatever it had under way; another one finds its arena.
     void kill_and_restart();
+    /// The same in two steps. A process that dies runs no destructors: what the next one finds is
+    /// the arena as it is now. From the end of the shutdown on nothing reaches the server.
+    std::unique_ptr<core::Arena> estate() const;
+    core::Task<void> shut_down();
+    /// REQUIRES: no operation of the dead worker is under way.
+    void start_next(std::unique_ptr<core::Arena> estate);
 
     core::Result<fs::Entry> lookup(fs::InodeId parent, std::string name);
     /// Throws when the path does not exist.
@@ -183,7 +189,7 @@ private:
     World* world_;
     fs::Options options_;
     MemoryClient::Options client_options_;
-    std::unique_ptr<MemoryClient> client_;
+    std::unique_ptr<ReplayingClient> client_;
     std::unique_ptr<core::Arena> arena_;
     InvalidatorRecorder invalidator_;
     std::unique_ptr<fs::Filesystem> fs_;

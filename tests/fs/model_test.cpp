@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random operations and faults, by one and by two clients, compared step by step with a reference
-// tree, and by several threads of one client. A failure names its seed and the fewest steps that
-// still show it. UIDNFS_TEST_SEED runs one seed again, UIDNFS_TEST_SECONDS goes on for longer.
+// tree, and by several threads of one client, whose workers may die at any time. A failure names
+// its seed and the fewest steps that still show it. UIDNFS_TEST_SEED runs one seed again,
+// UIDNFS_TEST_SECONDS goes on for longer.
 #include "fs/model_run.hpp"
 #include "fs/together_run.hpp"
 
@@ -57,8 +58,17 @@ TEST(RandomOperations, one_client) { run_model(1); }
 
 TEST(RandomOperations, two_clients) { run_model(2); }
 
-TEST(RandomOperations, threads_of_one_client) {
-    run_seeds([](std::uint64_t seed) { return make_together_plan(seed, 4, kSteps); }, run_together);
+void run_threads(Deaths deaths) {
+    run_seeds(
+        [&](std::uint64_t seed) { return make_together_plan(seed, 4, kSteps, deaths); },
+        run_together
+    );
+}
+
+TEST(RandomOperations, threads_of_one_client) { run_threads(Deaths::between_rounds); }
+
+TEST(RandomOperations, threads_of_one_client_whose_workers_die) {
+    run_threads(Deaths::at_any_time);
 }
 
 }  // namespace

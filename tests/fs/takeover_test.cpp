@@ -331,6 +331,99 @@ TEST_F(HalfClosed, after_its_silly_name_was_removed) {
     EXPECT_EQ(mount().fs().status().inodes, 1u) << "the root";
 }
 
+/// A request that the kernel makes again: what the dead worker noted of it is there.
+class AskedAgain : public Takeover {
+protected:
+    fs::Caller again() {
+        auto who = mount().caller;
+        who.progress = core::Progress(record_);
+        return who;
+    }
+
+private:
+    core::ProgressRecord record_{};
+};
+
+TEST_F(AskedAgain, an_exclusive_create_whose_file_is_looked_up_without_attributes) {
+    auto& m = mount();
+    const auto create = [&] {
+        return m.run(m.fs().create(again(), fs::kRootId, "a", S_IFREG | 0640, O_RDWR | O_EXCL));
+    };
+    const auto first = create();
+    ASSERT_TRUE(first);
+    m.kill_and_restart();
+    server.adjust([](Behaviour& behaviour) { behaviour.post_op_attrs = Presence::never; });
+    const auto second = create();
+    ASSERT_TRUE(second) << core::to_string(second.error());
+    EXPECT_EQ(second->entry.id, first->entry.id);
+    m.run(m.fs().release(first->open.open));
+    m.run(m.fs().release(second->open.open));
+}
+
+TEST_F(AskedAgain, a_rename_on_a_server_that_tells_no_attributes) {
+    server.put_file("/a", "content");
+    server.adjust([](Behaviour& behaviour) { behaviour.post_op_attrs = Presence::never; });
+    auto& m = mount();
+    const auto rename = [&] {
+        return errno_of(m.run(
+            m.fs().rename(again(), fs::kRootId, "a", fs::kRootId, "b", fs::RenameMode::replace)
+        ));
+    };
+    EXPECT_EQ(rename(), 0);
+    m.kill_and_restart();
+    EXPECT_EQ(rename(), 0);
+    EXPECT_EQ(m.content_of("/b"), "content");
+}
+
+TEST_F(Takeover, what_is_opened_while_a_name_goes_that_only_the_kernel_knows_stays_or_is_gone) {
+    auto& m = mount();
+    m.make_file("/a", "content");
+    const auto id = m.walk("/a");
+    m.kill_and_restart();
+    server.inject({.procedure = Procedure::remove, .delay = std::chrono::milliseconds(5)});
+    core::spawn([](Mount& on) -> core::Task<void> {
+        auto removing = on.fs().unlink(on.caller, fs::kRootId, "a");
+        co_await removing;
+    }(m));
+    world.serve_until([&] { return count(Procedure::remove) > 0; });
+    const auto opened = m.run(m.fs().open(m.caller, id, O_RDONLY));
+    world.serve_until([&] { return m.client().in_flight() == 0; });
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code(), ESTALE) << "the kernel looks the name up again";
+}
+
+TEST_F(Takeover, a_listing_from_before_a_write_says_nothing_of_a_file_whose_name_is_not_known) {
+    server.put_directory("/d");
+    server.put_file("/d/a", "old");
+    auto& m = mount();
+    const auto file = m.open_file("/d/a");
+    m.kill_and_restart();
+    const auto directory = m.walk("/d");
+    for (const auto* missing : {"x", "y", "z"}) m.lookup(directory, missing);
+    world.serve_until([&] { return m.client().in_flight() == 0; });
+    ASSERT_EQ(count(Procedure::readdirplus), 1u) << "that was a walk";
+    m.write_at(file, 0, "newer");
+    EXPECT_EQ(m.close_file(file), 0);
+    m.fs().forget(file.inode, 10);  // all
+    EXPECT_EQ(m.stat_of("/d/a").st_size, 5);
+}
+
+TEST_F(Takeover, what_was_being_released_goes_although_nobody_asks_again) {
+    auto& m = mount();
+    server.inject({.procedure = Procedure::setattr, .reply = Fault::Reply::ignored});
+    const auto file = m.create_file("/a", O_RDWR | O_EXCL, 0640);
+    core::spawn(m.fs().release(file.open));
+    world.serve_what_follows();
+    ASSERT_TRUE(m.client().has_ignored());
+    m.kill_and_restart();
+    m.kill_and_restart();
+    world.serve_until([&] { return m.client().in_flight() == 0; });
+    world.serve_what_follows();
+    EXPECT_EQ(server.attr("/a").mode, 0640u);
+    EXPECT_EQ(m.remove_file("/a"), 0);
+    EXPECT_TRUE(server.names("/").empty()) << "it is not open";
+}
+
 class TakeoverOfListings : public Takeover, public ::testing::WithParamInterface<CookieStyle> {};
 
 TEST_P(TakeoverOfListings, go_on_where_they_were) {

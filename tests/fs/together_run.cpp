@@ -3,6 +3,7 @@
 
 #include "core/log.hpp"
 #include "fs/fixture.hpp"
+#include "fs/kernel_requests.hpp"
 #include "fs/together_parts.hpp"
 
 #include <fmt/format.h>
@@ -27,10 +28,10 @@ using Kind = TogetherStep::Kind;
 constexpr std::array<const char*, TogetherStep::kKinds> kNames{
     "round",  "create", "open", "close",     "flush", "read",         "write",    "write_direct",
     "append", "cut",    "sync", "stat_open", "stat",  "chmod",        "truncate", "remove",
-    "rename", "link",   "list", "forget",    "wait",  "crash_server", "trouble"};
+    "rename", "link",   "list", "forget",    "wait",  "crash_server", "trouble",  "kill"};
 /// How often each kind is drawn.
 constexpr std::array<int, TogetherStep::kKinds> kWeights{5, 7, 7, 6, 2, 9, 10, 4, 3, 4, 3, 4,
-                                                         6, 2, 3, 6, 6, 2, 3,  3, 1, 1, 5};
+                                                         6, 2, 3, 6, 6, 2, 3,  3, 1, 1, 5, 3};
 constexpr std::array kDirectories{"/p", "/q"};
 constexpr std::size_t kNamesEach = 4;
 constexpr std::array kModes{0600u, 0640u, 0644u, 0755u};
@@ -50,6 +51,7 @@ public:
         client.travel = {4, plan.seed};
         client.lost_reply = LostReply::remember;
         mount_ = std::make_unique<Mount>(world_, with, client);
+        kernel_.emplace(world_, *mount_, plan.seed);
         world_.explain_hangs([this] { return fmt::format("together: seed {}", plan_.seed); });
         for (std::size_t i = 0; i < kDirectories.size(); ++i) {
             if (mount_->make_dir(kDirectories[i]) != 0) throw std::runtime_error("no directory");
@@ -85,6 +87,11 @@ private:
         fs::InodeId id = 0;
         std::deque<Watched<KnownFileRef>> names;
         Lock lock;
+    };
+    struct Item {
+        std::string name;
+        std::uint64_t next_offset;
+        fs::Entry entry;
     };
     struct Place {
         Directory& directory;
@@ -188,7 +195,7 @@ private:
             world_.clock.advance(std::chrono::milliseconds(step.n[0] % 90'000));
         if (step.kind == Kind::crash_server) server().crash();
         if (step.kind == Kind::trouble) server().inject(random_fault(server(), step.n));
-        co_return;
+        if (step.kind == Kind::kill) co_await kernel_->kill();
     }
 
     // --- names -----------------------------------------------------------------------------------
@@ -199,9 +206,12 @@ private:
     /// `id` 0 where there is none; wrong() where neither was so meanwhile.
     Task<fs::InodeId> look(Place& at) {
         Window<KnownFileRef> window(at.watched);
-        auto entry = co_await fs().lookup(caller(), at.directory.id, at.name);
+        const auto asking = [&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.lookup(who, at.directory.id, at.name);
+        };
+        auto entry = co_await kernel_->ask(asking);
         if (!entry && entry.error().code() == ESTALE && window.seen().size() > 1) {
-            entry = co_await fs().lookup(caller(), at.directory.id, at.name);  // LOOKUP_REVAL
+            entry = co_await kernel_->ask(asking);  // LOOKUP_REVAL
         }
         if (!entry && entry.error().code() != ENOENT) {
             wrong(fmt::format("lookup {}: {}", at.path, core::to_string(entry.error())));
@@ -239,8 +249,9 @@ private:
         const Held held(at.directory.lock);
         co_return co_await look(at);
     }
+    using Names = Window<KnownFileRef>;
     /// The object of a name went meanwhile: the kernel looks it up again, once.
-    static bool may_be_gone(const Window<KnownFileRef>& window, const KnownFileRef& node) {
+    static bool may_be_gone(const Names& window, const KnownFileRef& node) {
         return !window.all_are(node);
     }
 
@@ -254,7 +265,7 @@ private:
             if (id == 0) co_return;
             const Pin pin(*this, id);
             const auto node = nodes_[id];
-            const int code = co_await operation(node);
+            const int code = co_await operation(node, window);
             if (code == 0) co_return;
             if ((code != ESTALE && code != ENOENT) || !may_be_gone(window, node)) {
                 co_return expect(code, 0, fmt::format("{} {}", what, at.path));
@@ -264,13 +275,15 @@ private:
     Task<void> open(ModelNumbers n) {
         if (opened_.size() >= kMostOpen) co_return;
         const int flags = n[1] % 5 == 0 ? O_RDONLY : O_RDWR;
-        co_await at_path(n[0], "open", [this, flags](KnownFileRef node) {
+        co_await at_path(n[0], "open", [this, flags](KnownFileRef node, const Names&) {
             return open_node(std::move(node), flags);
         });
     }
     Task<int> open_node(KnownFileRef node, int flags) {
         const auto id = node->id;
-        const auto opened = co_await fs().open(caller(), id, flags);
+        const auto opened = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.open(who, id, flags);
+        });
         if (!opened) co_return opened.error().code();
         add_open(node, {id, opened->open, opened->pages, opened->caching}, flags);
         co_return 0;
@@ -294,7 +307,9 @@ private:
                 const auto node = std::make_shared<KnownFile>(reactor(), mode);
                 at.watched.begin(node);
                 const auto made =
-                    co_await fs().create(caller(), at.directory.id, at.name, S_IFREG | mode, flags);
+                    co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+                        return fs.create(who, at.directory.id, at.name, S_IFREG | mode, flags);
+                    });
                 if (!made) {
                     at.watched.give_up(node);
                     co_return expect(made.error().code(), 0, "create " + at.path);
@@ -316,15 +331,19 @@ private:
     }
 
     Task<void> stat(ModelNumbers n) {
-        return at_path(n[0], "stat", [this](KnownFileRef node) {
-            return compare_stat(std::move(node));
+        return at_path(n[0], "stat", [this](KnownFileRef node, const Names& names) {
+            return compare_stat(node, &names);
         });
     }
-    Task<int> compare_stat(KnownFileRef node) {
+    /// `names`: what stood under the name, since the call that looked it up began.
+    Task<int> compare_stat(KnownFileRef node, const Names* names = nullptr) {
         Window<std::string> contents(node->content);
         Window<std::size_t> links(node->links);
         Window<mode_t> modes(node->mode);
-        const auto reply = co_await fs().getattr(caller(), node->id);
+        const auto id = node->id;
+        const auto reply = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.getattr(who, id);
+        });
         if (!reply) co_return reply.error().code();
         const auto& st = reply->stat;
         const auto [least, most] = sizes(contents);
@@ -334,7 +353,9 @@ private:
         if (!is_gone && (size < least || size > most)) {
             wrong(fmt::format("size {} is none of {} to {}", size, least, most));
         }
-        if (!links.any([&](std::size_t count) { return count == st.st_nlink; })) {
+        const bool went =
+            names && may_be_gone(*names, node) && st.st_nlink == node->links.now() + 1;
+        if (!went && !links.any([&](std::size_t count) { return count == st.st_nlink; })) {
             wrong(fmt::format("{} links, expected {}", st.st_nlink, fmt::join(links.seen(), " or "))
             );
         }
@@ -377,7 +398,9 @@ private:
             after.resize(*request.size);
             node->content.begin(after);
         }
-        const auto done = co_await fs().setattr(caller(), id, request);
+        const auto done = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.setattr(who, id, request);
+        });
         const bool gone = !done && links == 0 && node->opens == 0;
         if (kind == Kind::chmod) {
             gone ? node->mode.give_up(*request.mode) : node->mode.end(*request.mode);
@@ -398,7 +421,9 @@ private:
         co_await node->lock.exclusive();
         const Held held_node(node->lock);
         begin_unname(at, node, nullptr);
-        const auto done = co_await fs().unlink(caller(), at.directory.id, at.name);
+        const auto done = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.unlink(who, at.directory.id, at.name);
+        });
         end_unname(at, node, nullptr);
         expect(errno_of(done), 0, "unlink " + at.path);
     }
@@ -452,14 +477,11 @@ private:
         } else {
             to.watched.begin(node);
         }
-        const auto done = co_await fs().rename(
-            caller(),
-            from.directory.id,
-            from.name,
-            to.directory.id,
-            to.name,
-            fs::RenameMode::replace
-        );
+        const auto done = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.rename(
+                who, from.directory.id, from.name, to.directory.id, to.name, fs::RenameMode::replace
+            );
+        });
         from.watched.end(nullptr);
         if (over) {
             over->links.give_up(with_silly_name);
@@ -486,7 +508,9 @@ private:
         const auto links = node->links.now() + 1;
         to.watched.begin(node);
         node->links.begin(links);
-        const auto made = co_await fs().link(caller(), id, to.directory.id, to.name);
+        const auto made = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.link(who, id, to.directory.id, to.name);
+        });
         to.watched.end(node);
         node->links.end(links);
         expect(errno_of(made), 0, fmt::format("link {} to {}", from.path, to.path));
@@ -499,37 +523,52 @@ private:
         auto& directory = *directories_[n[0] % directories_.size()];
         const auto listing = n[1] % 2 ? fs::Listing::plus : fs::Listing::names;
         const std::size_t most = 1 + n[2] % 4;
+        const auto deaths = kernel_->deaths();
         std::deque<Window<KnownFileRef>> windows;
         for (auto& name : directory.names) windows.emplace_back(name);
-        const auto opened = co_await fs().opendir(caller(), directory.id);
+        const auto opening = [&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.opendir(who, directory.id);
+        };
+        const auto opened = co_await kernel_->ask(opening, KernelRequests::Opens::directory);
         if (!opened) co_return expect(opened.error().code(), 0, "opendir");
         std::multiset<std::string> got;
         std::uint64_t offset = 0;
         for (;;) {
-            std::size_t taken = 0;
+            std::vector<Item> taken;
             const fs::DirSink sink = [&](const fs::DirItem& item) {
-                if (taken == most) return false;
-                ++taken;
-                offset = item.next_offset;
-                if (item.name == "." || item.name == "..") return true;
-                count(item.entry);
-                got.emplace(item.name);
+                if (taken.size() == most) return false;
+                taken.push_back({std::string(item.name), item.next_offset, item.entry});
                 return true;
             };
-            const auto done = co_await fs().readdir(opened->open, offset, listing, sink);
+            const auto done = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller&) {
+                taken.clear();
+                return fs.readdir(opened->open, offset, listing, sink);
+            });
             if (!done) {
+                co_await kernel_->living();
                 fs().releasedir(opened->open);
                 co_return expect(done.error().code(), 0, "readdir");
             }
-            if (taken == 0) break;
+            if (taken.empty()) break;
+            offset = taken.back().next_offset;
+            for (const auto& item : taken) {
+                if (item.name == "." || item.name == "..") continue;
+                count(item.entry);
+                got.emplace(item.name);
+            }
         }
+        co_await kernel_->living();
         fs().releasedir(opened->open);
         for (std::size_t i = 0; i < kNamesEach; ++i) {
             const auto name = fmt::format("n{}", i);
             const auto& window = windows[i];
             const auto times = got.count(name);
             const bool still = window.seen().size() == 1;
-            if (still && times != (window.seen().front() ? 1u : 0u)) {
+            // The place that a dead worker had reached may be forgotten by the server as well.
+            const bool again =
+                times > 1 && kernel_->deaths() != deaths &&
+                random_behaviour(plan_.seed).cookie_verifiers == CookieVerifiers::changing;
+            if (still && !again && times != (window.seen().front() ? 1u : 0u)) {
                 wrong(
                     fmt::format("{} is listed {} times in {}", name, times, kDirectories[n[0] % 2])
                 );
@@ -540,6 +579,7 @@ private:
 
     /// Some inode that nobody uses: the kernel needs the memory.
     Task<void> forget(ModelNumbers n) {
+        co_await kernel_->living();
         std::vector<fs::InodeId> idle;
         for (const auto& [id, count] : lookups_) {
             const auto node = nodes_.find(id);
@@ -585,7 +625,10 @@ private:
         }
     }
     Task<void> flush(OpenedRef opened) {
-        const auto done = co_await fs().flush(opened->file.open);
+        const auto open = opened->file.open;
+        const auto done = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller&) {
+            return fs.flush(open);
+        });
         expect(errno_of(done), 0, "flush");
     }
     Task<void> close(OpenedRef opened) {
@@ -597,13 +640,23 @@ private:
         const auto id = opened->file.inode;
         const Pin pin(*this, id);
         --opened->node->opens;
-        co_await fs().release(opened->file.open);
+        const auto open = opened->file.open;
+        co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller&) {
+            return release(fs, open);
+        });
+    }
+    static Task<int> release(fs::Filesystem& fs, fs::OpenId open) {
+        co_await fs.release(open);
+        co_return 0;
     }
     Task<void> read(OpenedRef opened, ModelNumbers n) {
         Window<std::string> contents(opened->node->content);
         const auto offset = n[1] % (opened->node->content.now().size() + 3000);
         const std::size_t length = 1 + n[2] % 30'000;
-        const auto data = co_await fs().read(opened->file.open, offset, length);
+        const auto open = opened->file.open;
+        const auto data = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller&) {
+            return fs.read(open, offset, length);
+        });
         if (!data) co_return expect(data.error().code(), 0, "read");
         std::string got;
         for (const auto& piece : data->pieces) {
@@ -680,10 +733,11 @@ private:
         node.direct.erase(std::find(node.direct.begin(), node.direct.end(), range));
     }
     Task<void> send(OpenedRef opened, std::size_t offset, std::string bytes, int flags) {
-        const auto origin = fs::WriteOrigin::application;
-        const auto written = co_await fs().write(
-            opened->file.open, offset, mount_->payload(bytes), origin, core::Progress{}, flags
-        );
+        const auto open = opened->file.open;
+        const auto written = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            const auto origin = fs::WriteOrigin::application;
+            return fs.write(open, offset, mount_->payload(bytes), origin, who.progress, flags);
+        });
         if (!written) co_return expect(written.error().code(), 0, "write");
         if (*written != bytes.size()) wrong("a short write");
     }
@@ -697,7 +751,10 @@ private:
         auto after = node.content.now();
         after.resize(*request.size);
         node.content.begin(after);
-        const auto done = co_await fs().setattr(caller(), opened->file.inode, request);
+        const auto id = opened->file.inode;
+        const auto done = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller& who) {
+            return fs.setattr(who, id, request);
+        });
         node.content.end(after);
         expect(errno_of(done), 0, "ftruncate");
     }
@@ -705,7 +762,10 @@ private:
         auto& node = *opened->node;
         co_await node.lock.exclusive();
         const Held held(node.lock);
-        const auto done = co_await fs().fsync(opened->file.open);
+        const auto open = opened->file.open;
+        const auto done = co_await kernel_->ask([&](fs::Filesystem& fs, const fs::Caller&) {
+            return fs.fsync(open);
+        });
         expect(errno_of(done), 0, "fsync");
         for (std::size_t i = 0; i < kDirectories.size(); ++i) {
             auto& names = directories_[i]->names;
@@ -734,6 +794,22 @@ private:
         world_.run(list({1, 1, 2, 0}));
         if (!failure_.empty()) throw Mismatch(failure_);
     }
+    static std::string difference(
+        const std::string& when,
+        const std::string& path,
+        const std::string& got,
+        const std::string& wanted
+    ) {
+        const auto [a, b] = std::mismatch(got.begin(), got.end(), wanted.begin(), wanted.end());
+        return fmt::format(
+            "{}: {} has {} bytes, expected {}; they differ from {} on",
+            when,
+            path,
+            got.size(),
+            wanted.size(),
+            a - got.begin()
+        );
+    }
     void compare_place(Place at) {
         const auto id = world_.run(look(at));
         if (!failure_.empty()) throw Mismatch(failure_);
@@ -747,7 +823,7 @@ private:
         const auto content = mount_->read_all(file);
         mount_->close_file(file);
         if (content != node->content.now()) {
-            throw Mismatch(fmt::format("{}: {} has other content", doing_, at.path));
+            throw Mismatch(difference(doing_, at.path, content, node->content.now()));
         }
     }
     void finish() {
@@ -760,8 +836,11 @@ private:
             world_.run(close(opened));
         }
         server().forget_faults();
+        mount_->client().resend_ignored();
         const auto deadline = std::chrono::steady_clock::now() + 10s;
         if (!world_.run(fs().drain(deadline)).empty()) throw Mismatch("bytes are left");
+        // A worker that took over may still be removing a file that was closed at that moment.
+        world_.serve_until([&] { return mount_->client().in_flight() == 0; });
         world_.serve_what_follows();
         compare_all();
         for (std::size_t i = 0; i < kDirectories.size(); ++i) {
@@ -781,6 +860,7 @@ private:
     World world_;
     const TogetherPlan& plan_;
     std::unique_ptr<Mount> mount_;
+    std::optional<KernelRequests> kernel_;
     std::vector<std::unique_ptr<Directory>> directories_;
     std::vector<OpenedRef> opened_;
     std::map<fs::InodeId, KnownFileRef> nodes_;  ///< that the kernel knows
@@ -802,12 +882,15 @@ std::string describe(const TogetherStep& step) {
     );
 }
 
-TogetherPlan make_together_plan(std::uint64_t seed, std::size_t threads, std::size_t steps) {
+TogetherPlan make_together_plan(
+    std::uint64_t seed, std::size_t threads, std::size_t steps, Deaths deaths
+) {
     std::mt19937_64 random(seed);
     std::discrete_distribution<int> kinds(kWeights.begin(), kWeights.end());
     TogetherPlan plan{seed, threads, {}};
     for (std::size_t i = 0; i < steps; ++i) {
         TogetherStep step{static_cast<Kind>(kinds(random)), {}, {}};
+        if (step.kind == Kind::kill && deaths == Deaths::between_rounds) step.kind = Kind::wait;
         step.thread = static_cast<std::uint8_t>(random() % threads);
         for (auto& number : step.n) number = static_cast<std::uint32_t>(random() % 1'000'000);
         plan.steps.push_back(step);

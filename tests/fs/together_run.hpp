@@ -40,8 +40,9 @@ struct TogetherStep {
         wait,
         crash_server,
         trouble,
+        kill,  ///< of the worker, with whatever it has under way
     };
-    static constexpr int kKinds = 23;
+    static constexpr int kKinds = 24;
     Kind kind = Kind::round;
     std::uint8_t thread = 0;
     ModelNumbers n{};
@@ -53,7 +54,11 @@ struct TogetherPlan {
     std::vector<TogetherStep> steps;
 };
 
-TogetherPlan make_together_plan(std::uint64_t seed, std::size_t threads, std::size_t steps);
+/// Whether workers die while they have something under way, or between two rounds only.
+enum class Deaths : std::uint8_t { between_rounds, at_any_time };
+TogetherPlan make_together_plan(
+    std::uint64_t seed, std::size_t threads, std::size_t steps, Deaths deaths
+);
 std::string describe(const TogetherStep& step);
 
 struct TogetherFailure {

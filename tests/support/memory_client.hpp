@@ -30,7 +30,7 @@ struct Travel {
 /// one whose server has no duplicate-request cache, `remember` as one whose server has it.
 enum class LostReply : std::uint8_t { fail, repeat, remember };
 
-class MemoryClient final : public nfs::Client {
+class MemoryClient : public nfs::Client {
 public:
     struct Options {
         std::string export_path = "/";
@@ -167,6 +167,9 @@ public:
     void suspend(core::Error why) override;
     void resume() override { is_suspended_ = false; }
     core::Task<void> shutdown(const nfs::CallContext&) override;
+
+protected:
+    MemoryServer& server() noexcept { return *server_; }
 
 private:
     /// A call between its start and its reply.

@@ -335,7 +335,7 @@ core::Task<core::Result<void>> Filesystem::unlink(
     // Bytes for a file that nobody can open any more need not travel.
     const bool has_bytes = child && child->opens == 0 && child->file;
     if (has_bytes) writer_.pause(child);
-    const Removal removal(removals_, child);
+    const Removal removal(removals_, child, *parent, name);
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.remove(ctx, parent->handle, name);
     finish_change(parent, reply ? *reply : nfs::Wcc{});
@@ -417,7 +417,7 @@ core::Task<core::Result<void>> Filesystem::rename(
     const bool revived = is_silly_name(moved, *from, from_name);
     const bool hide_target = must_stay(target) && target != moved;
     // Who opens the target meanwhile finds it under its silly name, or looks the name up again.
-    const Removal removal(removals_, target);
+    const Removal removal(removals_, target, *to, to_name);
     auto how = Silly::added;
     if (hide_target) {
         const auto hidden = co_await make_silly(ctx, to, to_name, target, Silly::added);

@@ -34,10 +34,7 @@ core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, 
     const auto inode = admitted->inode;
     const auto ctx = admitted->context;
     // Who removes the file finds that it is in use, or is through with it.
-    const auto may_be_going = [&] {
-        return inode->removals > 0 || (inode->names.empty() && removals_.blind > 0);
-    };
-    while (may_be_going()) co_await removals_.ended.wait();
+    while (removals_.may_concern(*inode)) co_await removals_.ended.wait();
     const std::size_t nameless = inode->names.empty() ? 1 : 0;
     nameless_opening_ += nameless;
     ++inode->opening;

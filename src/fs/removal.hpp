@@ -8,32 +8,61 @@
 #include "core/event.hpp"
 #include "fs/inode.hpp"
 
-#include <cstdint>
+#include <algorithm>
+#include <list>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace uidnfs::fs {
 
 struct Removals {
     explicit Removals(core::Reactor& reactor) : ended(reactor) {}
-    core::Event ended;        ///< the last one of an inode, or of unknown ones
-    std::uint32_t blind = 0;  ///< of names of which nobody here knows whose they are
+    core::Event ended;  ///< the last one of an inode, or one of an unknown file
+    /// Names that go, of which nobody here knew whose they are.
+    struct Blind {
+        InodeId parent;
+        std::string name;
+    };
+    std::list<Blind> blind;
+
+    /// Whether one of the names of `inode` may be going.
+    bool may_concern(const Inode& inode) const {
+        if (inode.removals > 0) return true;
+        return std::any_of(blind.begin(), blind.end(), [&](const Blind& going) {
+            return inode.names.empty() ||
+                   std::any_of(inode.names.begin(), inode.names.end(), [&](const auto& known) {
+                       return known.parent == going.parent && known.name == going.name;
+                   });
+        });
+    }
 };
 
 class Removal {
 public:
+    Removal(Removals& all, InodeRef inode) : all_(all), inode_(std::move(inode)) {
+        ++inode_->removals;
+    }
     /// `inode`: nothing where it is not known.
-    Removal(Removals& all, InodeRef inode) : all_(all), inode_(std::move(inode)) { ++count(); }
+    Removal(Removals& all, InodeRef inode, const Inode& parent, const std::string& name)
+        : all_(all), inode_(std::move(inode)) {
+        if (inode_) {
+            ++inode_->removals;
+        } else {
+            blind_ = all_.blind.insert(all_.blind.end(), {parent.id, name});
+        }
+    }
     Removal(const Removal&) = delete;
     Removal& operator=(const Removal&) = delete;
     ~Removal() {
-        if (--count() == 0) all_.ended.notify_all();
+        if (blind_) all_.blind.erase(*blind_);
+        if (blind_ || --inode_->removals == 0) all_.ended.notify_all();
     }
 
 private:
-    std::uint32_t& count() noexcept { return inode_ ? inode_->removals : all_.blind; }
-
     Removals& all_;
     InodeRef inode_;
+    std::optional<std::list<Removals::Blind>::iterator> blind_;
 };
 
 }  // namespace uidnfs::fs

@@ -375,21 +375,39 @@ TEST_F(AskedAgain, a_rename_on_a_server_that_tells_no_attributes) {
     EXPECT_EQ(m.content_of("/b"), "content");
 }
 
-TEST_F(Takeover, what_is_opened_while_a_name_goes_that_only_the_kernel_knows_stays_or_is_gone) {
-    auto& m = mount();
-    m.make_file("/a", "content");
-    const auto id = m.walk("/a");
-    m.kill_and_restart();
-    server.inject({.procedure = Procedure::remove, .delay = std::chrono::milliseconds(5)});
-    core::spawn([](Mount& on) -> core::Task<void> {
-        auto removing = on.fs().unlink(on.caller, fs::kRootId, "a");
-        co_await removing;
-    }(m));
-    world.serve_until([&] { return count(Procedure::remove) > 0; });
-    const auto opened = m.run(m.fs().open(m.caller, id, O_RDONLY));
-    world.serve_until([&] { return m.client().in_flight() == 0; });
-    ASSERT_FALSE(opened);
-    EXPECT_EQ(opened.error().code(), ESTALE) << "the kernel looks the name up again";
+/// A name that only the kernel knows goes while the file is opened: it is readable, or not found.
+class OpenedAfterADeath : public Takeover {
+protected:
+    void begin_to_remove() {
+        auto& m = mount();
+        m.make_file("/a", "content");
+        id = m.walk("/a");
+        m.kill_and_restart();
+        server.inject({.procedure = Procedure::remove, .delay = std::chrono::milliseconds(5)});
+        core::spawn([](Mount& on) -> core::Task<void> {
+            auto removing = on.fs().unlink(on.caller, fs::kRootId, "a");
+            co_await removing;
+        }(m));
+        world.serve_until([&] { return count(Procedure::remove) > 0; });
+    }
+    void open() {
+        auto& m = mount();
+        const auto opened = m.run(m.fs().open(m.caller, id, O_RDONLY));
+        ASSERT_FALSE(opened);
+        EXPECT_EQ(opened.error().code(), ESTALE) << "the kernel looks the name up again";
+    }
+    fs::InodeId id = 0;
+};
+
+TEST_F(OpenedAfterADeath, by_its_number) {
+    begin_to_remove();
+    open();
+}
+
+TEST_F(OpenedAfterADeath, by_a_name_that_was_looked_up_before_it_went) {
+    begin_to_remove();
+    EXPECT_EQ(mount().walk("/a"), id);
+    open();
 }
 
 TEST_F(Takeover, a_listing_from_before_a_write_says_nothing_of_a_file_whose_name_is_not_known) {

@@ -80,8 +80,9 @@ std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::strin
         if (is_file && listed.attr.nlink != 1) return std::nullopt;
         const auto range = timers(listed.attr.type);
         if (now() - listed.asked.time >= range.min) return std::nullopt;
-        // One that we had open, by a name that only a worker before this one knew, may be it.
-        if (inodes_.nameless_changed_at() > listed.asked.changes) return std::nullopt;
+        // What we changed under another name, or one that only a worker before this one knew, may
+        // be it.
+        if (inodes_.unnamed_changed_at() > listed.asked.changes) return std::nullopt;
         inode = inodes_.get(listed.handle, listed.attr);
         if (!inode) return std::nullopt;
         // As old as the listing.

@@ -80,12 +80,19 @@ void InodeTable::remove_lookups(const InodeRef& inode, std::uint64_t count) {
     drop_if_unused(inode);
 }
 
+bool InodeTable::has_unknown_names(const Inode& inode) {
+    if (inode.is_directory()) return false;
+    if (!inode.attrs.has_attr()) return true;
+    const std::size_t gone = inode.unlinked == Inode::Unlinked::yes ? 1 : 0;
+    return inode.attrs.attr().nlink > inode.names.size() + gone;
+}
+
 void InodeTable::drop_if_unused(const InodeRef& inode) {
     if (inode->lookups > 0 || inode->opens > 0 || inode->silly) return;
     if (inode->file && !inode->file->extents.empty()) return;
     if (!by_id_.contains(inode->id)) return;
-    if (inode->names.empty() && inode->unlinked == Inode::Unlinked::no) {
-        nameless_changed_at_ = std::max(nameless_changed_at_, inode->changed_at);
+    if (has_unknown_names(*inode)) {
+        unnamed_changed_at_ = std::max(unnamed_changed_at_, inode->changed_at);
     }
     for (const auto& known : inode->names) {
         const auto parent = find(known.parent);

@@ -30,8 +30,8 @@ public:
     void remove_lookups(const InodeRef& inode, std::uint64_t count);
     /// Drops the inode when nobody needs it any more.
     void drop_if_unused(const InodeRef& inode);
-    /// Inode::changed_at of what was dropped without a name of it being known; the latest.
-    std::uint64_t nameless_changed_at() const noexcept { return nameless_changed_at_; }
+    /// Inode::changed_at of what was dropped and has names that are not known; the latest.
+    std::uint64_t unnamed_changed_at() const noexcept { return unnamed_changed_at_; }
 
     void add_name(const InodeRef& parent, const std::string& name, const InodeRef& child);
     void remove_name(const InodeRef& parent, const std::string& name);
@@ -55,11 +55,13 @@ public:
 private:
     InodeRef insert(InodeId id, const nfs::FileHandle& handle, const nfs::Attr& attr);
     void forget_handle(const Inode& inode);
+    /// A worker before this one may have known them, or nobody here does.
+    static bool has_unknown_names(const Inode& inode);
     void forget_child(const InodeRef& parent, const std::string& name);
 
     InodeRecords records_;
     CounterRecords& counters_;
-    std::uint64_t nameless_changed_at_ = 0;
+    std::uint64_t unnamed_changed_at_ = 0;
     std::unordered_map<InodeId, InodeRef> by_id_;
     std::unordered_map<nfs::FileHandle, InodeId, nfs::FileHandleHash> by_handle_;
 };

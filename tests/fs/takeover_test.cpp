@@ -426,6 +426,21 @@ TEST_F(Takeover, a_listing_from_before_a_write_says_nothing_of_a_file_whose_name
     EXPECT_EQ(m.stat_of("/d/a").st_size, 5);
 }
 
+TEST_F(Takeover, nor_of_one_that_has_got_another_name_since) {
+    server.put_directory("/d");
+    server.put_file("/d/a", "content");
+    auto& m = mount();
+    const auto id = m.walk("/d/a");
+    m.kill_and_restart();
+    const auto directory = m.walk("/d");
+    for (const auto* missing : {"x", "y", "z"}) m.lookup(directory, missing);
+    world.serve_until([&] { return m.client().in_flight() == 0; });
+    ASSERT_EQ(count(Procedure::readdirplus), 1u) << "that was a walk";
+    ASSERT_TRUE(m.run(m.fs().link(m.caller, id, fs::kRootId, "b")));
+    m.fs().forget(id, 10);  // all
+    EXPECT_EQ(m.stat_of("/d/a").st_nlink, 2u);
+}
+
 TEST_F(Takeover, what_was_being_released_goes_although_nobody_asks_again) {
     auto& m = mount();
     server.inject({.procedure = Procedure::setattr, .reply = Fault::Reply::ignored});

@@ -245,7 +245,8 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     const auto ctx = *named;
     // What the LOOKUP of this call saw, unsent bytes of a file that is removed meanwhile included.
     std::optional<AttrReply> seen;
-    if (inode->opens == 0 && inode->attrs.has_attr() && now() - inode->looked_up < kOneCall) {
+    const bool is_known = inode->attrs.has_attr() && !inode->attrs.is_doubted();
+    if (inode->opens == 0 && is_known && now() - inode->looked_up < kOneCall) {
         seen = attr_reply(*inode);
     }
     // mtime and ctime of unsent data are the server's to give.

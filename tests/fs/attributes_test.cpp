@@ -43,6 +43,19 @@ TEST_F(Attributes, of_a_file_that_is_removed_while_its_bytes_travel_count_them) 
     EXPECT_EQ(m.stat_id(id).st_size, 5);
 }
 
+TEST_F(Attributes, of_a_file_that_is_removed_are_not_those_from_before_own_bytes) {
+    server.adjust([](Behaviour& behaviour) { behaviour.post_op_attrs = Presence::never; });
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    const auto id = m.walk("/a");
+    m.write_at(file, 0, "hello");
+    EXPECT_EQ(m.close_file(file), 0);
+    server.remove_path("/a");
+    const auto told = m.run(m.fs().getattr(m.caller, id));
+    ASSERT_FALSE(told) << told->stat.st_size;
+    EXPECT_EQ(told.error().code(), ESTALE) << "the kernel looks the name up again";
+}
+
 TEST_F(Attributes, types_are_shown) {
     server.put_directory("/d");
     server.put_symlink("/l", "target");

@@ -161,6 +161,8 @@ DirItem Filesystem::make_item(
     }
     // Attributes of an application that lists slowly grow old: it gets names, and the kernel asks.
     if (now() - asked.time > std::max(options_.timers.file_min, kYoungPage)) return item;
+    // One that we changed and dropped since the page was asked for may be it.
+    if (inodes_.dropped_changed_at() > asked.changes && !inodes_.find(*found.handle)) return item;
     const auto inode = inodes_.get(*found.handle, *found.attr);
     if (!inode) return item;
     // A name that was given away or taken since would lead to the file that it had.

@@ -91,6 +91,7 @@ void InodeTable::drop_if_unused(const InodeRef& inode) {
     if (inode->lookups > 0 || inode->opens > 0 || inode->silly) return;
     if (inode->file && !inode->file->extents.empty()) return;
     if (!by_id_.contains(inode->id)) return;
+    dropped_changed_at_ = std::max(dropped_changed_at_, inode->changed_at);
     if (has_unknown_names(*inode)) {
         unnamed_changed_at_ = std::max(unnamed_changed_at_, inode->changed_at);
     }

@@ -30,7 +30,9 @@ public:
     void remove_lookups(const InodeRef& inode, std::uint64_t count);
     /// Drops the inode when nobody needs it any more.
     void drop_if_unused(const InodeRef& inode);
-    /// Inode::changed_at of what was dropped and has names that are not known; the latest.
+    /// Inode::changed_at of what was dropped; the latest.
+    std::uint64_t dropped_changed_at() const noexcept { return dropped_changed_at_; }
+    /// The same of what has names that are not known.
     std::uint64_t unnamed_changed_at() const noexcept { return unnamed_changed_at_; }
 
     void add_name(const InodeRef& parent, const std::string& name, const InodeRef& child);
@@ -61,6 +63,7 @@ private:
 
     InodeRecords records_;
     CounterRecords& counters_;
+    std::uint64_t dropped_changed_at_ = 0;
     std::uint64_t unnamed_changed_at_ = 0;
     std::unordered_map<InodeId, InodeRef> by_id_;
     std::unordered_map<nfs::FileHandle, InodeId, nfs::FileHandleHash> by_handle_;

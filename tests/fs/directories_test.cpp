@@ -27,6 +27,25 @@ protected:
     }
 };
 
+TEST_F(Directories, a_page_from_before_a_write_shows_no_size_of_a_file_that_was_dropped_since) {
+    server.put_directory("/d");
+    server.put_file("/d/a", "old");
+    auto& m = mount();
+    const auto file = m.open_file("/d/a");
+    const auto directory = m.walk("/d");
+    const auto opened = m.run(m.fs().opendir(m.caller, directory));
+    const auto dots = m.read_dir(opened->open, 0, fs::Listing::plus, 2);
+    ASSERT_EQ(dots.size(), 2u);
+    m.write_at(file, 0, "newer");
+    EXPECT_EQ(m.close_file(file), 0);
+    m.fs().forget(file.inode, 10);  // all
+    const auto rest = m.read_dir(opened->open, dots.back().next_offset, fs::Listing::plus, 2);
+    ASSERT_EQ(rest.size(), 1u);
+    EXPECT_EQ(rest.front().inode, 0u) << "the name alone";
+    EXPECT_EQ(m.stat_of("/d/a").st_size, 5);
+    m.fs().releasedir(opened->open);
+}
+
 TEST_F(Directories, empty_directory_has_dots) {
     server.put_directory("/d");
     const auto items = mount().read_dir(open_dir("/d"), 0, fs::Listing::names, 10);

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <deque>
 #include <list>
-#include <memory>
 #include <random>
 #include <type_traits>
 #include <utility>

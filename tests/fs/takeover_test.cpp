@@ -410,32 +410,39 @@ TEST_F(OpenedAfterADeath, by_a_name_that_was_looked_up_before_it_went) {
     open();
 }
 
-TEST_F(Takeover, a_listing_from_before_a_write_says_nothing_of_a_file_whose_name_is_not_known) {
+/// A page of names and attributes was fetched for somebody who walks through /d; the file changes
+/// then, and the kernel forgets it.
+class ListedAfterADeath : public Takeover {
+protected:
+    void begin_walk() {
+        auto& m = mount();
+        const auto directory = m.walk("/d");
+        for (const auto* missing : {"x", "y", "z"}) m.lookup(directory, missing);
+        world.serve_until([&] { return m.client().in_flight() == 0; });
+        ASSERT_EQ(count(Procedure::readdirplus), 1u) << "that was a walk";
+    }
+};
+
+TEST_F(ListedAfterADeath, before_a_write_to_a_file_whose_name_is_not_known) {
     server.put_directory("/d");
     server.put_file("/d/a", "old");
     auto& m = mount();
     const auto file = m.open_file("/d/a");
     m.kill_and_restart();
-    const auto directory = m.walk("/d");
-    for (const auto* missing : {"x", "y", "z"}) m.lookup(directory, missing);
-    world.serve_until([&] { return m.client().in_flight() == 0; });
-    ASSERT_EQ(count(Procedure::readdirplus), 1u) << "that was a walk";
+    begin_walk();
     m.write_at(file, 0, "newer");
     EXPECT_EQ(m.close_file(file), 0);
     m.fs().forget(file.inode, 10);  // all
     EXPECT_EQ(m.stat_of("/d/a").st_size, 5);
 }
 
-TEST_F(Takeover, nor_of_one_that_has_got_another_name_since) {
+TEST_F(ListedAfterADeath, before_it_got_another_name) {
     server.put_directory("/d");
     server.put_file("/d/a", "content");
     auto& m = mount();
     const auto id = m.walk("/d/a");
     m.kill_and_restart();
-    const auto directory = m.walk("/d");
-    for (const auto* missing : {"x", "y", "z"}) m.lookup(directory, missing);
-    world.serve_until([&] { return m.client().in_flight() == 0; });
-    ASSERT_EQ(count(Procedure::readdirplus), 1u) << "that was a walk";
+    begin_walk();
     ASSERT_TRUE(m.run(m.fs().link(m.caller, id, fs::kRootId, "b")));
     m.fs().forget(id, 10);  // all
     EXPECT_EQ(m.stat_of("/d/a").st_nlink, 2u);

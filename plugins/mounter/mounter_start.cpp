@@ -185,6 +185,9 @@ core::Task<Reply> MounterProcess::mount(
     program.arguments.push_back("--addr=" + pinned);
     program.arguments.push_back("--retry=0");
     program.arguments.push_back(fmt::format("--end-with={}", ::getpid()));
+    if (checked.identity_source == policy::IdentitySource::ldap) {
+        program.arguments.push_back("--identity-source=ldap");
+    }
     program.arguments.push_back("--worker-user=" + options_.worker_user);
     program.arguments.push_back(fmt::format("--worker-memory={}", options_.worker_memory));
     program.arguments.push_back(fmt::format("--write-behind-limit={}", write_behind_share()));

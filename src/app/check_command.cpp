@@ -55,7 +55,11 @@ core::Task<void> run(
 int run_check(const CheckArguments& arguments, Console& console) {
     const auto request = config::parse_mount_request(arguments.source, arguments.options);
     if (!request) {
-        console.complain(request.error().user_text);
+        // Nothing was to be mounted.
+        auto text = request.error().user_text;
+        constexpr std::string_view kMounting = "cannot mount ";
+        if (text.starts_with(kMounting)) text.replace(0, kMounting.size(), "cannot check ");
+        console.complain(text);
         return kExitUsage;
     }
     for (const auto& warning : request->warnings) console.complain("warning: " + warning);

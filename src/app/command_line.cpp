@@ -52,7 +52,8 @@ constexpr std::string_view kMountUsage =
     R"(usage: uidnfs mount SOURCE MOUNTPOINT [-o OPTION[,OPTION...]] [--OPTION[=VALUE]...]
                     [--foreground] [--ready-fd N] [--worker-user NAME]
                     [--worker-memory BYTES] [--worker-group DIRECTORY]
-                    [--write-behind-limit BYTES] [--recovery-directory DIR] [--end-with PID]
+                    [--write-behind-limit BYTES] [--recovery-directory DIR]
+                    [--identity-source WORD] [--end-with PID]
 
 Mounts an NFS share; each call carries the identity uid=, gid=, and every file is shown as the
 application user's (app_uid=, app_gid=). Returns when the mount can be used, or prints one error and
@@ -69,6 +70,7 @@ MOUNTPOINT is a directory, or /dev/fd/N: an open /dev/fuse that somebody else ha
   --write-behind-limit BYTES  write_behind= counts up to this, which can be changed later
   --recovery-directory DIR    where what cannot be written is kept when the mount ends (default:
                               /var/lib/uidnfs/recovery; not root: below $XDG_STATE_HOME)
+  --identity-source WORD      what status says of where uid= and gid= are from: declared or ldap
   --end-with PID              when PID, its parent, ends before the mount is there, so does this
   -o OPTION[,OPTION...]       options as below; each can also be written as --OPTION[=VALUE]
 
@@ -235,7 +237,7 @@ private:
         return name == "--foreground" || name == "--ready-fd" || name == "--worker-user" ||
                name == "--worker-memory" || name == "--worker-group" ||
                name == "--write-behind-limit" || name == "--end-with" ||
-               name == "--recovery-directory" || name == "--help" || name == "--write" ||
+               name == "--recovery-directory" || name == "--identity-source" || name == "--help" || name == "--write" ||
                name == "--json";
     }
 
@@ -277,6 +279,8 @@ Command parse_mount(const std::vector<std::string>& arguments) {
     app.add_option("--end-with", result.end_with)
         ->check(number_from(1, std::numeric_limits<pid_t>::max()));
     app.add_option("--recovery-directory", result.recovery_directory);
+    app.add_option("--identity-source", result.identity_source)
+        ->check(CLI::IsMember({"declared", "ldap"}));
     if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "mount");
     result.options = line.take_options();

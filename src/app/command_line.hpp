@@ -32,6 +32,7 @@ struct MountArguments {
     std::uint64_t write_behind_limit = 0;  ///< bytes; 0: none
     std::string worker_user;         ///< empty: "uidnfs", or "nobody" where that does not exist
     std::string recovery_directory;  ///< empty: default_recovery_directory()
+    std::string identity_source;     ///< "declared", "ldap"; empty: what the options say
 };
 
 struct UmountArguments {

@@ -169,6 +169,7 @@ core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRe
                         : absolute_path(arguments.recovery_directory);
     spec.worker_group = arguments.worker_group;
     spec.write_behind_limit = arguments.write_behind_limit;
+    spec.identity_source = arguments.identity_source;
     spec.since = utc_time(std::chrono::system_clock::now());
     if (const auto fd = inherited_device(arguments.mountpoint)) {
         auto device = take_inherited_device(

@@ -56,6 +56,7 @@ Message MountSpec::encode(std::string_view verb) const {
     message.add("since", since).add("keeper_pid", keeper_pid);
     message.add("worker_memory", worker_memory).add("worker_group", worker_group);
     message.add("write_behind_limit", write_behind_limit);
+    if (!identity_source.empty()) message.add("identity_source", identity_source);
     if (!recovery.empty()) message.add("recovery", recovery);
     if (!keeper_version.empty()) message.add("keeper_version", keeper_version);
     if (!first_keeper.empty()) message.add("first_keeper", first_keeper);
@@ -88,6 +89,7 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.worker_memory = message.number("worker_memory").value_or(0);
     spec.recovery = message.text("recovery");
     spec.worker_group = message.text("worker_group");
+    spec.identity_source = message.text("identity_source");
     spec.write_behind_limit = message.number("write_behind_limit").value_or(0);
     spec.takeovers = small_number(message, "takeovers").value_or(0);
     spec.takeover_time = message.text("takeover_time");

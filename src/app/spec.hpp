@@ -49,6 +49,7 @@ struct MountSpec {
     std::uint64_t worker_memory = 0;         ///< bytes, RLIMIT_DATA; 0: no limit
     std::string recovery;                    ///< directory for what cannot be written when it ends
     std::string worker_group;                ///< control group that workers join; empty: none
+    std::string identity_source;             ///< "ldap"; empty: what the options say
     /// Whoever shares out what a machine may hold: write_behind= counts up to this; 0: all of it.
     std::uint64_t write_behind_limit = 0;
     std::uint32_t takeovers = 0;  ///< workers of this mount before this one

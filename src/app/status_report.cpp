@@ -129,7 +129,11 @@ json::object describe_mount(const MountSpec& spec, const config::MountRequest& r
     status["uid"] = or_null(options.uid);
     status["gid"] = or_null(options.gid);
     status["gids"] = json::array(options.gids.begin(), options.gids.end());
-    status["identity_source"] = fixed ? "declared" : "caller";
+    if (fixed && !spec.identity_source.empty()) {
+        status["identity_source"] = spec.identity_source;
+    } else {
+        status["identity_source"] = fixed ? "declared" : "caller";
+    }
     status["app_uid"] = options.app_uid;
     status["app_gid"] = options.app_gid;
     if (spec.keeper_pid != 0) status["keeper_pid"] = spec.keeper_pid;

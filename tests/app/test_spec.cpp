@@ -26,6 +26,7 @@ MountSpec full_spec() {
     spec.worker_memory = 1 << 28;
     spec.worker_group = "/sys/fs/cgroup/system.slice/uidnfsd.service/worker-1";
     spec.write_behind_limit = 1 << 21;
+    spec.identity_source = "ldap";
     spec.takeovers = 3;
     spec.takeover_time = "2026-02-01T12:00:00Z";
     spec.takeover_reason = "killed by signal 9 (Killed)";
@@ -53,6 +54,7 @@ TEST(MountSpec, ComesBackAsItWasSent) {
     EXPECT_EQ(again->worker_memory, spec.worker_memory);
     EXPECT_EQ(again->worker_group, spec.worker_group);
     EXPECT_EQ(again->write_behind_limit, spec.write_behind_limit);
+    EXPECT_EQ(again->identity_source, spec.identity_source);
     EXPECT_EQ(again->takeovers, spec.takeovers);
     EXPECT_EQ(again->takeover_time, spec.takeover_time);
     EXPECT_EQ(again->takeover_reason, spec.takeover_reason);

@@ -59,6 +59,7 @@ class IdentityTest(Admission):
         line = self.mount_lines()["alice"]
         self.assertEqual((1001, 1001, "ldap", "alice", "rule 1 (team)"), tuple(
             line[key] for key in ("uid", "gid", "identity_source", "user", "rule")))
+        self.assertEqual("ldap", self.uidnfs.status(path)[1][0]["identity_source"])
         for person, reason in ((ROOT, "root is not allowed"), (OUTSIDER, "uid 5000 is not among")):
             path, error = self.ask_as(person)
             self.assertEqual("", path)

@@ -557,6 +557,12 @@ class Check(suite.IntegrationTest):
                 self.assertEqual((1, step, "failed"),
                                  (code, steps[-1]["step"], steps[-1]["result"]), steps)
 
+    def test_wrong_options_are_no_mount_that_failed(self):
+        done = self.uidnfs.run("check", "nas1:/exports/a", "-o", "uid=1001")
+        self.assertEqual((2, ""), (done.returncode, done.stdout))
+        self.assertEqual("cannot check nas1:/exports/a: uid=1001 without gid; add gid=N\n",
+                         done.stderr)
+
     def test_needs_no_right(self):
         code, steps = self.check(prefix=("setpriv", f"--reuid={USER}", f"--regid={USER}",
                                          "--clear-groups"))

@@ -176,7 +176,10 @@ void Volume::after_holding(core::Outcome<void> result) {
 void Volume::take_adopted(core::Outcome<Worker> worker) {
     phase_ = Phase::idle;
     if (worker) {
+        // The policy was asked when the mount was made; whoever finds it again asks nothing.
+        auto rule = worker_ ? std::move(worker_->rule) : std::string();
         worker_ = std::move(*worker);
+        if (worker_->rule.empty()) worker_->rule = std::move(rule);
         worker_ended_.reset();
     }
     switch (record_phase_) {

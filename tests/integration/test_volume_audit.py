@@ -109,6 +109,7 @@ class ConnectionTest(test_volumes.VolumeTest):
         self.connect_again(inside, 2)
         self.end(inside)
         self.assert_each_call_is_known()
+        self.assertEqual({"rule 1 (team)"}, {line.get("rule") for line in self.lines()})
 
     def test_what_the_keeper_heard_from_the_daemon_is_not_said_again(self):
         inside = self.given(self.mounted())

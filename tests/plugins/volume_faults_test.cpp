@@ -405,6 +405,14 @@ TEST_F(VolumeFaults, restart_adopts_a_mount_and_commands_wait_for_it) {
     EXPECT_EQ(volume.holders(), Texts{"h1"});
 }
 
+TEST_F(VolumeFaults, restart_knows_by_which_rule_a_mount_was_allowed) {
+    auto before = record(LiveRecord::Phase::mounted);
+    before.worker.rule = "rule 2 (team-a)";
+    volume.restore(define(), before);
+    EXPECT_EQ(started(), Texts{});  // whoever finds the mount was not asked whether it may be
+    EXPECT_EQ(volume.record().worker.rule, "rule 2 (team-a)");
+}
+
 TEST_F(VolumeFaults, restart_reports_a_mount_whose_worker_is_gone) {
     volume.restore(define(), record(LiveRecord::Phase::mounted));
     EXPECT_EQ(send(Started{core::Failure{ESRCH, "process 4711 is another"}}), Texts{});

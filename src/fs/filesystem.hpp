@@ -339,6 +339,10 @@ private:
     core::Task<core::Result<OpenReply>> open_file(
         nfs::CallContext context, InodeRef inode, int flags
     );
+    /// By the server's count of links, which some servers do not keep. Linux's answers for a file
+    /// that was removed as long as anybody there has it open; it is not what the path leads to
+    /// (nfs_lookup_verify_inode() in the kernel's fs/nfs/dir.c).
+    core::Task<bool> is_without_name(nfs::CallContext context, InodeRef inode);
     /// `read_since`: as for settle_pages().
     core::Result<OpenReply> add_open(
         const nfs::CallContext& context,
@@ -473,6 +477,7 @@ private:
     enum class Support : std::uint8_t { assumed, missing };
     Support readdirplus_ = Support::assumed;
     Support exclusive_create_ = Support::assumed;
+    Support link_counts_ = Support::assumed;
     enum class GroupsCut : std::uint8_t { none, told } groups_cut_ = GroupsCut::none;
     std::optional<struct statvfs> last_statfs_;
     std::optional<core::Error> statfs_error_;

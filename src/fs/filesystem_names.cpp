@@ -310,8 +310,10 @@ core::Task<void> Filesystem::drop_if_gone(nfs::CallContext context, InodeRef ino
     if (inode->opens > 0 || !inode->file || inode->file->extents.empty()) co_return;
     // How many names it had is what we knew last; it may live on under one that another client
     // made.
+    const bool is_counted = inode->attrs.has_attr() && inode->attrs.attr().nlink > 0;
     const auto found = co_await fetch(context, inode);
-    if (!found && found.error().code() == ESTALE) writer_.truncate(inode, 0);
+    const bool is_gone = found ? is_counted && found->nlink == 0 : found.error().code() == ESTALE;
+    if (is_gone) writer_.truncate(inode, 0);
 }
 
 core::Task<core::Result<void>> Filesystem::unlink(

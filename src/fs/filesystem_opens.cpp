@@ -53,6 +53,11 @@ core::Task<core::Result<OpenReply>> Filesystem::open_file(
     auto ahead = read_at_open(ctx, inode, flags);
     const auto granted = co_await open_rights(ctx, inode);
     if (!granted) co_return granted.error();
+    if (co_await is_without_name(ctx, inode)) {
+        const core::Error stale(ESTALE);
+        on_error(*inode, stale);
+        co_return stale;
+    }
     const auto needed = needed_for(flags);
     if ((*granted & needed) != needed) co_return core::Error(EACCES);
     if (flags & O_TRUNC) {
@@ -65,6 +70,22 @@ core::Task<core::Result<OpenReply>> Filesystem::open_file(
     const auto opened = add_open(ctx, inode, OpenKind::file, flags, asked);
     if (opened) opens_.find(opened->open)->ahead = std::move(ahead);
     co_return opened;
+}
+
+core::Task<bool> Filesystem::is_without_name(nfs::CallContext context, InodeRef inode) {
+    if (!inode->attrs.has_attr() || inode->attrs.attr().nlink > 0) co_return false;
+    if (link_counts_ == Support::missing || inode->silly) co_return false;
+    const auto names = inode->names;
+    for (const auto& known : names) {
+        const auto parent = inodes_.find(known.parent);
+        if (!parent) continue;
+        const auto found = co_await deps_.client.lookup(context, parent->handle, known.name);
+        if (!found && (found.error().code() == ENOENT || found.error().code() == ESTALE)) continue;
+        if (found && found->handle != inode->handle) continue;
+        if (found) link_counts_ = Support::missing;
+        co_return false;
+    }
+    co_return true;
 }
 
 std::unique_ptr<ReadAhead> Filesystem::read_at_open(

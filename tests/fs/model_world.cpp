@@ -32,6 +32,7 @@ Behaviour random_behaviour(std::uint64_t seed) {
     if (one_in(5)) out.longest_write = 1000;
     if (one_in(5)) out.longest_read = 1000;
     if (one_in(3)) out.tick = 10ms;
+    if (one_in(3)) out.removed = Removed::lingers;
     return out;
 }
 

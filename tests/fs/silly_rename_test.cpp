@@ -265,7 +265,49 @@ protected:
         EXPECT_GT(opened, 10u);
     }
 
+    /// It was looked up before it was removed.
+    void try_while_its_silly_name_is_removed() {
+        client_options.travel.most_rounds = 6;
+        auto& m = mount();
+        for (std::uint64_t round = 1; round < 60; ++round) {
+            m.make_file("/a", kContent);
+            const auto last = m.open_file("/a");
+            ASSERT_EQ(m.remove_file("/a"), 0);
+            std::optional<File> file;
+            const auto open = [&]() -> core::Task<int> {
+                for (auto turn = round % 12; turn > 0; --turn) co_await NextRound{world.reactor};
+                const auto reply = co_await m.fs().open(m.caller, last.inode, O_RDONLY);
+                if (reply) file = File{last.inode, reply->open};
+                co_return errno_of(reply);
+            };
+            const auto close = [&]() -> core::Task<int> {
+                co_await m.fs().release(last.open);
+                co_return 0;
+            };
+            std::vector<core::Task<int>> tasks;
+            tasks.push_back(close());
+            tasks.push_back(open());
+            const auto done = world.run_all(std::move(tasks));
+            if (file) {
+                EXPECT_EQ(m.read_all(*file), kContent) << "round " << round;
+                m.release_file(*file);
+            } else {
+                EXPECT_EQ(done[1], ESTALE);
+            }
+            world.serve_until([&] { return m.client().in_flight() == 0; });
+            EXPECT_TRUE(server.names("/").empty()) << "round " << round;
+        }
+    }
+
     const std::string kContent = std::string(200'000, 'x');
+};
+
+/// On Linux's server a file without a name answers while somebody there has it open.
+class OpenedOfALingeringServer : public OpenedMeanwhile {
+protected:
+    OpenedOfALingeringServer() {
+        server.adjust([](Behaviour& behaviour) { behaviour.removed = Removed::lingers; });
+    }
 };
 
 TEST_F(OpenedMeanwhile, while_it_is_removed) {
@@ -285,38 +327,47 @@ TEST_F(OpenedMeanwhile, while_it_is_replaced) {
     EXPECT_EQ(server.names("/").size(), 99u);
 }
 
-/// It was looked up before it was removed.
-TEST_F(OpenedMeanwhile, while_its_silly_name_is_removed) {
-    client_options.travel.most_rounds = 6;
+TEST_F(OpenedMeanwhile, while_its_silly_name_is_removed) { try_while_its_silly_name_is_removed(); }
+
+TEST_F(OpenedOfALingeringServer, while_its_silly_name_is_removed) {
+    try_while_its_silly_name_is_removed();
+}
+
+TEST_F(OpenedOfALingeringServer, after_another_client_replaced_it) {
     auto& m = mount();
-    for (std::uint64_t round = 1; round < 60; ++round) {
-        m.make_file("/a", kContent);
-        const auto last = m.open_file("/a");
-        ASSERT_EQ(m.remove_file("/a"), 0);
-        std::optional<File> file;
-        const auto open = [&]() -> core::Task<int> {
-            for (auto turn = round % 12; turn > 0; --turn) co_await NextRound{world.reactor};
-            const auto reply = co_await m.fs().open(m.caller, last.inode, O_RDONLY);
-            if (reply) file = File{last.inode, reply->open};
-            co_return errno_of(reply);
-        };
-        const auto close = [&]() -> core::Task<int> {
-            co_await m.fs().release(last.open);
-            co_return 0;
-        };
-        std::vector<core::Task<int>> tasks;
-        tasks.push_back(close());
-        tasks.push_back(open());
-        const auto done = world.run_all(std::move(tasks));
-        if (file) {
-            EXPECT_EQ(m.read_all(*file), kContent) << "round " << round;
-            m.release_file(*file);
-        } else {
-            EXPECT_EQ(done[1], ESTALE);
-        }
-        world.serve_until([&] { return m.client().in_flight() == 0; });
-        EXPECT_TRUE(server.names("/").empty()) << "round " << round;
+    m.make_file("/a", kContent);
+    const auto before = m.open_file("/a");
+    server.remove_path("/a");
+    server.put_file("/a", "new");
+    // By the name that the kernel still knows, and whoever else has it open.
+    EXPECT_EQ(errno_of(world.run(m.fs().open(m.caller, before.inode, O_RDONLY))), ESTALE);
+    EXPECT_EQ(errno_of(world.run(m.fs().open(m.caller, before.inode, O_RDONLY))), ESTALE);
+    EXPECT_EQ(m.content_of("/a"), "new");
+    m.release_file(before);
+}
+
+TEST_F(OpenedOfALingeringServer, after_its_last_name_was_removed_with_bytes_on_their_way) {
+    options.commit_on = fs::CommitOn::behind;
+    auto& m = mount();
+    m.make_file("/a", kContent);
+    server.clear_calls();
+    ASSERT_EQ(m.remove_file("/a"), 0);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    EXPECT_TRUE(world.run(m.fs().drain(deadline)).empty());
+    EXPECT_EQ(count(Procedure::write) + count(Procedure::commit), 0u);
+}
+
+TEST_F(OpenedMeanwhile, of_a_server_that_counts_no_links) {
+    server.adjust([](Behaviour& behaviour) { behaviour.links = Links::zero; });
+    auto& m = mount();
+    m.make_file("/a", kContent);
+    server.clear_calls();
+    for (int i = 0; i < 3; ++i) {
+        const auto file = m.open_file("/a");
+        EXPECT_EQ(m.read_all(file), kContent);
+        m.release_file(file);
     }
+    EXPECT_EQ(count(Procedure::lookup), 3u + 1u);  // of paths; and once whether it has a name
 }
 
 /// Whoever looks for the name, here or on another client, finds the one or the other.

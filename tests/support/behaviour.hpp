@@ -22,6 +22,11 @@ enum class CookieVerifiers : std::uint8_t { constant, changing };
 enum class RootAccess : std::uint8_t { squashed, trusted };
 /// `reused`: a new file gets the number of a removed one, as ext4 does.
 enum class FileIds : std::uint8_t { fresh, reused };
+/// Whether a handle of a file with no name left is stale at once, or answers GETATTR and ACCESS for
+/// a while (Linux's server, which keeps files open that were read).
+enum class Removed : std::uint8_t { stale, lingers };
+/// `zero`: the server counts no links and says 0 of every file.
+enum class Links : std::uint8_t { counted, zero };
 /// What an unchecked CREATE says of a name that is no regular file (Linux's gives its handle).
 enum class UncheckedCreate : std::uint8_t { refuses, gives };
 /// Whether READ says that it reached the end.
@@ -51,6 +56,8 @@ struct Behaviour {
     CookieStyle cookies = CookieStyle::small;
     CookieVerifiers cookie_verifiers = CookieVerifiers::constant;
     FileIds file_ids = FileIds::fresh;
+    Removed removed = Removed::stale;
+    Links links = Links::counted;
     EndOfFile end_of_file = EndOfFile::told;
     RootAccess root = RootAccess::squashed;
     ExportMode mode = ExportMode::read_write;

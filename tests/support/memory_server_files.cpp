@@ -15,7 +15,7 @@ constexpr std::uint32_t kExecute = 1;
 
 Reply<nfs::Attr> MemoryServer::getattr(const Identity&, const Handle& object) {
     const std::lock_guard lock(mutex_);
-    const auto* node = tree_.find(object);
+    const auto* node = tree_.find_or_removed(object);
     if (!node) return {Status::stale};
     return {Status::ok, tree_.attr(*node)};
 }
@@ -41,7 +41,7 @@ Reply<nfs::AccessReply> MemoryServer::access(
     const Identity& caller, const Handle& object, nfs::AccessBits wanted
 ) {
     const std::lock_guard lock(mutex_);
-    const auto* node = tree_.find(object);
+    const auto* node = tree_.find_or_removed(object);
     if (!node) return {Status::stale};
     const auto bits = tree_.permitted(*node, effective(caller));
     const bool writable = tree_.behaviour().mode == ExportMode::read_write;

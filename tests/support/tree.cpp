@@ -9,14 +9,7 @@ namespace uidnfs::test {
 namespace {
 
 constexpr std::uint64_t kFsid = 0x7465'7374;
-constexpr std::size_t kIdBytes = 24;
-
-struct HandleBytes {
-    std::uint64_t fsid;
-    std::uint64_t fileid;
-    std::uint64_t generation;
-};
-static_assert(sizeof(HandleBytes) == kIdBytes);
+constexpr std::size_t kMostRemoved = 4;
 
 std::uint64_t scatter(std::uint64_t value) {
     value = (value ^ value >> 30) * 0xbf58'476d'1ce4'e5b9;
@@ -32,13 +25,28 @@ Tree::Tree(Behaviour behaviour) : behaviour_(behaviour) {
     root_->parent = root_;
 }
 
-Node* Tree::find(const nfs::FileHandle& handle) noexcept {
+std::optional<HandleBytes> Tree::parse(const nfs::FileHandle& handle) const noexcept {
     HandleBytes id{};
-    if (handle.bytes().size() != behaviour_.handle_bytes) return nullptr;
+    if (handle.bytes().size() != behaviour_.handle_bytes) return std::nullopt;
     std::memcpy(&id, handle.bytes().data(), sizeof id);
-    const auto it = nodes_.find(id.fileid);
-    if (id.fsid != kFsid || it == nodes_.end()) return nullptr;
-    return it->second->generation == id.generation ? it->second.get() : nullptr;
+    return id.fsid == kFsid ? std::optional(id) : std::nullopt;
+}
+
+Node* Tree::find(const nfs::FileHandle& handle) noexcept {
+    const auto id = parse(handle);
+    const auto it = id ? nodes_.find(id->fileid) : nodes_.end();
+    if (it == nodes_.end()) return nullptr;
+    return it->second->generation == id->generation ? it->second.get() : nullptr;
+}
+
+const Node* Tree::find_or_removed(const nfs::FileHandle& handle) noexcept {
+    if (const auto* node = find(handle)) return node;
+    const auto id = parse(handle);
+    if (!id) return nullptr;
+    for (const auto& node : removed_) {
+        if (node->generation == id->generation) return node.get();
+    }
+    return nullptr;
 }
 
 nfs::FileHandle Tree::handle(const Node& node) const {
@@ -52,7 +60,7 @@ nfs::Attr Tree::attr(const Node& node) const {
     nfs::Attr out;
     out.type = node.type;
     out.mode = node.mode;
-    out.nlink = node.nlink;
+    out.nlink = behaviour_.links == Links::counted ? node.nlink : 0;
     out.uid = mapper::ServerUid(node.uid);
     out.gid = mapper::ServerGid(node.gid);
     switch (node.type) {
@@ -147,8 +155,11 @@ void Tree::detach(Node& directory, std::string_view name) {
 
 void Tree::bury(Node& node) {
     if (node.is_directory() ? node.parent != nullptr : node.nlink > 0) return;
-    free_ids_.push_back(node.fileid);
-    nodes_.erase(node.fileid);
+    auto buried = nodes_.extract(node.fileid);
+    free_ids_.push_back(buried.key());
+    if (behaviour_.removed == Removed::stale || buried.mapped()->is_directory()) return;
+    removed_.push_back(std::move(buried.mapped()));
+    if (removed_.size() > kMostRemoved) removed_.pop_front();
 }
 
 void Tree::touch(Node& node, Touch what) {

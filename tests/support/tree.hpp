@@ -10,6 +10,7 @@
 #include "support/sparse_bytes.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -58,6 +59,14 @@ struct Node {
     bool is_directory() const noexcept { return type == nfs::FileType::directory; }
 };
 
+/// What a file handle begins with.
+struct HandleBytes {
+    std::uint64_t fsid;
+    std::uint64_t fileid;
+    std::uint64_t generation;
+};
+static_assert(sizeof(HandleBytes) == 24);
+
 enum class Touch : std::uint8_t { ctime, mtime_and_ctime };
 
 class Tree {
@@ -71,6 +80,8 @@ public:
     Node& root() noexcept { return *root_; }
     /// nullptr: stale, or no handle of ours.
     Node* find(const nfs::FileHandle& handle) noexcept;
+    /// Also one without a name, which lingers.
+    const Node* find_or_removed(const nfs::FileHandle& handle) noexcept;
     nfs::FileHandle handle(const Node& node) const;
     nfs::Attr attr(const Node& node) const;
     Node* child(Node& directory, std::string_view name) noexcept;
@@ -104,11 +115,13 @@ public:
     void crash();
 
 private:
+    std::optional<HandleBytes> parse(const nfs::FileHandle& handle) const noexcept;
     std::uint64_t new_cookie(Node& directory) const;
 
     Behaviour behaviour_;
     ServerClock clock_;
     std::unordered_map<std::uint64_t, std::unique_ptr<Node>> nodes_;  // by fileid
+    std::deque<std::unique_ptr<Node>> removed_;                       // those that linger
     std::vector<std::uint64_t> free_ids_;
     std::uint64_t next_fileid_ = 1000;
     std::uint64_t next_generation_ = 1;

@@ -43,21 +43,6 @@ std::optional<Dialect> parse_dialect(std::string_view word) noexcept {
     return std::nullopt;
 }
 
-std::size_t utf8_sequence(std::string_view text) noexcept {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const auto first = byte(0);
-    if (first < 0x80) return 1;
-    const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
-    for (std::size_t i = 1; i < size; ++i) {
-        if ((byte(i) & 0xc0) != 0x80) return 0;
-    }
-    // Overlong forms, surrogates, and what is above U+10FFFF.
-    if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f)) return 0;
-    if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f)) return 0;
-    return size;
-}
-
 bool is_volume_name(std::string_view name) noexcept {
     if (name.empty() || name.size() > kMaxVolumeName) return false;
     if (name == "." || name.find("..") != std::string_view::npos) return false;

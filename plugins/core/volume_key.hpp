@@ -3,6 +3,8 @@
 // becomes part of a path is directory_name(). Plain data.
 #pragma once
 
+#include "core/text.hpp"
+
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -31,9 +33,7 @@ inline constexpr std::size_t kMaxVolumeName = 255;  // bytes
 /// '/', '\' and "..". (reference: volumedriver refuses the same.)
 bool is_volume_name(std::string_view name) noexcept;
 
-/// Bytes of the UTF-8 sequence that begins `text`; 0 when it is none (RFC 3629). REQUIRES: not
-/// empty.
-std::size_t utf8_sequence(std::string_view text) noexcept;
+using core::utf8_sequence;
 
 /// One component of a path for any bytes whatever, at most 200 of [A-Za-z0-9_=.~%-], never
 /// beginning with '.': "docker-NAME" with the other bytes as %XX, and a long one cut, its end a

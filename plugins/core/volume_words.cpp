@@ -2,6 +2,7 @@
 // make_definition of volume_options.hpp: the words of Create, sorted.
 #include "config/source.hpp"
 #include "config/text.hpp"
+#include "core/text.hpp"
 #include "plugins/core/volume_options.hpp"
 
 #include <fmt/format.h>
@@ -145,8 +146,20 @@ private:
             return;
         }
         definition_->source = parsed->source.display();
+        if (!core::is_utf8(definition_->source)) {
+            definition_->source = config::show_source(text);
+            problem("Invalid 'share' option: its %XX are not UTF-8; mount it with uidnfs mount");
+            return;
+        }
         for (auto& option : parsed->options) {
             Word word{std::move(option.name), option.value.value_or("")};
+            if (!core::is_utf8(word.first) || !core::is_utf8(word.second)) {
+                problem(fmt::format(
+                    "option {} in the URL of the share is not UTF-8; leave it out",
+                    config::shown(word.first)
+                ));
+                continue;
+            }
             const bool is_source =
                 word.first == "share" || word.first == "source" || word.first == "o";
             if (is_source) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/text.hpp"
 
+#include "core/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,14 +26,18 @@ char folded(char c) noexcept {
 
 std::string shown(std::string_view text, std::size_t max_bytes) {
     std::string out;
-    for (const char c : text.substr(0, max_bytes)) {
-        if (is_control(c)) {
-            out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    for (auto room = max_bytes; !text.empty();) {
+        const auto size = core::utf8_sequence(text);
+        const auto taken = std::max<std::size_t>(size, 1);
+        if (taken > room) return out + "...";
+        if (size == 0 || is_control(text.front())) {
+            out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
         } else {
-            out += c;
+            out += text.substr(0, size);
         }
+        text.remove_prefix(taken);
+        room -= taken;
     }
-    if (text.size() > max_bytes) out += "...";
     return out;
 }
 

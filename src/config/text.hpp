@@ -9,7 +9,8 @@
 
 namespace uidnfs::config {
 
-/// `text` fit for a message: control characters as \xNN, at most `max_bytes` of it, then "...".
+/// `text` fit for a message: control characters and what is not UTF-8 as \xNN, at most `max_bytes`
+/// of it without parts of characters, then "...".
 std::string shown(std::string_view text, std::size_t max_bytes = 80);
 
 /// True when a byte below 0x20 or 0x7f is in `text`.

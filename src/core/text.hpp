@@ -20,6 +20,11 @@ Result<std::string> read_whole(const std::string& path);
 /// Names from a server must not reach a terminal as they are.
 using log::printable;
 
+/// Bytes of the UTF-8 sequence that begins `text`; 0 when it is none (RFC 3629). REQUIRES: not
+/// empty.
+std::size_t utf8_sequence(std::string_view text) noexcept;
+bool is_utf8(std::string_view text) noexcept;
+
 /// strerror(3), thread-safe.
 std::string describe_errno(int code);
 

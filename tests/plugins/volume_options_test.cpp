@@ -409,6 +409,26 @@ TEST_F(CloudFoundryOptions, the_brokers_url_is_not_encoded) {
     EXPECT_THAT(refusal(ids), HasSubstr("Missing mandatory 'source' field in 'Opts'"));
 }
 
+TEST_F(DockerOptions, what_a_url_hides_is_stored_or_refused) {
+    // State files, lists and the audit are JSON, which is UTF-8.
+    for (const auto* share :
+         {"nfs://nas1/a%B0",
+          "nfs://nas1/a?context=%B0",
+          "nfs://nas1/a?%B0=1",
+          "nfs://nas1/\u00e9"}) {
+        const VolumeKey key{Dialect::docker, "v"};
+        const auto made = make_definition(Dialect::docker, {{"share", share}}, {}, std::nullopt);
+        EXPECT_THAT(made->problems, Not(IsEmpty())) << share;
+        const auto stored = parse_definition(to_json(key, *made));
+        ASSERT_TRUE(stored) << share;
+        EXPECT_EQ(stored->definition->source, made->source);
+    }
+    const auto made =
+        make_definition(Dialect::docker, {{"share", "nfs://nas1/%C3%A9"}}, {}, std::nullopt);
+    EXPECT_THAT(made->problems, IsEmpty());
+    EXPECT_EQ(made->source, "nas1:/\u00e9");
+}
+
 TEST_F(CloudFoundryOptions, cache_and_readonly) {
     EXPECT_EQ(effective(bound({{"cache", "true"}})).at("acregmin"), "3");
     EXPECT_EQ(effective(bound({{"cache", "false"}})).at("acregmin"), "0");

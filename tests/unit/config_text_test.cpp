@@ -46,5 +46,18 @@ TEST(EditDistanceTest, CaseAndDashesAreNoDifference) {
     EXPECT_EQ(0u, edit_distance("APP-UID", "app_uid"));
 }
 
+TEST(ShownTest, IsUtf8) {
+    EXPECT_EQ("\u00e9t\u00e9", shown("\u00e9t\u00e9"));
+    EXPECT_EQ(
+        "a\\xb0b",
+        shown("a\xb0"
+              "b")
+    );
+    EXPECT_EQ("\\xc3", shown("\xc3"));
+    // No part of a character is left over.
+    EXPECT_EQ("\u00e9...", shown("\u00e9\u00e9", 3));
+    EXPECT_EQ("\u00e9\u00e9", shown("\u00e9\u00e9", 4));
+}
+
 }  // namespace
 }  // namespace uidnfs::config

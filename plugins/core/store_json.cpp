@@ -91,7 +91,9 @@ std::vector<std::string> texts(const json::object& object, std::string_view name
 /// Version and key, which every file has.
 json::object open(std::string_view bytes, VolumeKey& key) {
     boost::system::error_code error;
-    auto value = json::parse(bytes, error);
+    // Older versions took sources that are not UTF-8, and wrote them as they are.
+    const json::parse_options as_written{.allow_invalid_utf8 = true};
+    auto value = json::parse(bytes, error, {}, as_written);
     if (error) throw Misfit(fmt::format("it is not JSON ({})", error.message()));
     if (!value.is_object()) throw Misfit("it is not a JSON object");
     auto object = std::move(value.get_object());

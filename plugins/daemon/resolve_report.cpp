@@ -2,6 +2,7 @@
 #include "plugins/daemon/resolve_report.hpp"
 
 #include "core/log.hpp"
+#include "core/text.hpp"
 
 #include <boost/json.hpp>
 #include <fmt/chrono.h>
@@ -32,19 +33,7 @@ bool is_allowed(const policy::Policy& policy, const policy::IdentityView& seen) 
     return !seen.rules.empty() || policy.mode == policy::Mode::report;
 }
 
-/// Boost.JSON copies bytes as they are; a directory may send what is no UTF-8.
-std::string utf8(std::string_view text) {
-    json::value probe;
-    json::error_code error;
-    json::parser parser;
-    auto out = printable(text);
-    parser.write(json::serialize(json::string(out)), error);
-    if (!error) return out;
-    std::transform(out.begin(), out.end(), out.begin(), [](char c) {
-        return static_cast<unsigned char>(c) < 0x80 ? c : '?';
-    });
-    return out;
-}
+std::string utf8(std::string_view text) { return core::with_valid_utf8(printable(text)); }
 
 }  // namespace
 

@@ -24,7 +24,7 @@ constexpr std::int64_t kMaxDrainSeconds = 3600;
 constexpr std::chrono::seconds kLevelTime{2};
 
 http::Response answer(unsigned status, const json::value& body) {
-    return {status, kJson, json::serialize(body) + "\n"};
+    return {status, kJson, core::with_valid_utf8(json::serialize(body)) + "\n"};
 }
 
 http::Response refuse(unsigned status, std::string_view why) {
@@ -173,7 +173,7 @@ std::string AdminRoutes::list_volumes() const {
             list.push_back(describe(key, info, deps_.health.find(key)));
         }
     }
-    return json::serialize(list) + "\n";
+    return core::with_valid_utf8(json::serialize(list)) + "\n";
 }
 
 void AdminRoutes::drain(const http::Request& request, Reply reply) {

@@ -33,9 +33,9 @@ std::string clean(std::string_view text) {
     const bool is_long = text.size() > kMaxText;
     out.reserve(std::min(text.size(), kMaxText) + 3);
     while (!text.empty() && out.size() < kMaxText) {
-        const auto size = utf8_sequence(text);
-        out += size == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, size);
-        text.remove_prefix(std::max<std::size_t>(size, 1));
+        const auto size = std::max<std::size_t>(utf8_sequence(text), 1);
+        out += core::with_valid_utf8(text.substr(0, size));
+        text.remove_prefix(size);
     }
     if (is_long) out += "...";
     return out;

@@ -53,7 +53,8 @@ MountHealth::Step MountHealth::take(const core::Outcome<std::string>& answer, Wa
     if (answer) {
         silences_ = 0;
         boost::system::error_code error;
-        auto value = json::parse(*answer, error);
+        const json::parse_options as_written{.allow_invalid_utf8 = true};
+        auto value = json::parse(*answer, error, {}, as_written);
         if (!error && value.is_object()) {
             status_ = std::move(value.get_object());
             judged = judge_status(status_);

@@ -6,6 +6,7 @@
 #include "config/mount_options.hpp"
 #include "core/log.hpp"
 #include "core/reactor.hpp"
+#include "core/text.hpp"
 #include "nfs/check.hpp"
 
 #include <boost/json.hpp>
@@ -92,7 +93,7 @@ int run_check(const CheckArguments& arguments, Console& console) {
         }
         const boost::json::object line{
             {"step", step.name}, {"result", to_string(step.result)}, {"text", step.text}};
-        console.print(boost::json::serialize(line) + '\n');
+        console.print(core::with_valid_utf8(boost::json::serialize(line)) + '\n');
     };
     core::Reactor reactor;
     std::optional<bool> works;

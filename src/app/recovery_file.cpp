@@ -242,7 +242,9 @@ core::Outcome<RecoveryFile> RecoveryFile::open(const std::string& path) {
     }
     const std::string_view head(static_cast<const char*>(memory) + body, length);
     boost::system::error_code error;
-    const auto parsed = json::parse(head, error);
+    // Names of files are bytes, and stand there as they are.
+    const json::parse_options as_written{.allow_invalid_utf8 = true};
+    const auto parsed = json::parse(head, error, {}, as_written);
     if (error || !parsed.is_object()) {
         return cannot_read(path, "it is damaged (its description cannot be read)");
     }

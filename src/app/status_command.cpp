@@ -5,6 +5,7 @@
 #include "app/names.hpp"
 #include "app/orphan.hpp"
 #include "app/status_report.hpp"
+#include "core/text.hpp"
 
 #include <fmt/format.h>
 
@@ -178,7 +179,10 @@ int run_status(const StatusArguments& arguments, Console& console) {
         if (!is_wanted && !is_at(*status, path)) continue;
         ++told;
         if (!is_healthy(*status)) exit_status = kExitFailed;
-        console.print(human ? render_status(*status) : boost::json::serialize(*status) + '\n');
+        console.print(
+            human ? render_status(*status)
+                  : core::with_valid_utf8(boost::json::serialize(*status)) + '\n'
+        );
     }
     if (told > 0) return exit_status;
     if (arguments.mountpoint) {

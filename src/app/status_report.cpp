@@ -221,7 +221,8 @@ void add_session(json::object& status, const fuse::SessionStatus& session) {
 
 std::optional<json::object> parse_status(std::string_view text) {
     boost::system::error_code error;
-    auto status = json::parse(text, error);
+    const json::parse_options as_written{.allow_invalid_utf8 = true};
+    auto status = json::parse(text, error, {}, as_written);
     if (error || !status.is_object()) return std::nullopt;
     return std::move(status.get_object());
 }

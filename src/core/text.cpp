@@ -57,6 +57,17 @@ bool is_utf8(std::string_view text) noexcept {
     return true;
 }
 
+std::string with_valid_utf8(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    while (!text.empty()) {
+        const auto size = utf8_sequence(text);
+        out += size == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, size);
+        text.remove_prefix(std::max<std::size_t>(size, 1));
+    }
+    return out;
+}
+
 std::string describe_errno(int code) { return std::generic_category().message(code); }
 
 std::vector<std::string_view> lines_of(std::string_view text, std::size_t most) {

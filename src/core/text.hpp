@@ -24,6 +24,9 @@ using log::printable;
 /// empty.
 std::size_t utf8_sequence(std::string_view text) noexcept;
 bool is_utf8(std::string_view text) noexcept;
+/// `text` with U+FFFD for each byte that is no part of UTF-8. Also of JSON: Boost.JSON writes the
+/// bytes of its strings as they are, and names of files may be any.
+std::string with_valid_utf8(std::string_view text);
 
 /// strerror(3), thread-safe.
 std::string describe_errno(int code);

@@ -33,7 +33,8 @@ protected:
     static Recovery example() {
         Recovery recovery{
             "nas1:/exports/a", {"uid=1001", "ro"}, "/mnt\n", "2026-01-31T12:00:00Z", {}};
-        RecoveryEntry entry{"a/b \"c\"", ~0ull, {std::byte{0}, std::byte{0xff}}, ~0ull - 1, {}};
+        RecoveryEntry entry{
+            "a/b \"c\" caf\xe9", ~0ull, {std::byte{0}, std::byte{0xff}}, ~0ull - 1, {}};
         entry.ranges.push_back({7, 6, {1001, 1002, {5, 6}}, {bytes_of("abc"), bytes_of("def")}});
         entry.ranges.push_back({~0ull >> 1, 1, {0, 0, {}}, {bytes_of("g")}});
         recovery.entries.push_back(entry);
@@ -78,7 +79,7 @@ TEST_F(RecoveryFileTest, ComesBackAsItWasWritten) {
     EXPECT_EQ(found.bytes(), 9u);
     ASSERT_EQ(found.entries.size(), 2u);
     const auto& entry = found.entries[0];
-    EXPECT_EQ(entry.path, "a/b \"c\"");
+    EXPECT_EQ(entry.path, "a/b \"c\" caf\xe9");  // bytes
     EXPECT_EQ(entry.fileid, ~0ull);
     EXPECT_EQ(entry.ctime, ~0ull - 1);
     EXPECT_THAT(entry.handle, ElementsAre(std::byte{0}, std::byte{0xff}));

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mount, umount, status, help and version as a user or a script calls them."""
 
+import json
 import os
 import pathlib
 import re
@@ -287,6 +288,19 @@ class Status(suite.IntegrationTest):
         self.assertEqual(0, code)
         self.assertEqual({(str(mounts[0].path), 1001), (str(mounts[1].path), 1002)},
                          {(status["mountpoint"], status["uid"]) for status in found})
+
+    def test_paths_are_bytes_and_json_is_utf8(self):
+        place = os.fsdecode(os.fsencode(suite.lab().new_mountpoint()) + b"/caf\xe9")
+        os.mkdir(place)
+        source = f"{suite.lab().server.address}:/exports/a"
+        done = self.uidnfs.run("mount", source, place, "-o", "uid=1001,gid=1001")
+        self.addCleanup(self.uidnfs.run, "umount", place)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        done = self.uidnfs.run("status", "--json", place)
+        self.assertEqual((0, "healthy"), (done.returncode, json.loads(done.stdout)["state"]))
+        done.stdout.encode("utf-8")
+        self.assertTrue(json.loads(done.stdout)["mountpoint"].endswith("/caf\ufffd"))
+        self.assertEqual(0, self.uidnfs.run("status", place).returncode)
 
     def test_text_names_source_identity_and_state(self):
         mount = self.mount()

@@ -100,6 +100,18 @@ class AfterUmount(RecoverTest):
         self.assertEqual(0, again.returncode, again.stderr)
         self.assertEqual(2, again.stdout.count("the server has it already"))
 
+    def test_names_are_bytes(self):
+        """Of a server whose users wrote Latin-1: neither the recovery file nor the answer is lost."""
+        name = os.fsdecode(b"caf\xe9")
+        mount = self.write_to_dead_server(name)
+        done = mount.umount("--force")
+        self.assertEqual(1, done.returncode)
+        kept = self.kept_by(done.stderr)
+        self.bring_back()
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assert_right(mount, name)
+
     def test_while_the_server_is_dead_it_says_so(self):
         _, kept = self.lose("f")
         done = self.uidnfs.run("recover", kept)

@@ -62,7 +62,8 @@ class Uidnfs:
         # A daemon that kept these descriptors open would hang here: that is a defect to be seen.
         return subprocess.run(
             [*prefix, str(self.binary), *map(str, args)], stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=timeout, check=False, **popen)
+            capture_output=True, text=True, errors="surrogateescape", timeout=timeout, check=False,
+            **popen)
 
     def start(self, *args, **popen):
         """Runs a command that stays, for example with --foreground."""

@@ -57,12 +57,20 @@ core::Failure explain_mount_error(int code, const std::string& what, const std::
     return refuse(code, what, fmt::format("the kernel refused the mount ({})", reason));
 }
 
+/// fsconfig(2) takes strings of up to 255 bytes. The kernel only shows it; status knows all of it.
+std::string shortened(const std::string& source) {
+    constexpr std::size_t kLongest = 255;
+    constexpr std::string_view kMore = "...";
+    if (source.size() <= kLongest) return source;
+    return source.substr(0, kLongest - kMore.size()) + std::string(kMore);
+}
+
 }  // namespace
 
 FuseMountPlan plan_fuse_mount(const config::MountOptions& options, const std::string& source) {
     FuseMountPlan plan;
     auto& parameters = plan.parameters;
-    parameters.emplace_back("source", source);
+    parameters.emplace_back("source", shortened(source));
     parameters.emplace_back("subtype", "uidnfs");
     parameters.emplace_back("rootmode", "40000");
     const bool strict = options.access == mapper::Access::strict;

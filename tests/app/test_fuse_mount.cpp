@@ -36,6 +36,13 @@ TEST(FuseMountPlan, IsOpenToOthersAndWithoutSetuidAndDevices) {
     EXPECT_EQ(result.attributes, unsigned{MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV});
 }
 
+TEST(FuseMountPlan, ShowsTheBeginningOfALongSource) {
+    const auto longest = "nas1:/" + std::string(249, 'a');
+    EXPECT_THAT(plan_fuse_mount({}, longest).parameters, Contains(Pair("source", longest)));
+    const auto shown = "nas1:/" + std::string(246, 'a') + "...";
+    EXPECT_THAT(plan_fuse_mount({}, longest + "a").parameters, Contains(Pair("source", shown)));
+}
+
 TEST(FuseMountPlan, LetsTheKernelEnforceStrictAccess) {
     config::MountOptions options;
     options.access = mapper::Access::strict;

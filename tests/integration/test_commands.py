@@ -79,6 +79,17 @@ class Mounting(suite.IntegrationTest):
     def test_with_a_name_and_dash_o(self):
         self.check_works(self.mount_by("nas1:/exports/a", "MP", "-o", "uid=1001,gid=1001"))
 
+    def test_a_long_path_of_the_export(self):
+        """Longer than what fsconfig(2) takes."""
+        deep = "/".join(str(number) * 50 for number in range(6))
+        os.makedirs(suite.lab().export("a").path / deep)
+        place = suite.lab().new_mountpoint()
+        source = f"{suite.SERVER_NAME}:/exports/a/{deep}"
+        done = self.uidnfs.run("mount", source, place, "-o", "uid=1001,gid=1001")
+        self.addCleanup(self.uidnfs.run, "umount", place)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertEqual(source, self.uidnfs.status(place)[1][0]["source"])
+
     def test_with_flags(self):
         self.check_works(self.mount_by("nas1:/exports/a", "MP", "--uid=1001", "--gid", "1001"))
 

@@ -79,8 +79,9 @@ private:
         const nfs::FileHandle handle(entry.handle);
         auto asking = client_.getattr(context, handle);
         const auto attr = co_await asking;
-        const bool is_same =
-            attr && attr->fileid == entry.fileid && attr->type == nfs::FileType::regular;
+        // Without a link it is gone: the server only has it open still.
+        const bool is_same = attr && attr->fileid == entry.fileid && attr->nlink > 0 &&
+                             attr->type == nfs::FileType::regular;
         if (!attr && attr.error().code() != ESTALE && attr.error().code() != ENOENT) {
             told_.refused(entry, why(attr.error()));
             co_return std::nullopt;

@@ -149,6 +149,15 @@ class AfterUmount(RecoverTest):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertEqual(bytes(OFFSET) + BYTES, pathlib.Path(mount.on_server("f")).read_bytes())
 
+    def test_a_file_that_the_server_holds_without_a_name_is_gone(self):
+        mount, kept = self.lose("f")
+        self.bring_back()
+        self.actor(suite.APP_UID).read_file(self.mount() / "f")
+        os.unlink(mount.on_server("f"))
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual((1, ""), (done.returncode, done.stdout))
+        self.assertRegex(done.stderr, r"f \(fileid \d+\): not written: it is not on the server")
+
     def test_the_same_export_under_another_name(self):
         """As server:/export and as a URL; a name that nobody has is an error."""
         mount, kept = self.lose("f")

@@ -16,6 +16,8 @@
 #include <charconv>
 #include <cstring>
 #include <iterator>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -155,6 +157,7 @@ public:
         live.uncommitted = unsigned_of(status, "bytes_not_committed");
         const auto pid = static_cast<std::uint32_t>(unsigned_of(status, "worker_pid"));
         live.resident = pid == 0 ? 0 : deps_.resident(pid).value_or(0);
+        note_takeovers(live, status);
         const auto* state = status.if_contains("state");
         live.is_healthy = state && state->is_string() && state->get_string() == "healthy";
     }
@@ -184,8 +187,22 @@ private:
         std::uint64_t uncommitted = 0;
         std::uint64_t resident = 0;
         bool is_healthy = false;
+        std::optional<std::uint64_t> takeovers = {};  ///< none: not told since this process began
     };
     using Families = std::vector<MetricFamily>;
+
+    void note_takeovers(LiveWorker& live, const boost::json::object& status) {
+        const auto now = unsigned_of(status, "takeovers");
+        const auto before = std::exchange(live.takeovers, now).value_or(now);
+        const auto* last = status.if_contains("last_takeover");
+        const auto* fields = last ? last->if_object() : nullptr;
+        const auto* reason = fields ? fields->if_contains("reason") : nullptr;
+        const bool is_upgrade = reason && reason->is_string() &&
+                                std::string_view(reason->get_string()).starts_with("upgraded to ");
+        if (now > before && !is_upgrade) {
+            workers_replaced_.Increment(static_cast<double>(now - before));
+        }
+    }
 
     static void add_volumes(Families& families, const Gauges& gauges) {
         FamilyOf mounts(MetricType::Gauge, "uidnfs_mounts", "Volumes by platform and state.");
@@ -338,9 +355,15 @@ private:
                                                            .Register(registry_);
     prometheus::Counter& workers_died_ = prometheus::BuildCounter()
                                              .Name("uidnfs_workers_died_total")
-                                             .Help("Workers that ended unasked.")
+                                             .Help("Workers that ended unasked, with their mounts.")
                                              .Register(registry_)
                                              .Add({});
+    prometheus::Counter& workers_replaced_ =
+        prometheus::BuildCounter()
+            .Name("uidnfs_workers_replaced_total")
+            .Help("Workers that ended unasked and were replaced; applications saw a pause.")
+            .Register(registry_)
+            .Add({});
     prometheus::Counter& data_lost_ =
         prometheus::BuildCounter()
             .Name("uidnfs_data_lost_total")

@@ -3,6 +3,7 @@
 #include "plugins/observe/metrics.hpp"
 
 #include <boost/json.hpp>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -76,6 +77,24 @@ TEST_F(MetricsTest, an_end_with_loss_is_counted) {
     decide(Decision::Event::worker_died, Decision::Event::worker_died);
     expect_line("uidnfs_data_lost_total 1");
     expect_line("uidnfs_workers_died_total 1");
+}
+
+TEST_F(MetricsTest, workers_that_were_replaced_are_counted_and_upgrades_are_not) {
+    const auto taken = [&](int count, const std::string& reason) {
+        tell(
+            volume("a", 1),
+            fmt::format(
+                R"({{"takeovers":{},"last_takeover":{{"time":"","reason":"{}"}}}})", count, reason
+            )
+        );
+    };
+    taken(5, "killed by signal 9");  // before this daemon began
+    expect_line("uidnfs_workers_replaced_total 0");
+    taken(7, "killed by signal 9");
+    taken(7, "killed by signal 9");
+    expect_line("uidnfs_workers_replaced_total 2");
+    taken(8, "upgraded to version 0.2.0");
+    expect_line("uidnfs_workers_replaced_total 2");
 }
 
 TEST_F(MetricsTest, keepers_that_were_killed_and_replaced_are_counted) {

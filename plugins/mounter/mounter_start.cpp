@@ -82,8 +82,11 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
     if (decision->verdict == policy::Decision::Verdict::reported) {
         rule = "none, mode is report";  // the decision has the one that came nearest
         log::warning(
-            "{}: policy.mode is report: {}",
-            core::printable(request.reference.view()),
+            "{} as {}:{}, volume {}: policy.mode is report: {}",
+            core::printable(checked->source.display()),
+            checked->uid,
+            checked->gid,
+            core::printable(request.directory.view()),
             decision->text
         );
     }

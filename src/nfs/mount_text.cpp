@@ -223,8 +223,8 @@ core::Failure MountText::not_registered(Service service, const rpc::Endpoint& po
             rpc::to_string(portmapper),
             is_nfs ? "NFS" : "MOUNT"
         ),
-        is_nfs ? "enable NFS version 3 on the server or give port="
-               : "enable NFS version 3 on the server or give mountport="
+        is_nfs ? "start the NFS server, enable version 3 there, or give port="
+               : "start the NFS server, enable version 3 there, or give mountport="
     );
 }
 

@@ -176,6 +176,7 @@ class ReportTest(Admission):
         self.assertEqual("", self.ask_as(ALICE)[1])
         self.assertNotIn("policy.mode is report", self.daemon.log())
         self.assertEqual("", self.ask_as(OUTSIDER)[1])
+        self.assertRegex(self.daemon.log(), r"nas1:/exports/a as \d+:\d+, volume docker-\S+: policy")
         self.assertIn("policy.mode is report: no rule allows it, and rule 1 (team) does not because "
                       "uid 5000 is not among 1000-1999", self.daemon.log())
         rules = {name: line["rule"] for name, line in self.mount_lines().items()}

@@ -229,7 +229,7 @@ TEST_F(MountTextTest, TheProtocol) {
         text_.not_registered(Service::mount, endpoint_).user_text,
         "cannot mount nas1:/exports/a: the portmapper 192.0.2.1:2049 knows no MOUNT version 3 over "
         "TCP; "
-        "enable NFS version 3 on the server or give mountport="
+        "start the NFS server, enable version 3 there, or give mountport="
     );
     EXPECT_EQ(
         unanswered(Service::nfs, rpc::to_error(rpc::Fault::auth_too_weak)),

@@ -266,7 +266,9 @@ class Volumes(Programs, test_volumes.VolumeTest):
         for place, state in after.items():
             self.assertEqual(next_version(self.version), state["version"])
             self.assertEqual(before[place]["keeper_pid"], state["keeper_pid"])
-            self.assertEqual("healthy", state["state"])
+        # A worker that took over a moment ago may still be connecting.
+        uidnfs_command.wait_until(
+            lambda: {state["state"] for state in self.status_of_all()} == {"healthy"}, 10, "health")
         app.run("os.pwrite(state['fd'], b'content', 0); os.close(state.pop('fd'))")
         self.assertEqual(b"content", pathlib.Path(self.on_server("f")).read_bytes())
         def told():

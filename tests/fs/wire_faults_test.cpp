@@ -363,6 +363,86 @@ TEST_P(LostReplies, refusals_that_are_true_stay_refusals) {
     EXPECT_EQ(code(client().mkdir(context, root, "other", {})), EEXIST);
 }
 
+/// What NFS-Ganesha makes of a call that it executes twice at the same moment: for a worker that
+/// died, and for the next one.
+TEST_F(WireFaults, a_create_whose_verifier_is_not_there_yet_is_asked_again) {
+    client();
+    peer.set_duplicates(DuplicateCache::off);
+    const auto& root = client().root();
+    const Verifier verifier{std::byte{42}};
+    peer.inject({.kind = Kind::drop_reply, .procedure = Procedure::create, .ending = Ending::reset}
+    );
+    server.inject({.procedure = Procedure::create, .skip = 1, .times = 3, .fail = Status::exist});
+    SetAttr locked;
+    locked.mode = 0600;
+    const auto made =
+        good(client().create(context, root, "new", CreateHow::exclusive, locked, verifier));
+    EXPECT_EQ(made.handle, server.handle("/new"));
+    EXPECT_EQ(wire(Procedure::create).size(), 5u);
+
+    server.put_file("/theirs", "");
+    peer.inject({.kind = Kind::drop_call, .procedure = Procedure::create});
+    EXPECT_EQ(
+        code(client().create(context, root, "theirs", CreateHow::exclusive, locked, verifier)),
+        EEXIST
+    );
+    const auto before = wire(Procedure::create).size();
+    EXPECT_EQ(
+        code(client().create(context, root, "theirs", CreateHow::exclusive, locked, verifier)),
+        EEXIST
+    );
+    EXPECT_EQ(wire(Procedure::create).size(), before + 1)
+        << "what was sent once is believed at once";
+}
+
+TEST_F(WireFaults, names_that_are_not_stale_are_asked_for_again) {
+    client();
+    const auto& root = client().root();
+    const auto fileid = server.attr("/a").fileid;
+    server.put_directory("/d");
+    const std::vector<std::pair<Procedure, std::function<int()>>> calls{
+        {Procedure::lookup, [&] { return code(client().lookup(context, root, "a")); }},
+        {Procedure::readdir, [&] { return code(client().readdir(context, root, {}, 8192)); }},
+        {Procedure::readdirplus,
+         [&] { return code(client().readdirplus(context, root, {}, 8192)); }},
+        {Procedure::create,
+         [&] {
+             return code(client().create(context, root, "c", CreateHow::unchecked, {}, no_verifier_)
+             );
+         }},
+        {Procedure::mkdir, [&] { return code(client().mkdir(context, root, "m", {})); }},
+        {Procedure::symlink, [&] { return code(client().symlink(context, root, "s", "a", {})); }},
+        {Procedure::link,
+         [&] { return code(client().link(context, server.handle("/a"), root, "l")); }},
+        {Procedure::rename,
+         [&] { return code(client().rename(context, root, "l", root, "r", fileid)); }},
+        {Procedure::remove, [&] { return code(client().remove(context, root, "r")); }},
+        {Procedure::rmdir, [&] { return code(client().rmdir(context, root, "d")); }},
+    };
+    for (const auto& [procedure, work] : calls) {
+        SCOPED_TRACE(to_string(procedure));
+        server.inject({.procedure = procedure, .times = 2, .fail = Status::stale});
+        EXPECT_EQ(work(), 0);
+        EXPECT_EQ(wire(procedure).size(), 3u);
+    }
+    EXPECT_EQ(server.names("/"), (std::vector<std::string>{"a", "c", "m", "s"}));
+}
+
+TEST_F(WireFaults, names_that_are_stale_are_told_so) {
+    server.put_directory("/d");
+    const auto directory = server.handle("/d");
+    client();
+    server.remove_path("/d");
+    EXPECT_EQ(code(client().remove(context, directory, "x")), ESTALE);
+    EXPECT_EQ(wire(Procedure::remove).size(), 1u);
+    EXPECT_EQ(code(client().rename(context, client().root(), "a", directory, "b", 1)), ESTALE);
+    EXPECT_EQ(wire(Procedure::rename).size(), 1u);
+    server.inject({.procedure = Procedure::readdir, .times = 100, .fail = Status::stale});
+    EXPECT_EQ(code(client().readdir(context, client().root(), {}, 8192)), ESTALE)
+        << "a server that says nothing else is believed";
+    EXPECT_EQ(wire(Procedure::readdir).size(), 4u);
+}
+
 TEST_F(WireFaults, jukebox_is_asked_again_with_another_xid) {
     client();
     server.inject({.procedure = Procedure::read, .times = 2, .fail = Status::jukebox});

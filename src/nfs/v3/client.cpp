@@ -269,9 +269,11 @@ core::Task<core::Result<DirPage>> Client3::readdir(
     std::uint32_t max_bytes
 ) {
     const auto bytes = std::clamp(max_bytes, kSmallestListing, kMaxTransfer);
+    Shape shape{Procedure::readdir, refuse(dir), rpc::Route::any(), bytes + kListingOverhead};
+    shape.named = {&dir};
     return call<DirPage>(
         context,
-        {Procedure::readdir, refuse(dir), rpc::Route::any(), bytes + kListingOverhead},
+        shape,
         [&dir, &from, bytes](Buffer out) { return encode_readdir(out, dir, from, bytes); },
         [&from](const core::Slice& results) { return decode_readdir(results.bytes(), from); }
     );
@@ -284,9 +286,11 @@ core::Task<core::Result<DirPage>> Client3::readdirplus(
     std::uint32_t max_bytes
 ) {
     const auto bytes = std::clamp(max_bytes, kSmallestListing, kMaxTransfer);
+    Shape shape{Procedure::readdirplus, refuse(dir), rpc::Route::any(), bytes + kListingOverhead};
+    shape.named = {&dir};
     return call<DirPage>(
         context,
-        {Procedure::readdirplus, refuse(dir), rpc::Route::any(), bytes + kListingOverhead},
+        shape,
         [&dir, &from, bytes](Buffer out) { return encode_readdirplus(out, dir, from, bytes); },
         [&from](const core::Slice& results) { return decode_readdirplus(results.bytes(), from); }
     );

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 
 namespace uidnfs::nfs::v3 {
 
@@ -172,14 +173,19 @@ private:
         std::span<const core::Slice> payload = {};
         rpc::Send send = rpc::Send::now;
         rpc::Transmission* transmission = nullptr;  ///< hears how often it was sent
+        /// What it is about, where that is names.
+        std::array<const FileHandle*, 2> named = {};
     };
 
-    /// One call from encoding to decoding, asked again while the server says JUKEBOX.
+    /// One call from encoding to decoding, asked again while the server says JUKEBOX, and where it
+    /// calls a directory stale that is not.
     /// `encode(Buffer) -> size`, `decode(Slice) -> Result<T>`; both see only what the caller owns.
     template <class T, class Encode, class Decode>
     core::Task<core::Result<T>> call(
         const CallContext& context, Shape shape, Encode encode, Decode decode
     );
+    /// Whether all that `shape` names has attributes.
+    core::Task<bool> is_there(const CallContext& context, const Shape& shape);
     /// CREATE, MKDIR, SYMLINK, MKNOD: with the rules for retransmitted calls.
     template <class Encode>
     core::Task<core::Result<CreateReply>> make(
@@ -190,6 +196,14 @@ private:
         Expected expected,
         std::string_view target,  ///< of a symlink
         Encode encode
+    );
+    /// What stands under the name, where it can be what a call has made.
+    core::Task<std::optional<CreateReply>> find_made(
+        const CallContext& context,
+        const FileHandle& dir,
+        std::string_view name,
+        const Expected& expected,
+        std::string_view target
     );
     /// REMOVE, RMDIR.
     core::Task<core::Result<Wcc>> unlink(

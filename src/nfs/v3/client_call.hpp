@@ -28,6 +28,9 @@ inline int refuse(const FileHandle& handle, std::string_view name) noexcept {
     return code ? code : refuse(name);
 }
 
+/// How often a call about names that are said to be stale, and are not, is made again.
+inline constexpr int kMostStrays = 3;
+
 template <class T, class Encode, class Decode>
 core::Task<core::Result<T>> Client3::call(
     const CallContext& context, Shape shape, Encode encode, Decode decode
@@ -38,6 +41,7 @@ core::Task<core::Result<T>> Client3::call(
     const auto units = rpc::Transport::units_of(payload_bytes + shape.reply_bytes);
     const auto procedure = static_cast<std::uint32_t>(shape.procedure);
 
+    int strays = 0;
     for (JukeboxDelay delay;;) {
         const auto begun_at = std::chrono::steady_clock::now();
         core::Result<T> result = core::Error();
@@ -64,7 +68,14 @@ core::Task<core::Result<T>> Client3::call(
             }
         }
         account(shape.procedure, begun_at, result.error());
-        if (result || !is_status(result.error(), Status::jukebox)) co_return result;
+        if (result) co_return result;
+        // RFC 1813 means the handle that was sent, but NFS-Ganesha says so of a directory in which
+        // another call removes a name at that moment.
+        if (shape.named[0] && is_status(result.error(), Status::stale) && strays++ < kMostStrays) {
+            auto asking = is_there(context, shape);
+            if (co_await asking) continue;
+        }
+        if (!is_status(result.error(), Status::jukebox)) co_return result;
         // A new xid each time: the server would take the old one for a retransmission and say the
         // same.
         rpc::Transport::Pause pause(*transport_, delay.next());

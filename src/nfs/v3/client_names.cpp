@@ -5,6 +5,8 @@
 #include "nfs/v3/client.hpp"
 #include "nfs/v3/client_call.hpp"
 
+#include <chrono>
+
 namespace uidnfs::nfs::v3 {
 namespace {
 
@@ -15,14 +17,30 @@ rpc::Transmission transmission_of(const CallContext& context) noexcept {
     return again ? rpc::Transmission::repeated : rpc::Transmission::once;
 }
 
+/// Before a repeated CREATE whose verifier is not there is sent again, doubling.
+constexpr std::chrono::milliseconds kFirstPause{10};
+constexpr std::chrono::milliseconds kLastPause{80};
+
 }  // namespace
+
+core::Task<bool> Client3::is_there(const CallContext& context, const Shape& shape) {
+    for (const auto* handle : shape.named) {
+        if (!handle) break;
+        auto asking = getattr(context, *handle);
+        const auto attr = co_await asking;
+        if (!attr) co_return false;
+    }
+    co_return true;
+}
 
 core::Task<core::Result<LookupReply>> Client3::lookup(
     const CallContext& context, const FileHandle& dir, std::string_view name
 ) {
+    Shape shape{Procedure::lookup, refuse(dir, name)};
+    shape.named = {&dir};
     return call<LookupReply>(
         context,
-        {Procedure::lookup, refuse(dir, name)},
+        shape,
         [&dir, name](Buffer out) { return encode_handle_name(out, dir, name); },
         [](const core::Slice& results) { return decode_lookup(results.bytes()); }
     );
@@ -54,20 +72,38 @@ core::Task<core::Result<CreateReply>> Client3::make(
     auto transmission = transmission_of(context);
     shape.transmission = &transmission;
     shape.route = pinned_to(dir);
-    auto making = call<CreateReply>(context, shape, encode, [](const core::Slice& results) {
-        return decode_create(results.bytes());
-    });
-    auto made = co_await making;
-    if (made || interpret(shape.procedure, transmission, made.error()) != Replay::look) {
-        co_return made;
+    shape.named = {&dir};
+    for (auto pause = kFirstPause;; pause *= 2) {
+        auto making = call<CreateReply>(context, shape, encode, [](const core::Slice& results) {
+            return decode_create(results.bytes());
+        });
+        auto made = co_await making;
+        if (made || interpret(shape.procedure, transmission, made.error()) != Replay::look) {
+            co_return made;
+        }
+        auto looking = find_made(context, dir, name, expected, target);
+        if (auto found = co_await looking) co_return std::move(*found);
+        // The server may still be executing it for a worker that died.
+        if (expected.verifier == Expected::Verifier::none || pause > kLastPause) co_return made;
+        rpc::Transport::Pause waiting(*transport_, pause);
+        co_await waiting;
     }
+}
+
+core::Task<std::optional<CreateReply>> Client3::find_made(
+    const CallContext& context,
+    const FileHandle& dir,
+    std::string_view name,
+    const Expected& expected,
+    std::string_view target
+) {
     auto looking = look(context, dir, name);
     const auto found = co_await looking;
-    if (!found || !matches(expected, *found->attr)) co_return made;
+    if (!found || !matches(expected, *found->attr)) co_return std::nullopt;
     if (expected.type == FileType::symlink) {
         auto reading = readlink(context, found->handle);
         const auto text = co_await reading;
-        if (!text || text->target != target) co_return made;
+        if (!text || text->target != target) co_return std::nullopt;
     }
     co_return CreateReply{found->handle, found->attr, Wcc{std::nullopt, found->dir_attr}};
 }
@@ -85,7 +121,11 @@ core::Task<core::Result<CreateReply>> Client3::create(
         dir,
         name,
         {Procedure::create, refuse(dir, name)},
-        {FileType::regular, attributes.size.value_or(0), std::nullopt, attributes.mode},
+        {FileType::regular,
+         attributes.size.value_or(0),
+         std::nullopt,
+         attributes.mode,
+         how == CreateHow::exclusive ? Expected::Verifier::sent : Expected::Verifier::none},
         {},
         [&dir, name, how, &attributes, &verifier](Buffer out) {
             return encode_create(out, dir, name, how, attributes, verifier);
@@ -162,6 +202,7 @@ core::Task<core::Result<Wcc>> Client3::unlink(
     auto transmission = transmission_of(context);
     Shape shape{procedure, refuse(dir, name), pinned_to(dir)};
     shape.transmission = &transmission;
+    shape.named = {&dir};
     auto removing = call<Wcc>(
         context,
         shape,
@@ -199,6 +240,7 @@ core::Task<core::Result<RenameReply>> Client3::rename(
     Shape shape{Procedure::rename, refuse(from_dir, from_name), pinned_to(from_dir)};
     if (!shape.refused) shape.refused = refuse(to_dir, to_name);
     shape.transmission = &transmission;
+    shape.named = {&from_dir, &to_dir};
     auto renaming = call<RenameReply>(
         context,
         shape,
@@ -226,6 +268,7 @@ core::Task<core::Result<LinkReply>> Client3::link(
     Shape shape{Procedure::link, refuse(dir, name), pinned_to(dir)};
     if (!shape.refused) shape.refused = refuse(file);
     shape.transmission = &transmission;
+    shape.named = {&dir, &file};
     auto linking = call<LinkReply>(
         context,
         shape,

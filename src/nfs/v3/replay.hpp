@@ -20,9 +20,10 @@ enum class Replay : std::uint8_t {
     look,         ///< LOOKUP the name and ask matches()
 };
 
-/// REMOVE and RMDIR that find nothing have removed it before; MKDIR, SYMLINK, MKNOD, LINK and a
-/// guarded CREATE that find the name, and a RENAME that does not, may have been executed before. An
-/// exclusive CREATE needs no help: the server knows its verifier. An unchecked one cannot fail so.
+/// REMOVE and RMDIR that find nothing have removed it before; MKDIR, SYMLINK, MKNOD, LINK and
+/// CREATE that find the name, and a RENAME that does not, may have been executed before. The server
+/// knows the verifier of an exclusive CREATE, but not before that is in the new file. An unchecked
+/// one cannot fail so.
 Replay interpret(
     Procedure procedure, rpc::Transmission transmission, const core::Error& error
 ) noexcept;
@@ -34,6 +35,8 @@ struct Expected {
     std::optional<std::uint64_t> size = std::nullopt;    ///< a new file's, a symlink's
     std::optional<std::uint64_t> fileid = std::nullopt;  ///< LINK: the file that was linked
     std::optional<std::uint32_t> mode = std::nullopt;    ///< permission bits (0777) asked for
+    /// An exclusive CREATE: the server knows its own, as soon as the verifier is in the file.
+    enum class Verifier : std::uint8_t { none, sent } verifier = Verifier::none;
 };
 
 /// Whether what stands under the name now can be what the call made.

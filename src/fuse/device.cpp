@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 namespace uidnfs::fuse {
@@ -14,6 +15,12 @@ namespace {
 // How much is taken at a time before the sockets get their turn.
 constexpr int kRequestsPerTurn = 32;
 constexpr std::size_t kBytesPerTurn = 4u << 20;
+
+// A program that writes large pieces now and then writes one again.
+constexpr auto kLargeIsLikelyFor = std::chrono::seconds(10);
+// Thousands of small requests may each keep the slot that they are in; so many of them, whole, cost
+// little.
+constexpr std::uint64_t kFewSlots = 16;
 
 /// One reference for as long as the request is dispatched.
 class Hold {
@@ -112,6 +119,19 @@ void Device::pump_next() {
     pump();
 }
 
+std::size_t Device::expected() const noexcept {
+    return slots_.capacity() - slots_.available() <= kFewSlots ? std::max(last_, largest_) : last_;
+}
+
+void Device::note_size(std::size_t bytes) noexcept {
+    last_ = std::max({kUsual, last_ / 2, bytes});
+    const auto now = std::chrono::steady_clock::now();
+    if (bytes >= largest_ || now - largest_at_ > kLargeIsLikelyFor) {
+        largest_ = bytes;
+        largest_at_ = now;
+    }
+}
+
 void Device::pump() {
     std::size_t bytes = 0;
     for (int i = 0; i < kRequestsPerTurn && bytes < kBytesPerTurn; ++i) {
@@ -123,12 +143,11 @@ void Device::pump() {
         }
         const Hold hold(*slot);
         const Marked marked(mark_, *slot);
-        slots_.map(*slot, expected_);
+        slots_.map(*slot, expected());
         const auto got = ::read(descriptor_.native_handle(), slot->data(), slots_.bytes());
         if (got > 0) {
             bytes += static_cast<std::size_t>(got);
-            // Soon forgotten: thousands of small requests may each keep the slot that they are in.
-            expected_ = std::max({kUsual, expected_ / 2, static_cast<std::size_t>(got)});
+            note_size(static_cast<std::size_t>(got));
             handler_.on_request(*slot, {slot->data(), static_cast<std::size_t>(got)});
             continue;
         }

@@ -42,6 +42,8 @@ public:
     void stop() noexcept { state_ = State::stopped; }
     /// From now on `mark` says what is being read. It must live as long as the Device.
     void mark_reads(ReadMark& mark) noexcept { mark_ = &mark; }
+    /// The next requests may be large, although none was seen here: another worker has seen them.
+    void expect_large() noexcept { note_size(slots_.bytes()); }
     /// Nothing is read until resume(); what is asked meanwhile waits in the kernel.
     void pause() noexcept;
     void resume();
@@ -50,6 +52,9 @@ private:
     static constexpr std::size_t kUsual = 8192;
 
     void pump();
+    /// How much of a slot the next request may fill, as far as those before tell.
+    std::size_t expected() const noexcept;
+    void note_size(std::size_t bytes) noexcept;
     void wait_readable();
     void on_readable(const boost::system::error_code& error);
     void continue_soon();
@@ -60,7 +65,9 @@ private:
     boost::asio::posix::stream_descriptor descriptor_;
     Handler& handler_;
     ReadMark* mark_ = nullptr;  ///< nullptr: the kernel sends again what is lost in between
-    std::size_t expected_ = kUsual;  ///< bytes of the next request, by those before
+    std::size_t last_ = kUsual;     ///< bytes of the last requests, soon forgotten
+    std::size_t largest_ = kUsual;  ///< of those not much older than `largest_at_`
+    core::SteadyTime largest_at_{};
     enum class State : std::uint8_t { idle, reading, no_slot, paused, stopped };
     State state_ = State::idle;
     /// There is at most one, also after a pause.

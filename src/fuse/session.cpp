@@ -134,6 +134,7 @@ std::optional<core::Failure> Session::Impl::attach(core::Fd device) {
     try {
         Device::Handler& handler = *this;
         device_.emplace(reactor_, filesystem.slots(), fd, handler);
+        if (begin_ == Begin::taken_over) device_->expect_large();
     } catch (const std::exception& error) {
         return failure(
             EINVAL,

@@ -3,6 +3,8 @@
 // again, what their replies would have handed over, and those that the processes died of.
 #include "fuse/takeover_fixture.hpp"
 
+#include <unistd.h>
+
 #include <cerrno>
 
 namespace uidnfs::test {
@@ -41,6 +43,28 @@ TEST_F(TakenOver, NoInitIsNeededAndWhatWasInFlightIsAskedForAgain) {
     script.go_on();
     EXPECT_EQ(answer_to(resend(unique, FUSE_GETATTR, raw(fuse_getattr_in{}))).error, 0);
     EXPECT_EQ(ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{})).error, 0);
+}
+
+TEST_F(TakenOver, ALargeRequestWouldFindItsPagesMapped) {
+    // proc(5), pagemap.
+    const auto is_mapped = [this](std::uint32_t at) {
+        const core::Fd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+        const auto page = reinterpret_cast<std::uintptr_t>(script.slots().at(0) + at) / 4096;
+        std::uint64_t entry = 0;
+        const auto place = static_cast<off_t>(page * sizeof entry);
+        EXPECT_EQ(
+            ::pread(pagemap.get(), &entry, sizeof entry, place), static_cast<ssize_t>(sizeof entry)
+        );
+        return (entry >> 63) != 0;
+    };
+    serve_as_first();
+    ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    EXPECT_TRUE(is_mapped(0));
+    EXPECT_FALSE(is_mapped(1u << 20)) << "no memory for what nobody sends";
+    die();
+    ASSERT_TRUE(go_on());
+    ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    EXPECT_TRUE(is_mapped(1u << 20)) << "the worker before may have been told large ones";
 }
 
 TEST_F(TakenOver, ARequestKnowsWhatTheOneBeforeHadDone) {

@@ -155,8 +155,28 @@ core::Outcome<void> check_caller_identity(
     return {};
 }
 
+/// Found out when bytes are to be kept there, it would be too late.
+core::Outcome<void> check_recovery_directory(
+    const MountArguments& arguments, const config::MountRequest& request
+) {
+    if (arguments.recovery_directory.empty()) return {};
+    const auto path = absolute_path(arguments.recovery_directory);
+    const auto opened = open_recovery_directory(path);
+    if (opened) return {};
+    return core::Failure{
+        opened.error().code,
+        fmt::format(
+            "{}--recovery-directory={} cannot be used: {}; give a directory that is yours and that "
+            "nobody else may write to",
+            cannot_mount(request.source.display(), arguments.mountpoint),
+            path,
+            describe_errno(opened.error().code)
+        )};
+}
+
 core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRequest request) {
     if (auto fits = check_caller_identity(arguments, request); !fits) return fits.error();
+    if (auto fits = check_recovery_directory(arguments, request); !fits) return fits.error();
     Prepared prepared{{}, std::move(request), {}};
     auto& spec = prepared.spec;
     spec.source = arguments.source;

@@ -266,9 +266,7 @@ RecoveryFile::~RecoveryFile() {
     if (memory_) ::munmap(const_cast<std::byte*>(memory_), size_);
 }
 
-core::Outcome<NewRecoveryFile> NewRecoveryFile::create(
-    const std::string& directory, const std::string& name
-) {
+core::Outcome<core::Fd> open_recovery_directory(const std::string& directory) {
     // Each part of the path that is missing; others may look into what is above, not into ours.
     for (auto slash = directory.find('/', 1); slash != directory.npos;
          slash = directory.find('/', slash + 1)) {
@@ -277,15 +275,24 @@ core::Outcome<NewRecoveryFile> NewRecoveryFile::create(
     if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
         return cannot_keep(directory, errno);
     }
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    core::Fd opened(::open(directory.c_str(), flags));
+    if (!opened) return cannot_keep(directory, errno);
+    struct stat st {};
+    if (::fstat(opened.get(), &st) != 0) return cannot_keep(directory, errno);
+    if (st.st_uid != ::geteuid() || (st.st_mode & 022)) return cannot_keep(directory, EPERM);
+    return opened;
+}
+
+core::Outcome<NewRecoveryFile> NewRecoveryFile::create(
+    const std::string& directory, const std::string& name
+) {
+    auto opened = open_recovery_directory(directory);
+    if (!opened) return opened.error();
     NewRecoveryFile out;
     out.path_ = directory;
     out.name_ = name;
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    out.directory_ = core::Fd(::open(directory.c_str(), flags));
-    if (!out.directory_) return cannot_keep(directory, errno);
-    struct stat st {};
-    if (::fstat(out.directory_.get(), &st) != 0) return cannot_keep(directory, errno);
-    if (st.st_uid != ::geteuid() || (st.st_mode & 022)) return cannot_keep(directory, EPERM);
+    out.directory_ = std::move(*opened);
     out.file_ = core::Fd(::openat(
         out.directory_.get(),
         out.temporary().c_str(),

@@ -77,11 +77,14 @@ private:
     Recovery contents_;
 };
 
-/// A recovery file that is being made: it has its name once it is complete. Root's is not made
-/// where another user could exchange it.
+/// Makes `directory` (0700) where it does not exist. EPERM: it is not the caller's own, or others
+/// may write to it, and could exchange what is kept there.
+core::Outcome<core::Fd> open_recovery_directory(const std::string& directory);
+
+/// A recovery file that is being made: it has its name once it is complete.
 class NewRecoveryFile {
 public:
-    /// Makes `directory` (0700) where it does not exist.
+    /// In what open_recovery_directory() accepts.
     static core::Outcome<NewRecoveryFile> create(
         const std::string& directory, const std::string& name
     );

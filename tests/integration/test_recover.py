@@ -286,10 +286,16 @@ class Ways(RecoverTest):
         self.assertEqual(["fill"], os.listdir(directory))
 
     def test_a_directory_of_somebody_else_is_refused(self):
+        """At once; and where it is given away later, nothing is kept in it."""
         directory = sandbox.ROOT / "theirs"
-        directory.mkdir(exist_ok=True)
-        os.chown(directory, suite.APP_UID, suite.APP_UID)
+        directory.mkdir(mode=0o700, exist_ok=True)
         process, _ = self.start(f"--recovery-directory={directory}")
+        os.chown(directory, suite.APP_UID, suite.APP_UID)
+        refused = self.uidnfs.run("mount", f"{self.server.address}:/none", sandbox.ROOT, "-o", "uid=1000,gid=1000",
+                                  f"--recovery-directory={directory}")
+        self.assertNotEqual(0, refused.returncode)
+        self.assertRegex(refused.stderr, r"cannot mount .*--recovery-directory=.*theirs cannot be used: "
+                                         r"Operation not permitted; give a directory that is yours")
         process.send_signal(signal.SIGTERM)
         words = process.communicate(timeout=60)[1]
         self.assertEqual(1, process.returncode)

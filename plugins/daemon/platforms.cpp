@@ -43,6 +43,12 @@ core::Outcome<void> fill(
     return {};
 }
 
+/// nullptr: it speaks without.
+core::Outcome<std::shared_ptr<http::TlsContext>> tls_of(const cloudfoundry::Endpoint& endpoint) {
+    if (!endpoint.has_tls()) return std::shared_ptr<http::TlsContext>();
+    return http::make_tls_context({endpoint.ca_file, endpoint.cert_file, endpoint.key_file});
+}
+
 core::Outcome<void> prepare_cloudfoundry(
     Doors& doors,
     std::vector<http::Listener>& inherited,
@@ -52,16 +58,20 @@ core::Outcome<void> prepare_cloudfoundry(
     const auto endpoint = endpoint_of(settings);
     if (auto fine = cloudfoundry::check_endpoint(endpoint); !fine) return fine;
     if (auto fine = check_writable(endpoint.drivers_path, user); !fine) return fine;
-    if (endpoint.has_tls()) {
-        auto tls =
-            http::make_tls_context({endpoint.ca_file, endpoint.cert_file, endpoint.key_file});
-        if (!tls) return tls.error();
-        doors.tls = *tls;
-    }
+    auto tls = tls_of(endpoint);
+    if (!tls) return tls.error();
+    doors.tls = std::move(*tls);
     return fill(doors.cloudfoundry, inherited, "cloudfoundry", endpoint.listen, http::listen_tcp);
 }
 
 }  // namespace
+
+core::Outcome<void> check_tls(const Settings& settings) {
+    if (!settings.cloudfoundry) return {};
+    const auto tls = tls_of(endpoint_of(*settings.cloudfoundry));
+    if (!tls) return tls.error();
+    return {};
+}
 
 core::Outcome<Doors> open_doors(const Settings& settings, const ServiceUser& user) {
     Doors doors;

@@ -32,6 +32,9 @@ struct Doors {
 /// "metrics", and opens what is missing.
 core::Outcome<Doors> open_doors(const Settings& settings, const ServiceUser& user);
 
+/// Whether the certificates that the settings name can be used, where they name any.
+core::Outcome<void> check_tls(const Settings& settings);
+
 class Platforms {
 public:
     Platforms(core::Reactor& reactor, Volumes& volumes, const MountPreparer& preparer);

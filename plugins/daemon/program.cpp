@@ -3,6 +3,7 @@
 #include "ldap/directory.hpp"
 #include "plugins/daemon/commands.hpp"
 #include "plugins/daemon/password.hpp"
+#include "plugins/daemon/platforms.hpp"
 #include "plugins/daemon/resolve_report.hpp"
 #include "plugins/daemon/roles.hpp"
 #include "plugins/daemon/service_user.hpp"
@@ -55,6 +56,9 @@ int run_check(const Check& command, const Environment& environment, core::Consol
     // No fault of the file, which may be checked on another machine; here nothing would start.
     const auto user = find_service_user(loaded.settings->workers.user);
     if (!user) loaded.warnings.push_back(user.error().user_text);
+    if (auto usable = check_tls(*loaded.settings); !usable) {
+        loaded.warnings.push_back(usable.error().user_text);
+    }
     for (const auto& warning : loaded.warnings) {
         console.print(
             core::log::printable(fmt::format("{}: note: {}", command.config, warning)) + "\n"

@@ -127,14 +127,20 @@ private:
     asio::ssl::stream<Socket> stream_;
 };
 
-core::Failure unusable(std::string_view key, const std::string& file, const error_code& error) {
+core::Failure unusable(
+    std::string_view key,
+    const std::string& file,
+    const error_code& error,
+    std::string_view what = "a PEM file"
+) {
     return {
         EINVAL,
         fmt::format(
-            "cannot use {} = \"{}\" for TLS: {}; it must be a PEM file that the service can read",
+            "cannot use {} = \"{}\" for TLS: {}; it must be {} that the service can read",
             key,
             file,
-            error.message()
+            error.message(),
+            what
         )};
 }
 
@@ -163,7 +169,9 @@ core::Outcome<std::shared_ptr<TlsContext>> make_tls_context(const TlsFiles& file
     context.use_certificate_chain_file(files.cert_file, error);
     if (error) return unusable("cert_file", files.cert_file, error);
     context.use_private_key_file(files.key_file, asio::ssl::context::pem, error);
-    if (error) return unusable("key_file", files.key_file, error);
+    if (error) {
+        return unusable("key_file", files.key_file, error, "the PEM file of cert_file's key");
+    }
     context.set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert, error);
     if (error) return unusable("ca_file", files.ca_file, error);
     return made;

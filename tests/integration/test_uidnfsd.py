@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -16,6 +17,9 @@ import fake_servers
 import slapd
 import suite
 from uidnfs_command import wait_until
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "contract"))
+import driver  # pylint: disable=wrong-import-position,wrong-import-order
 
 ALICE = slapd.Person("alice", 1001, 1001, "alice-Pa55word")
 BOB = slapd.Person("bob", 1002, 1002, "bob-Pa55word")
@@ -125,6 +129,22 @@ class CheckTest(UidnfsdTest):
                 done = self.check()
                 self.assertEqual(0, done.returncode, done.stderr)
                 self.assertIn(f"{self.config}: note: workers.user: {note}", done.stdout)
+
+    def test_certificates_that_nothing_would_start_with_are_noted(self):
+        driver.make_certificates(self.root)
+        for key, noted in (("server", False), ("client", True)):
+            with self.subTest(key):
+                files = {"ca_file": "ca.crt", "cert_file": "server.crt", "key_file": f"{key}.key",
+                         "client_cert_file": "client.crt", "client_key_file": "client.key"}
+                self.configure("[plugin.cloudfoundry]", f'drivers_path = "{self.root}"',
+                               "[plugin.cloudfoundry.tls]",
+                               *(f'{name} = "{self.root / file}"' for name, file in files.items()), RULE)
+                done = self.check()
+                self.assertEqual(0, done.returncode, done.stderr)
+                wrong = (f'note: cannot use key_file = "{self.root}/{key}.key" for TLS: key values '
+                         "mismatch")
+                self.assertEqual(noted, wrong in done.stdout, done.stdout)
+                self.assertEqual(noted, "note: " in done.stdout.replace("note: workers", ""), done.stdout)
 
     def test_a_missing_file_is_a_problem(self):
         done = self.check()

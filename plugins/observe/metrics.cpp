@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/observe/metrics.hpp"
 
+#include "core/text.hpp"
 #include "plugins/observe/worker_totals.hpp"
 
 #include <boost/json.hpp>
@@ -12,6 +13,7 @@
 #include <prometheus/text_serializer.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -132,7 +134,7 @@ std::optional<std::uint64_t> resident_bytes(std::uint32_t pid) {
 
 class Metrics::Impl {
 public:
-    explicit Impl(Deps deps) : deps_(std::move(deps)) {}
+    explicit Impl(Deps deps) : deps_(std::move(deps)), began_(core::utc_time(deps_.began)) {}
 
     void decided(const Decision& decision) {
         const std::string plugin(to_string(decision.volume.dialect));
@@ -187,21 +189,20 @@ private:
         std::uint64_t uncommitted = 0;
         std::uint64_t resident = 0;
         bool is_healthy = false;
-        std::optional<std::uint64_t> takeovers = {};  ///< none: not told since this process began
+        std::optional<std::uint64_t> deaths = {};  ///< none: not told since this process began
     };
     using Families = std::vector<MetricFamily>;
 
     void note_takeovers(LiveWorker& live, const boost::json::object& status) {
-        const auto now = unsigned_of(status, "takeovers");
-        const auto before = std::exchange(live.takeovers, now).value_or(now);
-        const auto* last = status.if_contains("last_takeover");
-        const auto* fields = last ? last->if_object() : nullptr;
-        const auto* reason = fields ? fields->if_contains("reason") : nullptr;
-        const bool is_upgrade = reason && reason->is_string() &&
-                                std::string_view(reason->get_string()).starts_with("upgraded to ");
-        if (now > before && !is_upgrade) {
-            workers_replaced_.Increment(static_cast<double>(now - before));
-        }
+        const auto* upgrades = status.if_contains("upgrades");
+        // The keeper of an older version does not tell them from deaths.
+        if (!upgrades || upgrades->is_null()) return;
+        const auto takeovers = unsigned_of(status, "takeovers");
+        const auto deaths = takeovers - std::min(takeovers, unsigned_of(status, "upgrades"));
+        const auto* since = status.if_contains("since");
+        const bool is_new = since && since->is_string() && since->get_string() >= began_;
+        const auto before = std::exchange(live.deaths, deaths).value_or(is_new ? 0 : deaths);
+        if (deaths > before) workers_replaced_.Increment(static_cast<double>(deaths - before));
     }
 
     static void add_volumes(Families& families, const Gauges& gauges) {
@@ -343,6 +344,7 @@ private:
     }
 
     Deps deps_;
+    std::string began_;  ///< RFC 3339
     prometheus::Registry registry_;
     prometheus::Family<prometheus::Counter>& requests_ =
         prometheus::BuildCounter()

@@ -11,6 +11,7 @@
 #include "plugins/observe/health_watch.hpp"
 #include "plugins/observe/mounted_volume.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -50,6 +51,8 @@ public:
         std::function<Gauges()> gauges;
         PerVolume per_volume = PerVolume::no;
         std::function<std::optional<std::uint64_t>(std::uint32_t)> resident = resident_bytes;
+        /// What mounts that are older went through is not counted.
+        std::chrono::system_clock::time_point began = std::chrono::system_clock::now();
     };
 
     explicit Metrics(Deps deps);

@@ -126,6 +126,7 @@ void Keeper::on_handed_over(const Message& message) {
     upgrade_->step = Upgrade::Step::going_on;
     upgrade_->deadline = core::SteadyTime::max();
     ++spec_.takeovers;
+    if (spec_.upgrades) ++*spec_.upgrades;
     spec_.takeover_reason = fmt::format("upgraded to version {}", printable(upgrade_->version));
     spec_.takeover_time = utc_time(std::chrono::system_clock::now());
     spec_.last_death = Death::killed;

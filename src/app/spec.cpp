@@ -61,6 +61,7 @@ Message MountSpec::encode(std::string_view verb) const {
     if (!keeper_version.empty()) message.add("keeper_version", keeper_version);
     if (!first_keeper.empty()) message.add("first_keeper", first_keeper);
     if (keepers != 0) message.add("keepers", keepers);
+    if (upgrades) message.add("upgrades", *upgrades);
     if (takeovers != 0) {
         message.add("takeovers", takeovers).add("takeover_time", takeover_time);
         message.add("takeover_reason", takeover_reason);
@@ -92,6 +93,7 @@ core::Result<MountSpec> MountSpec::decode(const Message& message) {
     spec.identity_source = message.text("identity_source");
     spec.write_behind_limit = message.number("write_behind_limit").value_or(0);
     spec.takeovers = small_number(message, "takeovers").value_or(0);
+    spec.upgrades = small_number(message, "upgrades");
     spec.takeover_time = message.text("takeover_time");
     spec.takeover_reason = message.text("takeover_reason");
     if (message.text("killed") == "yes") spec.last_death = fuse::InFlight::Death::killed;

@@ -53,6 +53,8 @@ struct MountSpec {
     /// Whoever shares out what a machine may hold: write_behind= counts up to this; 0: all of it.
     std::uint64_t write_behind_limit = 0;
     std::uint32_t takeovers = 0;  ///< workers of this mount before this one
+    /// How many of them were replaced in order; none: by a keeper that did not count them.
+    std::optional<std::uint32_t> upgrades = 0;
     std::string takeover_time;    ///< of the last; RFC 3339
     std::string takeover_reason;
     fuse::InFlight::Death last_death = fuse::InFlight::Death::failed;  ///< of the worker before

@@ -111,6 +111,7 @@ json::object describe_unknown(std::string_view mountpoint, std::string_view sour
         {"locks", nullptr},
         {"takeover", nullptr},
         {"takeovers", nullptr},
+        {"upgrades", nullptr},
         {"last_takeover", nullptr},
         {"options", nullptr},
         {"operations", nullptr},
@@ -144,6 +145,7 @@ json::object describe_mount(const MountSpec& spec, const config::MountRequest& r
     status["locks"] = "local";
     status["takeover"] = "none";
     status["takeovers"] = spec.takeovers;
+    status["upgrades"] = or_null(spec.upgrades);
     if (spec.takeovers > 0) {
         status["last_takeover"] =
             json::object{{"time", spec.takeover_time}, {"reason", spec.takeover_reason}};

@@ -28,6 +28,7 @@ MountSpec full_spec() {
     spec.write_behind_limit = 1 << 21;
     spec.identity_source = "ldap";
     spec.takeovers = 3;
+    spec.upgrades = 2;
     spec.takeover_time = "2026-02-01T12:00:00Z";
     spec.takeover_reason = "killed by signal 9 (Killed)";
     return spec;
@@ -56,6 +57,7 @@ TEST(MountSpec, ComesBackAsItWasSent) {
     EXPECT_EQ(again->write_behind_limit, spec.write_behind_limit);
     EXPECT_EQ(again->identity_source, spec.identity_source);
     EXPECT_EQ(again->takeovers, spec.takeovers);
+    EXPECT_EQ(again->upgrades, spec.upgrades);
     EXPECT_EQ(again->takeover_time, spec.takeover_time);
     EXPECT_EQ(again->takeover_reason, spec.takeover_reason);
     ASSERT_EQ(again->options.size(), spec.options.size());

@@ -111,6 +111,7 @@ class InUse(UpgradeTest):
             expected = self.version if upgrades % 2 == 0 else next_version(self.version)
             self.assertEqual(expected, after["version"])
             self.assertEqual(before["takeovers"] + 1, after["takeovers"])
+            self.assertEqual(before["upgrades"] + 1, after["upgrades"])
             self.assertEqual(f"upgraded to version {expected}", after["last_takeover"]["reason"])
         pause = pause_ends()
         total = 0

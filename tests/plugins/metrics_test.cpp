@@ -27,7 +27,8 @@ protected:
                 per_volume,
                 [](std::uint32_t pid) {
                     return pid == 0 ? std::nullopt : std::optional<std::uint64_t>(pid * 1000);
-                }});
+                },
+                std::chrono::sys_days(std::chrono::January / 31 / 2026) + 12h});
         }
         return *made_;
     }
@@ -80,21 +81,26 @@ TEST_F(MetricsTest, an_end_with_loss_is_counted) {
 }
 
 TEST_F(MetricsTest, workers_that_were_replaced_are_counted_and_upgrades_are_not) {
-    const auto taken = [&](int count, const std::string& reason) {
+    const auto taken = [&](std::uint32_t keeper, int takeovers, const std::string& upgrades) {
+        const auto since = keeper == 1 ? "2026-01-31T11:59:59Z" : "2026-01-31T12:00:01Z";
         tell(
-            volume("a", 1),
+            volume(std::to_string(keeper), keeper),
             fmt::format(
-                R"({{"takeovers":{},"last_takeover":{{"time":"","reason":"{}"}}}})", count, reason
+                R"({{"since":"{}","takeovers":{},"upgrades":{}}})", since, takeovers, upgrades
             )
         );
     };
-    taken(5, "killed by signal 9");  // before this daemon began
+    taken(1, 5, "0");  // before this daemon began
     expect_line("uidnfs_workers_replaced_total 0");
-    taken(7, "killed by signal 9");
-    taken(7, "killed by signal 9");
+    taken(1, 7, "0");
+    taken(1, 7, "0");
     expect_line("uidnfs_workers_replaced_total 2");
-    taken(8, "upgraded to version 0.2.0");
-    expect_line("uidnfs_workers_replaced_total 2");
+    taken(1, 9, "1");  // one died, one was upgraded, between two questions
+    expect_line("uidnfs_workers_replaced_total 3");
+    taken(2, 1, "0");  // before the first question
+    expect_line("uidnfs_workers_replaced_total 4");
+    taken(2, 9, "null");  // a keeper that does not count them
+    expect_line("uidnfs_workers_replaced_total 4");
 }
 
 TEST_F(MetricsTest, keepers_that_were_killed_and_replaced_are_counted) {

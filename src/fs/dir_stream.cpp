@@ -23,6 +23,7 @@ DirStream::DirStream(Journal journal, std::uint64_t open, Found found)
     if (records_.cursor != CursorRecords::kNone) {
         verifier_ = std::bit_cast<nfs::Verifier>(journal_.cursors[records_.cursor].verifier);
     }
+    if (records_.end != CookieRecords::kNone) end_ = journal_.cookies[records_.end].cookie;
     large_dropped_ = records_.first_number;
     for (const auto record : records_.cookies) {
         const auto cookie = journal_.cookies[record].cookie;
@@ -36,6 +37,20 @@ DirStream::~DirStream() {
     for (const auto record : records_.cookies) {
         if (record != CookieRecords::kNone) journal_.cookies.erase(record);
     }
+    forget_end();
+}
+
+void DirStream::note_end(std::uint64_t cookie) {
+    if (end_ == cookie) return;
+    forget_end();
+    end_ = cookie;
+    records_.end = journal_.cookies.insert({open_, CookieRecord::kEnd, cookie});
+}
+
+void DirStream::forget_end() {
+    end_.reset();
+    if (records_.end == CookieRecords::kNone) return;
+    journal_.cookies.erase(std::exchange(records_.end, CookieRecords::kNone));
 }
 
 std::uint64_t DirStream::to_offset(std::uint64_t cookie) {
@@ -68,15 +83,16 @@ std::optional<std::uint64_t> DirStream::to_cookie(std::uint64_t offset) const {
 }
 
 DirStream::Position DirStream::seek(std::uint64_t cookie) {
-    if (loaded_ == Loaded::no) return Position::elsewhere;
     if (forgotten_ == cookie) cookie = 0;
+    const auto outside = end_ == cookie ? Position::end : Position::elsewhere;
+    if (loaded_ == Loaded::no) return outside;
     const auto before = [&](std::size_t index) {
         return index == 0 ? start_ : page_.entries[index - 1].cookie;
     };
     if (next_ > page_.entries.size() || before(next_) != cookie) {
         next_ = 0;
         while (before(next_) != cookie) {
-            if (next_ == page_.entries.size()) return Position::elsewhere;
+            if (next_ == page_.entries.size()) return outside;
             ++next_;
         }
     }
@@ -129,6 +145,9 @@ DirStream::Way DirStream::load(std::uint64_t from_cookie, nfs::DirPage page, Ask
     start_ = from_cookie;
     next_ = 0;
     loaded_ = Loaded::yes;
+    if (page_.more == nfs::DirPage::More::end) {
+        note_end(page_.entries.empty() ? from_cookie : page_.entries.back().cookie);
+    }
     verifier_ = page_.verifier;
     if (records_.cursor != CursorRecords::kNone) {
         const auto word = std::bit_cast<std::uint64_t>(verifier_);
@@ -139,6 +158,7 @@ DirStream::Way DirStream::load(std::uint64_t from_cookie, nfs::DirPage page, Ask
 
 void DirStream::forgotten(std::uint64_t cookie) {
     for (const auto& entry : delivered_) passed_over_.insert(entry.name);
+    forget_end();
     page_ = {};
     start_ = 0;
     next_ = 0;
@@ -148,6 +168,7 @@ void DirStream::forgotten(std::uint64_t cookie) {
 }
 
 void DirStream::restart() {
+    forget_end();
     page_ = {};
     next_ = 0;
     loaded_ = Loaded::no;

@@ -29,6 +29,7 @@ public:
         CursorRecords::Index cursor = CursorRecords::kNone;
         std::deque<CookieRecords::Index> cookies = {};  ///< by their number, without gaps
         std::uint64_t first_number = 0;                 ///< of the first of them
+        CookieRecords::Index end = CookieRecords::kNone;
     };
 
     DirStream(Journal journal, std::uint64_t open);
@@ -81,6 +82,8 @@ public:
 
 private:
     Way way_to(std::uint64_t from_cookie) noexcept;
+    void note_end(std::uint64_t cookie);
+    void forget_end();
     void drop_oldest_cookie();
 
     /// Names are remembered by a hash of 64 bits, so that a directory of 100,000 costs 1.6 MB while
@@ -97,6 +100,9 @@ private:
     std::uint64_t start_ = 0;  ///< cookie that page_ begins after
     std::size_t next_ = 0;
     enum class Loaded : std::uint8_t { no, yes } loaded_ = Loaded::no;
+    /// After this the listing has ended. No server is asked what follows its last cookie, which
+    /// some answer with the whole directory; a kernel's client never asks that.
+    std::optional<std::uint64_t> end_;
     nfs::Verifier verifier_{};
     Asked asked_;
     std::vector<Delivered> delivered_;  ///< in order

@@ -62,6 +62,10 @@ std::vector<OpenId> Filesystem::restore_opens() {
         }
         auto& found = stream->second;
         const auto number = cookie_records_[i].number;
+        if (number == CookieRecord::kEnd && found.end == CookieRecords::kNone) {
+            found.end = i;
+            continue;
+        }
         if (found.cookies.empty()) found.first_number = number;
         // A number is missing where the table was full.
         if (number == found.first_number + found.cookies.size()) {

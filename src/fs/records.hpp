@@ -79,11 +79,13 @@ struct CursorRecord {
     std::uint64_t verifier;
 };
 
-/// A cookie of an open directory that the kernel knows by a number.
+/// A cookie of an open directory that the kernel knows by a number, or with which it ends.
 struct CookieRecord {
     std::uint64_t open;
     std::uint64_t number;
     std::uint64_t cookie;
+
+    static constexpr std::uint64_t kEnd = ~std::uint64_t{0};  ///< as `number`
 };
 
 /// A file that was removed while open, and the name it has on the server until the last close.

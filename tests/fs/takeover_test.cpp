@@ -489,6 +489,43 @@ TEST_P(TakeoverOfListings, go_on_where_they_were) {
     EXPECT_TRUE(left.empty());
     m.fs().releasedir(opened->open);
 }
+/// NFS-Ganesha's FSAL_MEM answers what follows the last cookie with the whole directory, many
+/// times.
+TEST_P(TakeoverOfListings, end_where_they_ended) {
+    server.adjust([](Behaviour& behaviour) { behaviour.cookies = GetParam(); });
+    server.put_directory("/d");
+    server.put_directory("/none");
+    for (int i = 0; i < 300; ++i) server.put_file(fmt::format("/d/file{}", i), "");
+    auto& m = mount();
+    for (const auto* path : {"/d", "/none"}) {
+        const auto opened = m.run(m.fs().opendir(m.caller, m.walk(path)));
+        std::uint64_t offset = 0;
+        std::size_t names = 0;
+        const auto list_on = [&] {
+            for (;;) {
+                const auto items = m.read_dir(opened->open, offset, fs::Listing::names, 50);
+                if (items.empty()) return;
+                offset = items.back().next_offset;
+                names += items.size();
+            }
+        };
+        list_on();
+        const auto end = offset;
+        for (int deaths = 0; deaths < 2; ++deaths) {
+            m.kill_and_restart();
+            server.clear_calls();
+            list_on();
+            EXPECT_EQ(count(Procedure::readdir) + count(Procedure::readdirplus), 0u) << path;
+            EXPECT_EQ(offset, end);
+        }
+        server.put_file(std::string(path) + "/new", "");
+        const auto before = std::exchange(names, 0);
+        offset = 0;
+        list_on();
+        EXPECT_EQ(names, before + 1) << "rewinddir(3) begins anew";
+        m.fs().releasedir(opened->open);
+    }
+}
 INSTANTIATE_TEST_SUITE_P(
     cookies,
     TakeoverOfListings,

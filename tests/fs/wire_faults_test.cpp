@@ -395,6 +395,19 @@ TEST_F(WireFaults, a_create_whose_verifier_is_not_there_yet_is_asked_again) {
         << "what was sent once is believed at once";
 }
 
+TEST_F(WireFaults, a_rename_that_is_being_executed_is_looked_for_again) {
+    client();
+    peer.set_duplicates(DuplicateCache::off);
+    const auto& root = client().root();
+    const auto fileid = server.attr("/a").fileid;
+    peer.inject({.kind = Kind::drop_reply, .procedure = Procedure::rename, .ending = Ending::reset}
+    );
+    server.inject({.procedure = Procedure::lookup, .times = 3, .fail = Status::noent});
+    EXPECT_EQ(code(client().rename(context, root, "a", root, "b", fileid)), 0);
+    EXPECT_EQ(wire(Procedure::rename).size(), 2u);
+    EXPECT_EQ(wire(Procedure::lookup).size(), 4u);
+}
+
 TEST_F(WireFaults, names_that_are_not_stale_are_asked_for_again) {
     client();
     const auto& root = client().root();

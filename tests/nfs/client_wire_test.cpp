@@ -248,11 +248,14 @@ TEST_F(ClientWireTest, ARepeatedRenameIsKnownByItsFile) {
             auto c = lose_first_answer(
                 p, Procedure::rename, XdrWriter().u32(2).empty_wcc().empty_wcc().bytes()
             );
-            const auto lookup = c.read_call();
-            expect(lookup, Procedure::lookup);
-            c.reply(
-                lookup, there ? found(kRegular, 4, there) : XdrWriter().u32(2).no_attr().bytes()
-            );
+            // The server may be about to do it still.
+            for (int looks = there == 5 ? 1 : 5; looks > 0; --looks) {
+                const auto lookup = c.read_call();
+                expect(lookup, Procedure::lookup);
+                c.reply(
+                    lookup, there ? found(kRegular, 4, there) : XdrWriter().u32(2).no_attr().bytes()
+                );
+            }
         });
         client_ = client_for(peer);
         const auto renamed = run(client_->rename(context_, dir_, "a", dir_, "b", 5));

@@ -17,7 +17,8 @@ rpc::Transmission transmission_of(const CallContext& context) noexcept {
     return again ? rpc::Transmission::repeated : rpc::Transmission::once;
 }
 
-/// Before a repeated CREATE whose verifier is not there is sent again, doubling.
+/// Between two looks for what a call did that the server may still be executing for a worker that
+/// died; doubling.
 constexpr std::chrono::milliseconds kFirstPause{10};
 constexpr std::chrono::milliseconds kLastPause{80};
 
@@ -254,11 +255,16 @@ core::Task<core::Result<RenameReply>> Client3::rename(
         interpret(shape.procedure, transmission, renamed.error()) != Replay::look) {
         co_return renamed;
     }
-    // The source is gone and stands under the new name: what the first execution left behind.
-    auto looking = look(context, to_dir, to_name);
-    const auto found = co_await looking;
-    if (!found || found->attr->fileid != *fileid) co_return renamed;
-    co_return RenameReply{};
+    // The source is gone and stands under the new name: what the first execution left behind, or is
+    // about to.
+    for (auto pause = kFirstPause;; pause *= 2) {
+        auto looking = look(context, to_dir, to_name);
+        const auto found = co_await looking;
+        if (found && found->attr->fileid == *fileid) co_return RenameReply{};
+        if (pause > kLastPause) co_return renamed;
+        rpc::Transport::Pause waiting(*transport_, pause);
+        co_await waiting;
+    }
 }
 
 core::Task<core::Result<LinkReply>> Client3::link(

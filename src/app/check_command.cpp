@@ -54,13 +54,10 @@ core::Task<void> run(
 }  // namespace
 
 int run_check(const CheckArguments& arguments, Console& console) {
-    const auto request = config::parse_mount_request(arguments.source, arguments.options);
+    const auto request =
+        config::parse_mount_request(arguments.source, arguments.options, "cannot check");
     if (!request) {
-        // Nothing was to be mounted.
-        auto text = request.error().user_text;
-        constexpr std::string_view kMounting = "cannot mount ";
-        if (text.starts_with(kMounting)) text.replace(0, kMounting.size(), "cannot check ");
-        console.complain(text);
+        console.complain(request.error().user_text);
         return kExitUsage;
     }
     for (const auto& warning : request->warnings) console.complain("warning: " + warning);

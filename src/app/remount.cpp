@@ -57,14 +57,9 @@ core::Outcome<Remount> plan_remount(
     Remount plan;
     plan.options = spec.options;
     plan.options.insert(plan.options.end(), asked.begin(), asked.end());
-    auto parsed = config::parse_mount_request(spec.source, plan.options);
-    if (!parsed) {
-        auto failure = std::move(parsed).error();
-        // Whoever asked says what could not be done.
-        const auto prefix = fmt::format("cannot mount {}: ", live.source.display());
-        if (failure.user_text.starts_with(prefix)) failure.user_text.erase(0, prefix.size());
-        return failure;
-    }
+    // Whoever asked says what could not be done.
+    auto parsed = config::parse_mount_request(spec.source, plan.options, {});
+    if (!parsed) return parsed.error();
     plan.request = std::move(*parsed);
 
     std::vector<std::string> fixed;

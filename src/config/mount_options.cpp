@@ -136,8 +136,10 @@ private:
 };
 
 /// One line, also for many problems: it goes to logs, to status lines and into JSON.
-core::Failure fail(std::string_view what, const std::vector<std::string>& problems) {
-    auto text = fmt::format("cannot mount {}: ", what);
+core::Failure fail(
+    std::string_view deed, std::string_view what, const std::vector<std::string>& problems
+) {
+    auto text = deed.empty() ? std::string() : fmt::format("{} {}: ", deed, what);
     if (problems.size() == 1) return {EINVAL, text + problems.front()};
     text += fmt::format("{} problems:", problems.size());
     const auto told = std::min(problems.size(), kToldProblems);
@@ -207,7 +209,7 @@ std::optional<RawOption> split_flag(std::string_view argument) {
 }
 
 core::Outcome<MountRequest> parse_mount_request(
-    std::string_view source, const std::vector<RawOption>& options
+    std::string_view source, const std::vector<RawOption>& options, std::string_view deed
 ) {
     MountRequest request;
     std::vector<std::string> problems;
@@ -223,7 +225,7 @@ core::Outcome<MountRequest> parse_mount_request(
     if (in_order.size() > kMaxOptions) {
         const auto why =
             fmt::format("{} options are too many; give at most {}", in_order.size(), kMaxOptions);
-        return fail(parsed ? shown(parsed->source.display()) : show_source(source), {why});
+        return fail(deed, parsed ? shown(parsed->source.display()) : show_source(source), {why});
     }
 
     Parser parser(in_order);
@@ -231,7 +233,7 @@ core::Outcome<MountRequest> parse_mount_request(
     parser.run(request, may_hold_options ? Identity::garbled : Identity::known);
     problems.insert(problems.end(), parser.problems().begin(), parser.problems().end());
     if (!problems.empty()) {
-        return fail(parsed ? shown(parsed->source.display()) : show_source(source), problems);
+        return fail(deed, parsed ? shown(parsed->source.display()) : show_source(source), problems);
     }
     list_effective(request);
     return request;

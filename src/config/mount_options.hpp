@@ -118,9 +118,12 @@ std::optional<RawOption> split_flag(std::string_view argument);
 /// Parses and validates once. `source` may carry options (URL); later options win over earlier
 /// ones. All problems are found and told in one Failure, each naming the option, what was found,
 /// what is allowed; an unknown option names the nearest known one (`sloppy` ignores it with a
-/// warning).
+/// warning). Its text begins with `deed`, what cannot be done, and the source; empty: the caller
+/// says both.
 core::Outcome<MountRequest> parse_mount_request(
-    std::string_view source, const std::vector<RawOption>& options
+    std::string_view source,
+    const std::vector<RawOption>& options,
+    std::string_view deed = "cannot mount"
 );
 
 }  // namespace uidnfs::config

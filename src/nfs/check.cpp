@@ -64,7 +64,7 @@ public:
           target_(std::move(target)),
           parameters_(std::move(parameters)),
           credential_(std::move(credential)),
-          text_(target_),
+          text_(target_, MountText::Form::why),
           report_(std::move(report)) {}
 
     core::Task<bool> run(CheckWrite write);
@@ -80,7 +80,6 @@ private:
     core::Task<bool> make_file(v3::Client3& client);
 
     void tell(const char* name, Result result, std::string text);
-    /// Without "cannot mount ...: ", which is not what was tried.
     void fail(const char* name, const core::Failure& failure);
     rpc::TransportOptions options_for(const rpc::Endpoint& server) const;
     core::SteadyDuration patience() const {
@@ -104,10 +103,7 @@ void Checkup::tell(const char* name, Result result, std::string text) {
 }
 
 void Checkup::fail(const char* name, const core::Failure& failure) {
-    const auto prefix = fmt::format("cannot mount {}: ", target_.display());
-    auto text = failure.user_text;
-    if (text.starts_with(prefix)) text.erase(0, prefix.size());
-    tell(name, Result::failed, std::move(text));
+    tell(name, Result::failed, failure.user_text);
 }
 
 rpc::TransportOptions Checkup::options_for(const rpc::Endpoint& server) const {

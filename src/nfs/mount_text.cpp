@@ -37,7 +37,9 @@ std::string_view version_of(Service service) {
 }  // namespace
 
 core::Failure MountText::make(int code, std::string why, std::string_view what_to_do) const {
-    return {code, fmt::format("cannot mount {}: {}; {}", target_.display(), why, what_to_do)};
+    auto text = fmt::format("{}; {}", why, what_to_do);
+    if (form_ == Form::whole) text = fmt::format("cannot mount {}: {}", target_.display(), text);
+    return {code, std::move(text)};
 }
 
 core::Failure MountText::unknown_host(const std::string& host, const core::Error& error) const {

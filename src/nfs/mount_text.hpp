@@ -19,7 +19,11 @@ enum class Service : std::uint8_t { portmapper, mount, nfs };
 
 class MountText {
 public:
-    explicit MountText(const Target& target) : target_(target) {}
+    /// `why`: without "cannot mount ...: ", where nothing was to be mounted.
+    enum class Form : std::uint8_t { whole, why };
+
+    explicit MountText(const Target& target, Form form = Form::whole)
+        : target_(target), form_(form) {}
 
     core::Failure unknown_host(const std::string& host, const core::Error& error) const;
     /// A service that cannot be reached, does not answer, or answers with an error.
@@ -41,6 +45,7 @@ private:
         const;
 
     Target target_;
+    Form form_;
 };
 
 }  // namespace uidnfs::nfs

@@ -68,6 +68,16 @@ TEST(Remount, TakesWhatMountPassesForAMountThatIsNotInFstab) {
     EXPECT_THAT(plan->changed, UnorderedElementsAre("ro"));
 }
 
+TEST(Remount, ReasonsAreGivenAloneForLongSourcesToo) {
+    for (const std::size_t length : {1, 200}) {
+        auto spec = live_spec();
+        spec.source = "nas1:/" + std::string(length, 'a');
+        const auto plan = remount("remount,timeo=x", spec, spec.source);
+        ASSERT_FALSE(plan);
+        EXPECT_THAT(plan.error().user_text, testing::StartsWith("-o timeo=x: "));
+    }
+}
+
 TEST(Remount, IsNothingWhenNothingDiffers) {
     const auto plan = remount("remount,rw,uid=1001,gid=1001,_netdev,timeo=600,bg");
     ASSERT_TRUE(plan);

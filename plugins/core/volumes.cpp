@@ -213,7 +213,12 @@ void Volumes::submit(
             holder_of(what),
             caller,
             {ESHUTDOWN,
-             fmt::format("cannot mount {}: uidnfsd is being stopped; try again later", key.name)},
+             fmt::format(
+                 "cannot mount {}: uidnfsd of this host was drained, and mounts nothing until it "
+                 "is "
+                 "started again; use another host",
+                 key.name
+             )},
             event_of(what),
             reply
         );

@@ -17,6 +17,8 @@ bool is_kept(const Settings* in_force, const std::string& path, const core::Fail
            in_force->bind_password_file == path && !in_force->ldap->bind_password.empty();
 }
 
+std::string quoted(const std::string& path) { return fmt::format("\"{}\"", path); }
+
 void load_bind_password(
     Draft& draft, const Environment& environment, const Trust& trust, const Settings* in_force
 ) {
@@ -39,10 +41,10 @@ void load_bind_password(
             ));
         } else if (!environment.get("LDAP_SVC_PASS_FILE").empty()) {
             draft.problems.push_back(
-                {"environment", 0, "LDAP_SVC_PASS_FILE", "a file", secret.error().user_text}
+                {"environment", 0, "LDAP_SVC_PASS_FILE", quoted(path), secret.error().user_text}
             );
         } else {
-            draft.add("ldap.bind_password_file", "a file", secret.error().user_text);
+            draft.add("ldap.bind_password_file", quoted(path), secret.error().user_text);
         }
     }
 }
@@ -61,22 +63,24 @@ void check_tls_files(Draft& draft, const Trust& trust, const Settings* in_force)
           std::pair{"cert_file", &tls.cert_file},
           std::pair{"client_cert_file", &tls.client_cert_file}}) {
         if (path->empty() || ::access(path->c_str(), R_OK) == 0) continue;
-        draft.add(
-            section + name, fmt::format("\"{}\"", *path), "it cannot be read; check the path"
-        );
+        draft.add(section + name, quoted(*path), "it cannot be read; check the path");
     }
-    const auto judge = [&](const char* name, std::string problem) {
-        if (!problem.empty()) draft.add(section + name, "a file", std::move(problem));
+    const auto judge = [&](const char* name, const std::string& path, std::string problem) {
+        if (!problem.empty()) draft.add(section + name, quoted(path), std::move(problem));
     };
     const auto before =
         in_force && in_force->cloudfoundry ? in_force->cloudfoundry->tls : TlsSettings{};
     if (!tls.key_file.empty() && !is_out_of_reach(tls.key_file, before.key_file)) {
-        judge("key_file", check_secret_file(tls.key_file, trust));
+        judge("key_file", tls.key_file, check_secret_file(tls.key_file, trust));
     }
     // rep reads it, as a user of its own.
     if (!tls.client_key_file.empty() &&
         !is_out_of_reach(tls.client_key_file, before.client_key_file)) {
-        judge("client_key_file", check_clients_secret_file(tls.client_key_file, trust));
+        judge(
+            "client_key_file",
+            tls.client_key_file,
+            check_clients_secret_file(tls.client_key_file, trust)
+        );
     }
 }
 

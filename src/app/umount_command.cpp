@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <string>
@@ -191,6 +192,12 @@ private:
 
     bool unmount_failed(int reason) {
         if (reason == EBUSY) {
+            if (const auto below = mounted_below(); !below.empty()) {
+                return fail(fmt::format(
+                    "{} is mounted below it; unmount that first, or use --lazy to detach both now",
+                    printable(below)
+                ));
+            }
             return fail(
                 "it is busy; end the programs that use it (fuser -vm shows them), or use --lazy to "
                 "detach it now"
@@ -206,6 +213,16 @@ private:
         const auto mounts = read_mountinfo();
         const auto* top = mounts ? find_by_path(*mounts, entry_.mountpoint) : nullptr;
         return top && top->id == entry_.id;
+    }
+
+    /// The first mount point below ours; empty: none.
+    std::string mounted_below() const {
+        const auto mounts = read_mountinfo();
+        if (!mounts) return {};
+        const auto found = std::find_if(mounts->begin(), mounts->end(), [this](const auto& entry) {
+            return entry.mountpoint.starts_with(entry_.mountpoint + "/");
+        });
+        return found == mounts->end() ? std::string() : found->mountpoint;
     }
 
     bool is_bound_elsewhere() const {

@@ -177,7 +177,7 @@ class Commands(Admin):
         self.assertEqual((200, {"drained": True, "left": []}), self.admin().post("/drain"))
         self.assertEqual([], self.server.mounts())
         self.assertEqual(["drain", "unmount", "drain ended"], self.events()[-3:])
-        self.assertIn("stopped", self.mount("late")["Err"])
+        self.assertIn("was drained", self.mount("late")["Err"])
 
     def test_drain_records_no_unmount_of_what_was_not_mounted(self):
         self.assertIn("Err", self.mount("idle", "refuse:/a"))

@@ -187,7 +187,7 @@ class CloudFoundry(driver.ContractTest):
         self.assertEqual("drained 0", self.server.tell("drain"))
         self.assertFalse((self.root / "voldrivers" / "nfsv3driver.json").exists())
         self.assertEqual([], self.server.mounts())
-        self.assertIn("uidnfsd is being stopped", safe_description(self.create()))
+        self.assertIn("uidnfsd of this host was drained", safe_description(self.create()))
 
     def test_dialects_do_not_see_each_other(self):
         self.create(name="same")

@@ -227,6 +227,19 @@ class Umount(suite.IntegrationTest):
         app.run("os.write(state['fd'], b'goes on'); os.close(state['fd'])")
         self.assertEqual(0, mount.umount().returncode)
 
+    def test_what_is_mounted_below_is_named(self):
+        mount = self.mount(options="access=any")
+        below = mount / "below"
+        self.actor(2000).mkdir(below)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", below], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-q", below], check=False)
+        done = mount.umount()
+        self.assertEqual(1, done.returncode)
+        self.assertIn(f"{below} is mounted below it; unmount that first", done.stderr)
+        self.assertTrue(mount.is_mounted())
+        subprocess.run(["umount", below], check=True)
+        self.assertEqual(0, mount.umount().returncode)
+
     def test_lazy_detaches_at_once_and_the_open_file_is_finished(self):
         mount = self.mount()
         app = self.actor(2000)

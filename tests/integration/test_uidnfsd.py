@@ -169,8 +169,8 @@ class CheckTest(UidnfsdTest):
                 done = self.check()
                 self.assertEqual(1 if trouble else 0, done.returncode, done.stderr)
                 if trouble:
-                    self.assertIn(f"{self.config}:4: ldap.bind_password_file: found a file; "
-                                  + trouble, done.stderr)
+                    self.assertIn(f"{self.config}:4: ldap.bind_password_file: found "
+                                  f'"{self.secret}"; {trouble}', done.stderr)
 
     def test_the_group_of_the_service_user_is_trusted(self):
         self.configure('[workers]\nuser = "daemon"', self.ldap("ldaps://127.0.0.1:1"), RULE)

@@ -403,7 +403,7 @@ TEST_F(VolumesTest, drain_unmounts_everything_and_reports_the_rest) {
     volumes->drain(std::chrono::steady_clock::now() + 400ms, [&](std::vector<std::string> left) {
         failures = std::move(left);
     });
-    EXPECT_THAT(mount("a", "h3"), HasSubstr("uidnfsd is being stopped"));
+    EXPECT_THAT(mount("a", "h3"), HasSubstr("uidnfsd of this host was drained"));
     run_until([&] { return failures.has_value(); });
     EXPECT_TRUE(mounter.mounts.empty());
     ASSERT_EQ(failures->size(), 1u);

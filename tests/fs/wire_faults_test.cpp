@@ -380,7 +380,7 @@ TEST_F(WireFaults, a_create_whose_verifier_is_not_there_yet_is_asked_again) {
     EXPECT_EQ(made.handle, server.handle("/new"));
     EXPECT_EQ(wire(Procedure::create).size(), 5u);
 
-    server.put_file("/theirs", "");
+    server.put_file("/theirs", "", 0600);
     peer.inject({.kind = Kind::drop_call, .procedure = Procedure::create});
     EXPECT_EQ(
         code(client().create(context, root, "theirs", CreateHow::exclusive, locked, verifier)),

@@ -82,10 +82,14 @@ core::Task<core::Result<CreateReply>> Client3::make(
         if (made || interpret(shape.procedure, transmission, made.error()) != Replay::look) {
             co_return made;
         }
-        auto looking = find_made(context, dir, name, expected, target);
-        if (auto found = co_await looking) co_return std::move(*found);
-        // The server may still be executing it for a worker that died.
-        if (expected.verifier == Expected::Verifier::none || pause > kLastPause) co_return made;
+        if (expected.verifier == Expected::Verifier::none) {
+            auto looking = find_made(context, dir, name, expected, target);
+            auto found = co_await looking;
+            if (found) co_return std::move(*found);
+            co_return made;
+        }
+        // Whose it is the server knows, who may still be executing it for a worker that died.
+        if (pause > kLastPause) co_return made;
         rpc::Transport::Pause waiting(*transport_, pause);
         co_await waiting;
     }

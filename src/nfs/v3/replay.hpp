@@ -36,6 +36,7 @@ struct Expected {
     std::optional<std::uint64_t> fileid = std::nullopt;  ///< LINK: the file that was linked
     std::optional<std::uint32_t> mode = std::nullopt;    ///< permission bits (0777) asked for
     /// An exclusive CREATE: the server knows its own, as soon as the verifier is in the file.
+    /// Nothing else tells it from somebody's lock file.
     enum class Verifier : std::uint8_t { none, sent } verifier = Verifier::none;
 };
 

@@ -299,6 +299,8 @@ core::Task<void> Worker::trim_when_idle() {
     core::give_back_code();  // what starting needed
     std::uint64_t served = 0;
     std::uint64_t trimmed_at = 0;
+    // One that takes over has more memory ready than it may need (fuse::Device).
+    bool is_fresh = spec_.takeovers > 0;
     for (;;) {
         auto pause = reactor_.sleep_for(kIdle);
         co_await pause;
@@ -306,9 +308,10 @@ core::Task<void> Worker::trim_when_idle() {
         const auto client = mount_->client->status();
         const auto traffic = client.bytes_sent + client.bytes_received;
         const auto moved = traffic - std::exchange(served, traffic);
-        const bool has_used = traffic - trimmed_at >= kIdleBytes;
+        const bool has_used = traffic - trimmed_at >= kIdleBytes || is_fresh;
         if (moved < kIdleBytes && has_used && client.calls_in_flight == 0) {
             trimmed_at = traffic;
+            is_fresh = false;
             mount_->filesystem.trim();
             mount_->client->trim();
             mount_->session->trim();

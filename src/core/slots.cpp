@@ -49,12 +49,13 @@ Slot* SlotPool::adopt(std::uint32_t index) noexcept {
     return &slots_[index];
 }
 
-void SlotPool::map(Slot& slot, std::size_t bytes) noexcept {
+bool SlotPool::map(Slot& slot, std::size_t bytes) noexcept {
     const auto pages = (std::min<std::size_t>(bytes, region_.stride) + kPage - 1) / kPage;
     auto& mapped = mapped_[slot.index()];
-    if (mapped >= pages) return;
+    if (mapped >= pages) return false;
     (void)::madvise(slot.data(), pages * kPage, MADV_POPULATE_WRITE);
     mapped = static_cast<std::uint16_t>(pages);
+    return true;
 }
 
 void SlotPool::trim() noexcept {

@@ -64,8 +64,8 @@ public:
     void on_available(std::function<void()> callback) { available_ = std::move(callback); }
     /// Maps the first `bytes` of a slot, so that the kernel writes there without a page fault: one
     /// inside of a system call fails when the process is being killed. Linux 5.14 or later; before,
-    /// nothing happens.
-    void map(Slot& slot, std::size_t bytes) noexcept;
+    /// nothing happens. False: they were.
+    bool map(Slot& slot, std::size_t bytes) noexcept;
     /// Gives the pages of free slots back to the system; for a mount with nothing to do.
     void trim() noexcept;
 

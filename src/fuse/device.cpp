@@ -18,9 +18,9 @@ constexpr std::size_t kBytesPerTurn = 4u << 20;
 
 // A program that writes large pieces now and then writes one again.
 constexpr auto kLargeIsLikelyFor = std::chrono::seconds(10);
-// Thousands of small requests may each keep the slot that they are in; so many of them, whole, cost
-// little.
-constexpr std::uint64_t kFewSlots = 16;
+// Thousands of small requests may each keep the slot that they are in. So many bytes are mapped for
+// large ones that do not come, besides as many as large ones brought.
+constexpr std::size_t kMostUnused = 16u << 20;
 
 /// One reference for as long as the request is dispatched.
 class Hold {
@@ -119,17 +119,25 @@ void Device::pump_next() {
     pump();
 }
 
-std::size_t Device::expected() const noexcept {
-    return slots_.capacity() - slots_.available() <= kFewSlots ? std::max(last_, largest_) : last_;
+void Device::expect_large() noexcept {
+    period_began_ = std::chrono::steady_clock::now();
+    largest_ = slots_.bytes();
 }
 
-void Device::note_size(std::size_t bytes) noexcept {
-    last_ = std::max({kUsual, last_ / 2, bytes});
-    const auto now = std::chrono::steady_clock::now();
-    if (bytes >= largest_ || now - largest_at_ > kLargeIsLikelyFor) {
-        largest_ = bytes;
-        largest_at_ = now;
+std::size_t Device::expected(core::SteadyTime now) noexcept {
+    if (const auto age = now - period_began_; age > kLargeIsLikelyFor) {
+        previous_ = age > 2 * kLargeIsLikelyFor ? kUsual : largest_;
+        largest_ = kUsual;
+        period_began_ = now;
     }
+    return unused_ < kMostUnused ? std::max({last_, largest_, previous_}) : last_;
+}
+
+void Device::note_size(std::size_t bytes, std::size_t mapped) noexcept {
+    last_ = std::max({kUsual, last_ / 2, bytes});
+    largest_ = std::max(largest_, bytes);
+    if (bytes > kUsual) unused_ -= std::min(unused_, bytes);
+    if (mapped > std::max(bytes, kUsual)) unused_ += mapped - bytes;
 }
 
 void Device::pump() {
@@ -143,11 +151,12 @@ void Device::pump() {
         }
         const Hold hold(*slot);
         const Marked marked(mark_, *slot);
-        slots_.map(*slot, expected());
+        const auto wanted = expected(std::chrono::steady_clock::now());
+        const bool is_new = slots_.map(*slot, wanted);
         const auto got = ::read(descriptor_.native_handle(), slot->data(), slots_.bytes());
         if (got > 0) {
             bytes += static_cast<std::size_t>(got);
-            note_size(static_cast<std::size_t>(got));
+            note_size(static_cast<std::size_t>(got), is_new ? wanted : 0);
             handler_.on_request(*slot, {slot->data(), static_cast<std::size_t>(got)});
             continue;
         }

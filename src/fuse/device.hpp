@@ -43,7 +43,7 @@ public:
     /// From now on `mark` says what is being read. It must live as long as the Device.
     void mark_reads(ReadMark& mark) noexcept { mark_ = &mark; }
     /// The next requests may be large, although none was seen here: another worker has seen them.
-    void expect_large() noexcept { note_size(slots_.bytes()); }
+    void expect_large() noexcept;
     /// Nothing is read until resume(); what is asked meanwhile waits in the kernel.
     void pause() noexcept;
     void resume();
@@ -53,8 +53,9 @@ private:
 
     void pump();
     /// How much of a slot the next request may fill, as far as those before tell.
-    std::size_t expected() const noexcept;
-    void note_size(std::size_t bytes) noexcept;
+    std::size_t expected(core::SteadyTime now) noexcept;
+    /// `mapped`: bytes that were mapped for it now.
+    void note_size(std::size_t bytes, std::size_t mapped) noexcept;
     void wait_readable();
     void on_readable(const boost::system::error_code& error);
     void continue_soon();
@@ -65,9 +66,11 @@ private:
     boost::asio::posix::stream_descriptor descriptor_;
     Handler& handler_;
     ReadMark* mark_ = nullptr;  ///< nullptr: the kernel sends again what is lost in between
-    std::size_t last_ = kUsual;     ///< bytes of the last requests, soon forgotten
-    std::size_t largest_ = kUsual;  ///< of those not much older than `largest_at_`
-    core::SteadyTime largest_at_{};
+    std::size_t last_ = kUsual;      ///< bytes of the last requests, soon forgotten
+    std::size_t largest_ = kUsual;   ///< since `period_began_`
+    std::size_t previous_ = kUsual;  ///< the largest of the period before
+    core::SteadyTime period_began_{};
+    std::size_t unused_ = 0;  ///< bytes mapped for large requests where small ones came
     enum class State : std::uint8_t { idle, reading, no_slot, paused, stopped };
     State state_ = State::idle;
     /// There is at most one, also after a pause.

@@ -3,8 +3,10 @@
 // again, what their replies would have handed over, and those that the processes died of.
 #include "fuse/takeover_fixture.hpp"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 namespace uidnfs::test {
@@ -15,6 +17,11 @@ using ::testing::Contains;
 // linux/fuse.h 7.40.
 constexpr std::uint64_t kResent = 1ull << 63;  // FUSE_UNIQUE_RESEND
 constexpr int kNotifyResend = 7;               // FUSE_NOTIFY_RESEND
+
+bool can_populate() {
+    alignas(4096) static std::array<std::byte, 4096> page;
+    return ::madvise(page.data(), page.size(), MADV_POPULATE_WRITE) == 0;
+}
 
 class TakenOver : public TakeoverTest {
 protected:
@@ -64,6 +71,7 @@ TEST_F(TakenOver, ALargeRequestWouldFindItsPagesMapped) {
     die();
     ASSERT_TRUE(go_on());
     ask(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    if (!can_populate()) GTEST_SKIP() << "this kernel does not map ahead (Linux 5.14)";
     EXPECT_TRUE(is_mapped(1u << 20)) << "the worker before may have been told large ones";
 }
 

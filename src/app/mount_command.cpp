@@ -161,16 +161,20 @@ core::Outcome<void> check_recovery_directory(
 ) {
     if (arguments.recovery_directory.empty()) return {};
     const auto path = absolute_path(arguments.recovery_directory);
+    // One that is not there is made when it is needed: a mount that fails leaves nothing behind.
+    if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return {};
     const auto opened = open_recovery_directory(path);
     if (opened) return {};
+    const auto code = opened.error().code;
     return core::Failure{
-        opened.error().code,
+        code,
         fmt::format(
-            "{}--recovery-directory={} cannot be used: {}; give a directory that is yours and that "
-            "nobody else may write to",
+            "{}--recovery-directory={} cannot be used: {}; {}",
             cannot_mount(request.source.display(), arguments.mountpoint),
-            path,
-            describe_errno(opened.error().code)
+            printable(path),
+            describe_errno(code),
+            code == EPERM ? "give a directory that is yours and that nobody else may write to"
+                          : "give another directory"
         )};
 }
 

@@ -55,7 +55,7 @@ struct MountSpec {
     std::uint32_t takeovers = 0;  ///< workers of this mount before this one
     /// How many of them were replaced in order; none: by a keeper that did not count them.
     std::optional<std::uint32_t> upgrades = 0;
-    std::string takeover_time;    ///< of the last; RFC 3339
+    std::string takeover_time;  ///< of the last; RFC 3339
     std::string takeover_reason;
     fuse::InFlight::Death last_death = fuse::InFlight::Death::failed;  ///< of the worker before
     std::string keeper_version;  ///< of the program that the keeper runs

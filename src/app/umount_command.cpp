@@ -215,14 +215,20 @@ private:
         return top && top->id == entry_.id;
     }
 
-    /// The first mount point below ours; empty: none.
+    /// What lies on ours and has nothing on it itself; empty: nothing does.
     std::string mounted_below() const {
         const auto mounts = read_mountinfo();
         if (!mounts) return {};
-        const auto found = std::find_if(mounts->begin(), mounts->end(), [this](const auto& entry) {
-            return entry.mountpoint.starts_with(entry_.mountpoint + "/");
-        });
-        return found == mounts->end() ? std::string() : found->mountpoint;
+        std::string below;
+        for (auto id = entry_.id;;) {
+            const auto child =
+                std::find_if(mounts->begin(), mounts->end(), [id](const auto& entry) {
+                    return entry.parent == id && entry.id != id;
+                });
+            if (child == mounts->end()) return below;
+            id = child->id;
+            below = child->mountpoint;
+        }
     }
 
     bool is_bound_elsewhere() const {

@@ -44,9 +44,8 @@ std::string unmangle(std::string_view text) {
 
 std::optional<MountEntry> parse_line(std::string_view line) {
     MountEntry entry;
-    std::uint64_t parent = 0;
     if (!parse_number(next_word(line), entry.id)) return std::nullopt;
-    if (!parse_number(next_word(line), parent)) return std::nullopt;
+    if (!parse_number(next_word(line), entry.parent)) return std::nullopt;
     const auto device = next_word(line);
     const auto colon = device.find(':');
     if (colon == std::string_view::npos) return std::nullopt;

@@ -17,7 +17,8 @@ namespace uidnfs::control {
 inline constexpr std::string_view kFilesystemType = "fuse.uidnfs";
 
 struct MountEntry {
-    std::uint64_t id = 0;     ///< unique among the mounts that exist now
+    std::uint64_t id = 0;      ///< unique among the mounts that exist now
+    std::uint64_t parent = 0;  ///< the mount that it is mounted on
     std::uint32_t major = 0;  ///< of st_dev; 0 for FUSE
     std::uint32_t minor = 0;
     std::string root;  ///< "/" unless it is a bind mount of a part

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -288,7 +289,8 @@ class Ways(RecoverTest):
     def test_a_directory_of_somebody_else_is_refused(self):
         """At once; and where it is given away later, nothing is kept in it."""
         directory = sandbox.ROOT / "theirs"
-        directory.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700)
         process, _ = self.start(f"--recovery-directory={directory}")
         os.chown(directory, suite.APP_UID, suite.APP_UID)
         refused = self.uidnfs.run("mount", f"{self.server.address}:/none", sandbox.ROOT, "-o", "uid=1000,gid=1000",

@@ -100,8 +100,8 @@ private:
     std::uint64_t start_ = 0;  ///< cookie that page_ begins after
     std::size_t next_ = 0;
     enum class Loaded : std::uint8_t { no, yes } loaded_ = Loaded::no;
-    /// After this the listing has ended. No server is asked what follows its last cookie, which
-    /// some answer with the whole directory; a kernel's client never asks that.
+    /// After this the listing has ended. The server is not asked what follows its last cookie,
+    /// which some answer with the whole directory; a kernel's client hardly ever asks that.
     std::optional<std::uint64_t> end_;
     nfs::Verifier verifier_{};
     Asked asked_;

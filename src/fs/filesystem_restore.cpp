@@ -62,8 +62,14 @@ std::vector<OpenId> Filesystem::restore_opens() {
         }
         auto& found = stream->second;
         const auto number = cookie_records_[i].number;
-        if (number == CookieRecord::kEnd && found.end == CookieRecords::kNone) {
-            found.end = i;
+        if (number == CookieRecord::kEnd) {
+            // Of two, which a version that does not know them leaves, nobody knows the right one.
+            if (found.end == CookieRecords::kNone) {
+                found.end = i;
+            } else {
+                cookie_records_.erase(i);
+                cookie_records_.erase(std::exchange(found.end, CookieRecords::kNone));
+            }
             continue;
         }
         if (found.cookies.empty()) found.first_number = number;
@@ -76,10 +82,8 @@ std::vector<OpenId> Filesystem::restore_opens() {
     }
     const DirStream::Journal journal{cursor_records_, cookie_records_};
     for (auto& [id, found] : streams) {
-        opens_.find(id)->directory =
-            found.cursor == CursorRecords::kNone
-                ? std::make_unique<DirStream>(journal, id)
-                : std::make_unique<DirStream>(journal, id, std::move(found));
+        if (found.cursor == CursorRecords::kNone) found.cursor = cursor_records_.insert({id, 0});
+        opens_.find(id)->directory = std::make_unique<DirStream>(journal, id, std::move(found));
     }
     return going;
 }

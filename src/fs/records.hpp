@@ -85,7 +85,8 @@ struct CookieRecord {
     std::uint64_t number;
     std::uint64_t cookie;
 
-    static constexpr std::uint64_t kEnd = ~std::uint64_t{0};  ///< as `number`
+    /// As `number`. A version that does not know it has a cookie more that nobody asks for.
+    static constexpr std::uint64_t kEnd = ~std::uint64_t{0};
 };
 
 /// A file that was removed while open, and the name it has on the server until the last close.

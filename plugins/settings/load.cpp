@@ -17,7 +17,10 @@ bool is_kept(const Settings* in_force, const std::string& path, const core::Fail
            in_force->bind_password_file == path && !in_force->ldap->bind_password.empty();
 }
 
-std::string quoted(const std::string& path) { return fmt::format("\"{}\"", path); }
+/// Who wrote the secret itself where its path belongs does not read it in a log.
+std::string quoted(const std::string& path) {
+    return path.starts_with('/') ? fmt::format("\"{}\"", path) : "a file";
+}
 
 void load_bind_password(
     Draft& draft, const Environment& environment, const Trust& trust, const Settings* in_force

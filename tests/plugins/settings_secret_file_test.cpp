@@ -13,9 +13,11 @@
 namespace uidnfs::plugins {
 namespace {
 
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using Variables = std::map<std::string, std::string>;
 
 const Trust kTrust{{0, 500}, {0, 600}};
@@ -145,6 +147,18 @@ TEST_F(SettingsFiles, AFileOfTheEnvironmentOverrides) {
     );
 }
 
+TEST_F(SettingsFiles, ASecretInThePlaceOfItsPathIsNotShown) {
+    const auto plain = joined(kLdap, "bind_dn = \"cn=svc\"\n");
+    const auto there = write("a.toml", plain + "bind_password_file = \"hunter2\"\n");
+    const auto elsewhere = write("b.toml", plain);
+    const Environment environment(Variables{{"LDAP_SVC_PASS_FILE", "hunter2"}});
+    for (const auto& loaded :
+         {load_settings(there, Environment{}), load_settings(elsewhere, environment)}) {
+        EXPECT_FALSE(loaded.settings);
+        EXPECT_THAT(texts(loaded.problems), ElementsAre(Not(HasSubstr("hunter2"))));
+    }
+}
+
 TEST_F(SettingsFiles, ABindDnWithoutPasswordIsRefused) {
     const auto file = write("uidnfsd.toml", joined(kLdap, "bind_dn = \"cn=svc\"\n"));
     const auto loaded = load_settings(file, Environment{});
@@ -164,8 +178,8 @@ TEST_F(SettingsFiles, FilesOfTlsAreLookedAt) {
         texts(loaded.problems),
         testing::UnorderedElementsAre(
             HasSubstr("tls.ca_file: found \"/nowhere\"; it cannot be read"),
-            HasSubstr("/key\"; others can get at it"),
-            HasSubstr("tls.client_key_file: found \"/")
+            ContainsRegex("tls.key_file: found \"/[^\"]*/key\"; others can get at it"),
+            ContainsRegex("tls.client_key_file: found \"/[^\"]*/key\"; others can get at it")
         )
     );
 }
@@ -184,12 +198,14 @@ TEST_F(SettingsFiles, TheClientsKeyMayBeReadByTheClientsGroup) {
     EXPECT_THAT(load_settings(write("uidnfsd.toml", text(own)), Environment{}).problems, IsEmpty());
     EXPECT_THAT(
         texts(load_settings(write("uidnfsd.toml", text(key)), Environment{}).problems),
-        ElementsAre(HasSubstr("/key\"; group 60123 can read it"))
+        ElementsAre(ContainsRegex("tls.key_file: found \"/[^\"]*/key\"; group 60123 can read it"))
     );
     ASSERT_EQ(0, ::chmod(key.c_str(), 0660));
     EXPECT_THAT(
         texts(load_settings(write("uidnfsd.toml", text(own)), Environment{}).problems),
-        ElementsAre(HasSubstr("/key\"; its group can change it"))
+        ElementsAre(
+            ContainsRegex("tls.client_key_file: found \"/[^\"]*/key\"; its group can change it")
+        )
     );
 }
 

@@ -215,8 +215,7 @@ void Volumes::submit(
             {ESHUTDOWN,
              fmt::format(
                  "cannot mount {}: uidnfsd of this host was drained, and mounts nothing until it "
-                 "is "
-                 "started again; use another host",
+                 "is started again; use another host",
                  key.name
              )},
             event_of(what),

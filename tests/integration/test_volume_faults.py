@@ -136,6 +136,8 @@ class PendingTest(FaultTest):
             self.assertEqual(1, self.daemon.process.wait(10))
             thread.join(12)
         self.daemon.start()
+        # It takes away what the one before it left.
+        wait_until(lambda: not self.daemon.mounts(), 10, "the end of all mounts")
         self.assert_nothing_left()
         self.assert_works()
 
@@ -148,6 +150,8 @@ class PendingTest(FaultTest):
             # No restart is needed for that.
             wait_until(lambda: not self.uidnfs.processes(), 10, "the end of all processes")
         self.daemon.start()
+        # It takes away what the one before it left.
+        wait_until(lambda: not self.daemon.mounts(), 10, "the end of all mounts")
         self.assert_nothing_left()
         self.assert_works()
 

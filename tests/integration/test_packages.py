@@ -190,7 +190,12 @@ class LifeTest(RootTest):
         self.root.run("uidnfs", "mount", self.share(), "/mnt", "-o", self.options())
         self.root.run("dpkg", "--purge", "uidnfsd")
         self.assertIn("healthy", self.root.run("uidnfs", "status", "/mnt").stdout)
-        self.root.run("uidnfs", "umount", "/mnt")
+        with self.subTest("a removal names what is still mounted, and stops none of it"):
+            self.assertRegex(self.root.run("dpkg", "--remove", "uidnfs").stdout,
+                             r"still mounted, and removed from under these:\n  /mnt\n")
+            self.assertGreater(os.statvfs(self.inside("mnt")).f_blocks, 0)
+            self.root.run("umount", "/mnt")
+            self.assertEqual([], self.root.mounts())
         # Its user was in use and is still there: nothing is left once nobody is.
         self.root.install()
         self.root.run("dpkg", "--purge", "uidnfsd", "uidnfs")

@@ -36,7 +36,7 @@ struct Region {
 
 class Arena {
 public:
-    static constexpr std::uint32_t kVersion = 3;
+    static constexpr std::uint32_t kVersion = 4;
     static constexpr std::size_t kMaxRegions = 16;
 
     /// A new, empty arena. Pages cost memory only once they are touched. Errors: errno of

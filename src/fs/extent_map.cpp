@@ -2,6 +2,8 @@
 #include "fs/extent_map.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <iterator>
 
 namespace uidnfs::fs {
@@ -50,13 +52,21 @@ std::uint32_t ExtentMap::record(std::uint64_t offset, const Extent& extent) {
          static_cast<std::uint64_t>(extent.data.data() - journal_.slot_base),
          extent.order,
          extent.state,
-         extent.credential}
+         extent.credential,
+         std::bit_cast<std::uint64_t>(extent.verifier)}
     );
 }
 
 void ExtentMap::record_length(const Extent& extent) {
     if (extent.record == ExtentRecords::kNone) return;
     journal_.records.set(extent.record, &ExtentRecord::length, extent.data.size());
+}
+
+void ExtentMap::record_verifier(const Extent& extent) {
+    if (extent.record == ExtentRecords::kNone) return;
+    journal_.records.set(
+        extent.record, &ExtentRecord::verifier, std::bit_cast<std::uint64_t>(extent.verifier)
+    );
 }
 
 void ExtentMap::unrecord(const Extent& extent) {
@@ -100,20 +110,24 @@ void ExtentMap::restore(
     std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now
 ) {
     const auto& found = journal_.records[record_index];
-    const auto since = std::min(dirty_since_, now);
+    const bool is_sent = found.state == ExtentState::uncommitted;
+    auto& since_of = is_sent ? uncommitted_since_ : dirty_since_;
     // Its writer may have died before all that it replaces was taken away.
     carve(found.offset, found.offset + found.length);
+    const auto since = std::min(since_of, now);
     Extent extent;
+    extent.state = is_sent ? ExtentState::uncommitted : ExtentState::dirty;
+    extent.verifier = std::bit_cast<nfs::Verifier>(found.verifier);
     extent.origin = origin;
     extent.credential = found.credential;
     extent.data = std::move(data);
     extent.epoch = epoch_;
     extent.order = found.order;
     extent.record = record_index;
-    journal_.records.set(record_index, &ExtentRecord::state, ExtentState::dirty);
+    journal_.records.set(record_index, &ExtentRecord::state, extent.state);
     next_order_ = std::max(next_order_, found.order + 1);
     add(found.offset, std::move(extent));
-    dirty_since_ = since;
+    since_of = since;
 }
 
 void ExtentMap::restore_cut(std::uint32_t record_index) {
@@ -142,11 +156,11 @@ void ExtentMap::split(std::uint64_t at) {
     add(at, std::move(tail));
 }
 
-void ExtentMap::carve(std::uint64_t begin, std::uint64_t end) {
+void ExtentMap::carve(std::uint64_t begin, std::uint64_t end, Epoch last) {
     split(begin);
     split(end);
     for (auto it = extents_.lower_bound(begin); it != extents_.end() && it->first < end;) {
-        it = remove(it);
+        it = it->second.epoch <= last ? remove(it) : std::next(it);
     }
 }
 
@@ -199,13 +213,13 @@ ExtentMap::Inserted ExtentMap::insert(
     return Inserted::yes;
 }
 
-void ExtentMap::truncate(std::uint64_t size) {
+void ExtentMap::truncate(std::uint64_t size, Moment cut) {
     if (end() <= size) return;
     // Many records go; one store says that they do.
-    const auto cut =
-        journal_.records.insert({inode_, size, 0, 0, next_order_++, ExtentState::cut, kMountsOwn});
-    carve(size, ~std::uint64_t{0});
-    if (cut != ExtentRecords::kNone) journal_.records.erase(cut);
+    const auto record =
+        journal_.records.insert({inode_, size, 0, 0, cut.order, ExtentState::cut, kMountsOwn, 0});
+    carve(size, ~std::uint64_t{0}, cut.epoch);
+    if (record != ExtentRecords::kNone) journal_.records.erase(record);
 }
 
 bool ExtentMap::is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept {
@@ -323,6 +337,7 @@ void ExtentMap::sent(
             it = remove(it);
         } else {
             it->second.verifier = verifier;
+            record_verifier(it->second);
             it->second.batch = 0;
             set_state(it, ExtentState::uncommitted);
             uncommitted_since_ = std::min(uncommitted_since_, now);
@@ -335,11 +350,17 @@ void ExtentMap::failed(const Batch& batch, core::SteadyTime now) {
     sent(batch, batch.length, Kept::disk, {}, now);
 }
 
-void ExtentMap::begin_commit() noexcept {
+std::vector<ExtentMap::Origin> ExtentMap::begin_commit() {
     ++commit_id_;
+    std::vector<Origin> whose;
     for (auto& [offset, extent] : extents_) {
-        if (extent.state == ExtentState::uncommitted) extent.batch = commit_id_;
+        if (extent.state != ExtentState::uncommitted) continue;
+        extent.batch = commit_id_;
+        if (std::find(whose.begin(), whose.end(), extent.origin) == whose.end()) {
+            whose.push_back(extent.origin);
+        }
     }
+    return whose;
 }
 
 void ExtentMap::committed(const nfs::Verifier& verifier, core::SteadyTime now) {
@@ -383,6 +404,17 @@ std::vector<ExtentMap::Piece> ExtentMap::within(std::uint64_t offset, std::uint6
             pieces.push_back({begin, it->second.data.sub(begin - it->first, end - begin)});
     }
     return pieces;
+}
+
+bool ExtentMap::holds(std::uint64_t offset, const core::Slice& data) const {
+    auto at = offset;
+    for (const auto& piece : within(offset, data.size())) {
+        if (piece.offset != at) return false;
+        const auto* wanted = data.data() + (at - offset);
+        if (std::memcmp(piece.data.data(), wanted, piece.data.size()) != 0) return false;
+        at += piece.data.size();
+    }
+    return at == offset + data.size();
 }
 
 std::uint64_t ExtentMap::end() const noexcept {

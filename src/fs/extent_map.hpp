@@ -66,8 +66,9 @@ public:
     ExtentMap& operator=(const ExtentMap&) = delete;
     ~ExtentMap();
 
-    /// Rebuilds from a record of a worker that died: the bytes must be sent again. REQUIRES:
-    /// records come in the order that they say.
+    /// Rebuilds from a record of a worker that died. Bytes that were on their way must be sent
+    /// again; of those that the server answered, the COMMIT says whether it has them still.
+    /// REQUIRES: records come in the order that they say.
     void restore(std::uint32_t record_index, core::Slice data, Origin origin, core::SteadyTime now);
     /// The same for a cut; its record is done with.
     void restore_cut(std::uint32_t record_index);
@@ -75,8 +76,14 @@ public:
     /// ENOSPC of the journal (too many extents): false, and nothing changed.
     enum class Inserted : std::uint8_t { yes, no_room };
     Inserted insert(std::uint64_t offset, core::Slice data, From from, core::SteadyTime now);
-    /// Forgets everything at and beyond `size`: the file is being cut.
-    void truncate(std::uint64_t size);
+    /// A moment between what was put in before it and what is put in after.
+    struct Moment {
+        Epoch epoch = 0;
+        std::uint64_t order = 0;
+    };
+    Moment mark() noexcept { return {next_epoch(), next_order_++}; }
+    /// Forgets everything at and beyond `size` that was put in before `cut`: the file was cut then.
+    void truncate(std::uint64_t size, Moment cut);
 
     /// The next WRITE that may be sent now: at most `limit` bytes, never overlapping one under way.
     std::optional<Batch> next_batch(std::uint32_t limit, Send what);
@@ -96,8 +103,8 @@ public:
     /// The server refused: the bytes are lost (their error is told elsewhere).
     void failed(const Batch& batch, core::SteadyTime now);
 
-    /// Marks what a COMMIT sent now covers.
-    void begin_commit() noexcept;
+    /// Marks what a COMMIT sent now covers, and says whose bytes that are, each once.
+    std::vector<Origin> begin_commit();
     /// Bytes under another verifier were lost by the server and become dirty again.
     void committed(const nfs::Verifier& verifier, core::SteadyTime now);
     void commit_failed();
@@ -108,6 +115,11 @@ public:
     /// Everything up to `epoch` is on the server's disk (or given up).
     bool is_stable(Epoch epoch) const noexcept;
 
+    /// Somebody else changed the file: of what overlaps, only the server knows which is newer.
+    void note_overtaken() noexcept { overtaken_ = next_epoch(); }
+    /// Bytes from before that are held still: what is held must not be shown.
+    bool is_overtaken() const noexcept { return !is_stable(overtaken_); }
+
     struct Piece {
         std::uint64_t offset;
         core::Slice data;
@@ -115,6 +127,8 @@ public:
     /// What is held of a range, in order. A READ shows it only after the WRITE, and not after a
     /// server that lost it came back.
     std::vector<Piece> within(std::uint64_t offset, std::uint64_t length) const;
+    /// Whether exactly these bytes are held there.
+    bool holds(std::uint64_t offset, const core::Slice& data) const;
     /// End of the last byte held; 0 when empty.
     std::uint64_t end() const noexcept;
     bool empty() const noexcept { return extents_.empty(); }
@@ -154,7 +168,8 @@ private:
         std::uint64_t end;
     };
 
-    void carve(std::uint64_t begin, std::uint64_t end);
+    /// Nothing that was put in up to `last` is left between them.
+    void carve(std::uint64_t begin, std::uint64_t end, Epoch last = ~Epoch{0});
     /// Splits the extent that contains `at` strictly inside, so that an extent begins there.
     void split(std::uint64_t at);
     bool overlaps(std::uint64_t begin, std::uint64_t end) const noexcept;
@@ -165,6 +180,7 @@ private:
     void account(const Extent& extent, int sign);
     std::uint32_t record(std::uint64_t offset, const Extent& extent);
     void record_length(const Extent& extent);
+    void record_verifier(const Extent& extent);
     void unrecord(const Extent& extent);
     bool is_under_way(std::uint64_t begin, std::uint64_t end) const noexcept;
     void index(Extents::iterator it);
@@ -180,6 +196,7 @@ private:
     std::map<Epoch, std::size_t> unsent_;  ///< extents dirty or being sent, by epoch
     std::map<Epoch, std::size_t> held_;    ///< all extents, by epoch
     Epoch epoch_ = 1;
+    Epoch overtaken_ = 0;
     std::uint64_t next_order_ = 1;
     std::uint32_t next_id_ = 1;
     std::uint32_t commit_id_ = 0;

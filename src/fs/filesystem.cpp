@@ -64,6 +64,7 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
           [this](std::size_t numbers) { return credentials_in_use(numbers); }
       ),
       removals_(deps.reactor),
+      changing_names_(deps.reactor),
       inodes_(InodeRecords(deps.arena.region(kInodeRegion)), counter_records_),
       numbers_(root),
       ahead_(std::make_shared<ReadAhead::House>(deps.reactor, deps.client, deps.clock)),

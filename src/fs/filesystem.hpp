@@ -13,6 +13,7 @@
 #include "core/task.hpp"
 #include "fs/inode_numbers.hpp"
 #include "fs/inode_table.hpp"
+#include "fs/name_lock.hpp"
 #include "fs/open_table.hpp"
 #include "fs/operations.hpp"
 #include "fs/options.hpp"
@@ -187,6 +188,8 @@ private:
     void on_surprise(Inode& directory, const core::Error& error);
     /// The kernel's pages were not read before `read_since`.
     void settle_pages(Inode& inode, WallTime read_since);
+    /// They are what the file holds after a change of ours, if they were that before.
+    void carry_pages(Inode& inode);
     struct stat present(const Inode& inode, const nfs::Attr& attr) const;
     /// d_ino of a name in `directory`.
     std::uint64_t number_in(const Inode& directory, std::uint64_t fileid) const;
@@ -448,6 +451,7 @@ private:
     std::unordered_set<InodeId> unsettled_silly_;  ///< see settle_silly()
     std::size_t silly_removals_ = 0;               ///< under way
     Removals removals_;
+    NameLocks changing_names_;
     struct Walk {
         InodeId above = 0;         ///< the directory whose directories are gone through
         std::uint32_t credit = 0;  ///< pages that were earned

@@ -55,6 +55,7 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     inode->known.reset();
     ++inode->content;
     if (!inode->is_regular()) return;
+    writer_.note_overtaken(*inode);
     // Nobody has it open: the next open decides by the stamp, no need to bother the kernel. Whoever
     // has it open may have read new pages since the last change.
     inode->pages.reset();
@@ -103,11 +104,18 @@ void Filesystem::settle_pages(Inode& inode, WallTime read_since) {
                                                        : PageStamp::Age::settled};
 }
 
+void Filesystem::carry_pages(Inode& inode) {
+    // A change that they may miss was in the tick of their old stamp: the new one proves nothing.
+    const bool were_young = inode.pages && inode.pages->age == PageStamp::Age::young;
+    settle_pages(inode, wall_now());
+    if (were_young) inode.pages->age = PageStamp::Age::young;
+}
+
 void Filesystem::learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked) {
     if (inode->attrs.has_attr()) numbers_.learn(inode->attrs.attr(), attr);
     switch (inode->attrs.learn(attr, asked, now(), timers(*inode))) {
         case Change::none: break;
-        case Change::own: settle_pages(*inode, wall_now()); break;
+        case Change::own: carry_pages(*inode); break;
         case Change::unknown:
         case Change::foreign: on_foreign_change(inode); break;
     }
@@ -122,7 +130,7 @@ void Filesystem::finish_change(const InodeRef& inode, const nfs::Wcc& wcc) {
     switch (inode->attrs.end_change(wcc, now(), timers(*inode))) {
         case Change::none: break;
         case Change::own:
-            if (inode->attrs.has_attr()) settle_pages(*inode, wall_now());
+            if (inode->attrs.has_attr()) carry_pages(*inode);
             break;
         case Change::unknown:
             // Somebody else may have written as well: the next open reads anew.
@@ -166,7 +174,9 @@ std::uint64_t Filesystem::number_in(const Inode& directory, std::uint64_t fileid
 
 Validity Filesystem::attr_valid(const Inode& inode) const {
     // Names and listings must not show for a moment what getattr() would wait for.
-    const bool waits = inode.owed_mode || (inode.file && inode.file->extents.has_unsent());
+    const bool waits =
+        inode.owed_mode ||
+        (inode.file && (inode.file->extents.has_unsent() || inode.file->extents.is_overtaken()));
     return waits ? Validity(0) : inode.attrs.remaining(now());
 }
 
@@ -269,7 +279,11 @@ core::Task<core::Result<AttrReply>> Filesystem::getattr(Caller caller, InodeId i
     } else {
         note_stale(ctx, *inode);
     }
-    const auto refreshed = co_await refresh_links(ctx, inode);
+    auto refreshed = co_await refresh_links(ctx, inode);
+    if (refreshed && inode->file && inode->file->extents.is_overtaken()) {
+        co_await writer_.catch_up(inode);
+        refreshed = co_await refresh_links(ctx, inode);
+    }
     if (!refreshed) {
         if (is_gone(*inode, refreshed.error())) co_return gone_reply(*inode);
         // stat(2) of a name that is replaced all the time: the kernel looks up once more, which may
@@ -356,7 +370,7 @@ core::Task<core::Result<AttrReply>> Filesystem::setattr(
         attributes.uid = owner->uid;
         attributes.gid = owner->gid;
     }
-    if (inode->is_regular() && inode->file) {
+    if (inode->is_regular() && (inode->file || attributes.size)) {
         const auto told = co_await cut(ctx, inode, ref, attributes);
         if (!told) co_return told.error();
         co_return attr_reply(*inode, *told);

@@ -22,6 +22,12 @@ Writer::Reach reach_of(nfs::Stability stability) noexcept {
     return stability == nfs::Stability::unstable ? Writer::Reach::server : Writer::Reach::disk;
 }
 
+/// A WRITE sets the mtime, and takes setuid and setgid away.
+bool is_undone_by_a_write(const nfs::SetAttr& attributes) noexcept {
+    return attributes.mode || attributes.uid || attributes.gid ||
+           attributes.mtime.how == nfs::TimeChange::How::client_time;
+}
+
 }  // namespace
 
 std::uint64_t Filesystem::largest_file() const noexcept {
@@ -49,17 +55,18 @@ core::Task<core::Result<nfs::Attr>> Filesystem::cut(
 ) {
     auto& file = writer_.state_of(*inode);
     const auto lock = co_await file.order.lock();
-    // What was written before must not change mode, size or times afterwards. Mode and times are
-    // set by who is about to close (tar, cp): the WRITE can save that the COMMIT.
-    const bool closes = options_.commit_on == CommitOn::close && !attributes.size;
-    const auto reach =
-        closes && writer_.is_one_sync(*inode) ? Writer::Reach::disk : Writer::Reach::server;
+    // What was written before must not change them afterwards, nor when the server restarts and is
+    // sent it again. Who sets them is about to close (tar, cp), and need not wait then.
+    const bool to_disk = options_.commit_on == CommitOn::close && is_undone_by_a_write(attributes);
+    const auto reach = to_disk ? Writer::Reach::disk : Writer::Reach::server;
     co_await writer_.flush(inode, reach, nfs::Stability::unstable);
     co_await writer_.hold(inode);
+    // Once its caller was killed the kernel lets others write while the server has not answered.
+    const auto moment = file.extents.mark();
     auto told = co_await change(std::move(context), inode, open, attributes);
     // Uncommitted bytes behind the cut must not be sent again after a restart of the server. If it
     // refused the cut, they must.
-    if (attributes.size && told) writer_.truncate(inode, *attributes.size);
+    if (attributes.size && told) writer_.truncate(inode, *attributes.size, moment);
     writer_.resume(inode);
     co_return told;
 }
@@ -90,6 +97,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
     } else if (file->ahead) {
         file->ahead->drop();
     }
+    co_await writer_.catch_up(inode);
     if (inode->file && !inode->file->extents.empty()) {
         server_end.reset();
         held = inode->file->extents.within(offset, size);
@@ -118,6 +126,11 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
 ) {
     const auto inode = file->inode;
     const auto size = data.size();
+    // A worker that died may have put the bytes there and not come to say so.
+    const auto planned = progress.planned();
+    const bool was_put =
+        progress.was_sent() || (planned && writer_.state_of(*inode).extents.holds(*planned, data));
+    if (was_put) progress.note_sent();
     const auto lock = co_await writer_.state_of(*inode).order.lock();
     co_await writer_.flush(inode, Writer::Reach::server, nfs::Stability::unstable);
     // The kernel's idea of the end may be old: the server knows where the file ends.
@@ -129,10 +142,8 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
         fetched = co_await fetch(file->context, inode);
     }
     if (!fetched) co_return fetched.error();
-    // A worker before this one may have put the bytes there already; where it only meant to,
-    // somebody else may have been there since.
-    const auto before = progress.was_sent() ? progress.planned() : std::nullopt;
-    const auto end = before.value_or(fetched->size);
+    // Where a worker before this one only meant to, somebody else may have been there since.
+    const auto end = was_put && planned ? *planned : fetched->size;
     progress.plan(end);
     const WriteContext as{file->ref, file->context};
     const auto put =

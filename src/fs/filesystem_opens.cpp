@@ -58,6 +58,8 @@ core::Task<core::Result<OpenReply>> Filesystem::open_file(
         on_error(*inode, stale);
         co_return stale;
     }
+    // Close-to-open: somebody else may have written over bytes of ours that are held still.
+    co_await writer_.catch_up(inode);
     const auto needed = needed_for(flags);
     if ((*granted & needed) != needed) co_return core::Error(EACCES);
     if (flags & O_TRUNC) {
@@ -117,6 +119,8 @@ core::Task<core::Result<CreateReply>> Filesystem::create(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
+    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
+    const NameLock lock(changing_names_, parent->id, name);
     parent->attrs.begin_change();
     auto created = co_await create_call(ctx, parent, name, mode, flags);
     finish_change(parent, created ? created->reply.dir : nfs::Wcc{});

@@ -117,6 +117,7 @@ struct ExtentRecord {
     std::uint64_t order;  ///< of two that overlap the higher one holds; equal ones have equal bytes
     ExtentState state;
     std::uint32_t credential;  ///< in whose name they are written
+    std::uint64_t verifier;    ///< nfs::Verifier that the WRITE was answered with: `uncommitted`
 };
 
 using CounterRecords = core::Table<CounterRecord>;

@@ -255,11 +255,17 @@ void Writer::fail(const InodeRef& inode, const core::Error& error, const ExtentM
 core::Task<void> Writer::commit(InodeRef inode) {
     auto& file = *inode->file;
     file.commit = FileState::Commit::under_way;
-    file.extents.begin_commit();
-    // Whoever may write may commit, and a COMMIT covers everybody's bytes (RFC 1813 3.3.21).
-    const auto as = file.origins.back();
-    const auto asked = AttrCache::token();
-    auto reply = co_await deps_.client.commit(as.call, as.open, 0, 0);
+    // A COMMIT covers everybody's bytes (RFC 1813 3.3.21), but whoever wrote some may have lost the
+    // right to since.
+    const auto whose = file.extents.begin_commit();
+    auto asked = AttrCache::token();
+    core::Result<nfs::CommitReply> reply = core::Error(EIO);
+    for (const auto origin : whose) {
+        const auto as = file.origins[origin];
+        asked = AttrCache::token();
+        reply = co_await deps_.client.commit(as.call, as.open, 0, 0);
+        if (reply || (reply.error().code() != EACCES && reply.error().code() != EPERM)) break;
+    }
     file.commit = FileState::Commit::idle;
     if (reply) {
         file.extents.committed(reply->verifier, deps_.clock.now());
@@ -316,11 +322,6 @@ core::Task<void> Writer::flush(InodeRef inode, Reach reach, nfs::Stability stabi
     if (way && errors == errors_) sync_choice_.took(*way, deps_.clock.now() - begun);
 }
 
-bool Writer::is_one_sync(const Inode& inode) const {
-    return sync_choice_.preferred() == SyncChoice::Way::file_sync && inode.file &&
-           inode.file->extents.is_one_batch(deps_.client.fs_info().write_max);
-}
-
 core::Task<void> Writer::hold(InodeRef inode) {
     pause(inode);
     auto& file = *inode->file;
@@ -334,9 +335,19 @@ void Writer::resume(const InodeRef& inode) {
     make_room(inode);
 }
 
-void Writer::truncate(const InodeRef& inode, std::uint64_t size) {
+void Writer::note_overtaken(Inode& inode) {
+    if (inode.file && !inode.file->extents.empty()) inode.file->extents.note_overtaken();
+}
+
+core::Task<void> Writer::catch_up(InodeRef inode) {
+    while (inode->file && inode->file->extents.is_overtaken()) {
+        co_await flush(inode, Reach::disk, nfs::Stability::unstable);
+    }
+}
+
+void Writer::truncate(const InodeRef& inode, std::uint64_t size, ExtentMap::Moment cut) {
     if (!inode->file || inode->file->extents.empty()) return;
-    inode->file->extents.truncate(size);
+    inode->file->extents.truncate(size, cut);
     settle(inode);
     inode->file->progress.notify_all();
 }
@@ -440,7 +451,7 @@ core::Task<std::vector<LostRange>> Writer::give_up(core::Error why) {
         co_await holding;
         auto& file = *inode->file;
         while (file.commit == FileState::Commit::under_way) co_await file.progress.wait();
-        truncate(inode, 0);
+        forget(inode);
         deps_.lost(inode, 0, 0);
         resume(inode);
     }

@@ -63,15 +63,22 @@ public:
     };
     /// Everything put in before now got there, or its error is in inode->write_error.
     core::Task<void> flush(InodeRef inode, Reach reach, nfs::Stability stability);
-    /// One call would bring all bytes of the file to the disk, and is the faster way on this server.
-    bool is_one_sync(const Inode& inode) const;
     /// Nothing more is sent until as many resume().
     void pause(const InodeRef& inode) { ++state_of(*inode).holds; }
     /// pause(), and everything in flight is answered.
     core::Task<void> hold(InodeRef inode);
     void resume(const InodeRef& inode);
-    /// Forgets bytes at and beyond `size`.
-    void truncate(const InodeRef& inode, std::uint64_t size);
+    /// Forgets bytes at and beyond `size` that were put in before `cut`.
+    void truncate(const InodeRef& inode, std::uint64_t size, ExtentMap::Moment cut);
+    /// The file is gone: forgets all of it.
+    void forget(const InodeRef& inode) {
+        if (inode->file) truncate(inode, 0, inode->file->extents.mark());
+    }
+    /// Somebody else changed the file. Until its bytes that are held by then are on the disk only
+    /// the server knows what it contains.
+    void note_overtaken(Inode& inode);
+    /// Waits for that, if it is so. Afterwards what is held may be shown.
+    core::Task<void> catch_up(InodeRef inode);
 
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);
     /// Everything not yet durable is given up, and returned; each of those files has the error `why`.

@@ -181,5 +181,24 @@ TEST_F(CallerIdentity, WhoRemovedAnOpenFileRemovesItsSillyName) {
     EXPECT_TRUE(m.names("/annas").empty());
 }
 
+TEST_F(CallerIdentity, ACommitIsMadeByWhoeverMay) {
+    constexpr std::size_t kMegabyte = 1 << 20;
+    auto& m = mount();
+    const auto annas = m.create_file("/open/f", O_RDWR, 0666);
+    m.stat_of("/open/f");
+    become(kBert);
+    const auto berts = m.open_file("/open/f", O_RDWR);
+    m.write_at(annas, 0, std::string(kMegabyte, 'a'));
+    m.write_at(berts, kMegabyte, std::string(kMegabyte, 'b'));
+    world.serve_until([&] { return server.uncommitted_bytes() == 2 * kMegabyte; });
+    // Taken away elsewhere: Bert may not even commit any more, Anna may.
+    server.set_mode("/open/f", 0600);
+    EXPECT_EQ(m.fsync_file(annas), 0);
+    EXPECT_EQ(m.fsync_file(berts), 0);
+    EXPECT_EQ(server.uncommitted_bytes(), 0u);
+    EXPECT_EQ(m.close_file(annas), 0);
+    EXPECT_EQ(m.close_file(berts), 0);
+}
+
 }  // namespace
 }  // namespace uidnfs::test

@@ -16,6 +16,26 @@ protected:
     /// Far enough after the last change for timestamps to be trusted.
     static void settle() { ::usleep(60'000); }
     std::size_t getattrs() const { return count(Procedure::getattr); }
+    /// /a, changed twice by another client in one tick of the server's clock, which stands; the
+    /// kernel has the first one's pages. A minute later.
+    void read_between_two_changes_in_one_tick() {
+        server.adjust([](Behaviour& behaviour) { behaviour.tick = milliseconds(4); });
+        server.with_clock([](ServerClock& clock) { clock.stop(); });
+        server.put_file("/a", "one");
+        auto& m = mount();
+        const auto file = m.open_file("/a", O_RDWR);
+        EXPECT_EQ(m.read_all(file), "one");
+        server.overwrite("/a", 0, "two");
+        m.close_file(file);
+        server.with_clock([](ServerClock& clock) { clock.advance(seconds(60)); });
+    }
+    void expect_second_change(std::string_view path) {
+        world.clock.advance(seconds(100));
+        const auto again = mount().open_file(path, O_RDONLY);
+        EXPECT_EQ(again.pages, fs::Pages::drop) << "they are from before it";
+        EXPECT_EQ(mount().read_all(again), "two");
+        mount().close_file(again);
+    }
 };
 
 TEST_F(Freshness, attributes_are_believed_for_the_minimum_then_asked_again) {
@@ -383,6 +403,18 @@ TEST_F(Freshness, racy_file_is_trusted_once_its_mtime_is_old) {
     const auto second_open = m.open_file("/a", O_RDONLY);
     EXPECT_EQ(second_open.pages, fs::Pages::keep);
     m.close_file(second_open);
+}
+
+TEST_F(Freshness, young_pages_stay_young_through_a_chmod_of_ours) {
+    read_between_two_changes_in_one_tick();
+    ASSERT_EQ(mount().chmod_path("/a", 0600), 0);
+    expect_second_change("/a");
+}
+
+TEST_F(Freshness, young_pages_stay_young_through_a_rename_of_ours) {
+    read_between_two_changes_in_one_tick();
+    ASSERT_EQ(mount().rename_path("/a", "/b"), 0);
+    expect_second_change("/b");
 }
 
 TEST_F(Freshness, server_clock_behind_ours_does_not_make_young_files_old) {

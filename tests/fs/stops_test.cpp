@@ -175,7 +175,7 @@ protected:
         return bytes;
     }
     /// Its destructor would take records away that another one has by now.
-    static void forget(Extents& extents) { extents.map().truncate(0); }
+    static void forget(Extents& extents) { extents.map().truncate(0, extents.map().mark()); }
 
     core::Arena arena = *core::Arena::create(kSmall);
     core::Arena next = *core::Arena::create(kSmall);
@@ -267,7 +267,7 @@ private:
         const auto size = random() % kFileBytes;
         disk.resize(std::min(disk.size(), size));
         memory.resize(std::min(memory.size(), size));
-        traced(arena, stops, [&] { extents->map().truncate(size); });
+        traced(arena, stops, [&] { extents->map().truncate(size, extents->map().mark()); });
         const auto after = extents->held();
         for (std::size_t i = 0; i < stops.size(); ++i) {
             const auto held = recovered(stops[i], i % 5 == 0 ? Again::yes : Again::no);

@@ -48,6 +48,20 @@ def _threads(pid):
         return 0
 
 
+class Sync(SilentTest):
+    def test_it_waits_for_nothing(self):
+        mount = self.mount()
+        self.app.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDWR)", path=mount / "file")
+        self.server.freeze()
+        self.app.run("os.pwrite(state['fd'], b'unsent' * 1000, 0)")
+        said = self.app.run("import ctypes; result = ctypes.CDLL(None).syncfs(state['fd'])")
+        self.assertEqual(0, said)
+        self.assertEqual(6000, mount.status()["bytes_not_committed"])
+        self.server.thaw()
+        self.app.run("os.fsync(state['fd'])")
+        self.assertEqual(0, mount.status()["bytes_not_committed"])
+
+
 class Df(SilentTest):
     def test_the_first_df_after_the_mount(self):
         mount = self.mount()

@@ -238,7 +238,9 @@ std::optional<ServerTrouble> bind_service(Connection& connection, const Options&
             return trouble("binding as bind_dn", answer.code, answer.text);
         }
         if (answer.code != LDAP_SUCCESS) {
-            return misconfigured("binding as bind_dn", answer.code, answer.text);
+            return ServerTrouble{
+                fmt::format("binding as bind_dn: {}", describe_answer(answer.code, answer.text)),
+                ServerTrouble::What::refused};
         }
     }
     connection.bound = Connection::Bound::service;

@@ -16,9 +16,12 @@ namespace uidnfs::ldap {
 /// This server cannot say; another one may.
 struct ServerTrouble {
     std::string why;
-    /// lost: the connection broke, which an idle one may do at any time.
-    /// misconfigured: it answers, but not to us as we are configured.
-    enum class What { lost, busy, misconfigured } what = What::lost;
+    enum class What {
+        lost,           ///< the connection broke, which an idle one may do at any time
+        busy,           ///< it cannot now
+        misconfigured,  ///< it answers, but not to us as we are configured, whoever is asked for
+        refused,        ///< it refuses our own login: each try counts against that account
+    } what = What::lost;
 };
 
 struct Question {

@@ -103,10 +103,9 @@ public:
         const auto deadline = steady_clock::now() + options_.timeout;
         std::promise<Answer<Identity>> promise;
         lookups_.post([&] {
-            ++lookup_count_;
-            auto answer = servers_.ask_one(server, {user}, deadline);
-            count(answer);
-            promise.set_value(std::move(answer));
+            auto result = servers_.ask_one(server, {user}, deadline);
+            count(result);
+            promise.set_value(std::move(result.answer));
         });
         auto answer = promise.get_future().get();
         const std::lock_guard lock(mutex_);
@@ -228,13 +227,11 @@ private:
     void look_up(const FlightRef& flight) {
         // With nobody there, who has an identity need not wait for the time-out of each server;
         // probes find out when there is somebody.
-        if (flight->stale && servers_.all_down()) {
+        if (flight->stale && servers_.all_unreachable()) {
             begin_probes();
             return end(flight, serve_stale(*flight, "every server was down a moment ago"));
         }
         if (steady_clock::now() >= flight->deadline) return end(flight, too_busy(*flight));
-        if (auto failure = misconfigured()) return end(flight, *std::move(failure));
-        ++lookup_count_;
         const Question question{
             flight->user, options_.verify_password ? &flight->password : nullptr};
         servers_.ask(question, flight->deadline, [&](ServerSet::Result result) {
@@ -246,16 +243,16 @@ private:
     void conclude(const FlightRef& flight, ServerSet::Result result) {
         const auto now = steady_clock::now();
         auto& answer = result.answer;
-        count(answer);
-        if (!answer && result.reached == ServerSet::Result::Reached::none) {
-            if (flight->stale) {
+        count(result);
+        switch (result.reached) {
+            case ServerSet::Result::Reached::none:
+                if (!flight->stale) return end(flight, answer);
                 return end(flight, serve_stale(*flight, answer.error().operator_text));
-            }
-            return end(flight, std::move(answer));
-        }
-        if (!answer && answer.error().kind == FailureKind::misconfigured) {
-            const std::lock_guard lock(mutex_);
-            misconfigured_ = std::pair{answer.error(), now};
+            // Nothing was said of the user, so nothing is remembered of it. Nor is it of all users:
+            // only a login that is refused may not be tried again at once, and ServerSet sees to
+            // that.
+            case ServerSet::Result::Reached::refused: return end(flight, answer);
+            case ServerSet::Result::Reached::some: break;
         }
         if (answer && !answer->left_out.empty()) {
             core::log::info(
@@ -278,11 +275,13 @@ private:
         });
     }
 
-    void count(const Answer<Identity>& answer) {
-        if (answer) {
+    void count(const ServerSet::Result& result) {
+        if (result.asked == ServerSet::Result::Asked::no) return;
+        ++lookup_count_;
+        if (result.answer) {
             ++successes_;
         } else {
-            ++failures_[static_cast<std::size_t>(answer.error().kind)];
+            ++failures_[static_cast<std::size_t>(result.answer.error().kind)];
         }
     }
 
@@ -359,17 +358,6 @@ private:
         );
     }
 
-    /// Servers that refuse our own login are left alone for a while: each try counts against it.
-    std::optional<Failure> misconfigured() {
-        const std::lock_guard lock(mutex_);
-        if (!misconfigured_) return std::nullopt;
-        if (steady_clock::now() - misconfigured_->second < options_.negative_cache) {
-            return misconfigured_->first;
-        }
-        misconfigured_.reset();
-        return std::nullopt;
-    }
-
     void begin_probes() {
         while (const auto server = servers_.next_probe()) {
             background_.post([this, server = *server] { servers_.probe(server); });
@@ -414,7 +402,6 @@ private:
     std::condition_variable landed_;
     Flights flights_;
     Cache cache_;
-    std::optional<std::pair<Failure, core::SteadyTime>> misconfigured_;
     enum class Changes { none, some } changes_ = Changes::none;
     std::mutex saving_;
     std::atomic<std::uint64_t> lookup_count_{0};

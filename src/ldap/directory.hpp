@@ -59,7 +59,8 @@ public:
     void resolve(std::string user, core::Secret password, Done done);
 
     /// Asks a server without a password and past the cache, for rechecks; `server` is an index of
-    /// Options::urls, and no other server is asked. What it says ends or renews a cached identity.
+    /// Options::urls, and no other server is asked; nor is this one where it refused our own login
+    /// a moment ago. What it says ends or renews a cached identity.
     Answer<Identity> look_up(std::string user, std::size_t server);
 
     /// Writes the cache file if one is configured and something changed; also done by ~Directory.

@@ -31,16 +31,27 @@ ServerChoice::Change ServerChoice::failed(
     if (!counted) {
         it.pause = std::clamp<core::SteadyDuration>(it.pause * 2, kFirstPause, kLongestPause);
     }
-    if (why == Why::refused) it.pause = kRefusedPause;
+    if (why != Why::unreachable) it.pause = kRefusedPause;
     it.state = State::down;
     it.reason = std::move(reason);
+    it.why = why;
+    it.failed_at = now;
     it.probe_at = now + it.pause;
     it.probe = Server::Probe::none;
     return was_down ? Change::none : Change::went_down;
 }
 
-bool ServerChoice::all_down() const {
-    return std::ranges::all_of(servers_, [](const Server& s) { return s.state == State::down; });
+bool ServerChoice::all_unreachable() const {
+    return std::ranges::all_of(servers_, [](const Server& s) {
+        return s.state == State::down && s.why == Why::unreachable;
+    });
+}
+
+bool ServerChoice::is_left_alone(
+    std::size_t server, core::SteadyTime now, core::SteadyDuration pause
+) const {
+    const auto& it = servers_[server];
+    return it.state == State::down && it.why == Why::refused && now - it.failed_at < pause;
 }
 
 std::optional<std::size_t> ServerChoice::next_probe(core::SteadyTime now) {

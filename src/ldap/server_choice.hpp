@@ -16,7 +16,7 @@ class ServerChoice {
 public:
     static constexpr std::chrono::seconds kFirstPause{1};
     static constexpr std::chrono::seconds kLongestPause{15};
-    /// For one that refuses our own login: trying often locks that account.
+    /// For one that answers and has no use for us: trying often locks the account of the service.
     static constexpr std::chrono::seconds kRefusedPause{60};
 
     enum class State { untried, up, down };
@@ -31,10 +31,18 @@ public:
     std::vector<std::size_t> order() const;
 
     Change succeeded(std::size_t server);
-    enum class Why { unreachable, refused };
+    enum class Why {
+        unreachable,    ///< it does not answer, or not now
+        misconfigured,  ///< it answers, and nobody can be looked up there as we are configured
+        refused,        ///< it refuses our own login
+    };
     Change failed(std::size_t server, core::SteadyTime now, std::string reason, Why why);
 
-    bool all_down() const;
+    /// Every server is down and none of them by its own word: only that is an outage.
+    bool all_unreachable() const;
+    /// It refused our own login less than `pause` ago, and nothing else was seen of it since: each
+    /// try counts against that account.
+    bool is_left_alone(std::size_t server, core::SteadyTime now, core::SteadyDuration pause) const;
     State state(std::size_t server) const { return servers_[server].state; }
     const std::string& reason(std::size_t server) const { return servers_[server].reason; }
 
@@ -52,6 +60,8 @@ private:
     struct Server {
         State state = State::untried;
         std::string reason = {};
+        Why why = Why::unreachable;  ///< of state down, as what follows
+        core::SteadyTime failed_at{};
         core::SteadyDuration pause{0};
         core::SteadyTime probe_at{};
         enum class Probe { none, running } probe = Probe::none;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 
@@ -30,8 +31,72 @@ core::Fd file_in_memory(const std::string& text) {
     return fd;
 }
 
-const char* unreachable_text =
-    "LDAP server could not be reached, please contact your system administrator";
+using Reached = ServerSet::Result::Reached;
+
+ServerTrouble trouble_of(const core::Failure& not_opened) {
+    return {
+        not_opened.user_text,
+        not_opened.code == EPERM ? ServerTrouble::What::misconfigured : ServerTrouble::What::lost};
+}
+
+Reached reached_by(ServerTrouble::What what) {
+    switch (what) {
+        case ServerTrouble::What::lost:
+        case ServerTrouble::What::busy: return Reached::none;
+        case ServerTrouble::What::misconfigured:
+        case ServerTrouble::What::refused: return Reached::refused;
+    }
+    return Reached::none;
+}
+
+ServerChoice::Why why_of(ServerTrouble::What what) {
+    switch (what) {
+        case ServerTrouble::What::misconfigured: return ServerChoice::Why::misconfigured;
+        case ServerTrouble::What::refused: return ServerChoice::Why::refused;
+        case ServerTrouble::What::lost:
+        case ServerTrouble::What::busy: break;
+    }
+    return ServerChoice::Why::unreachable;
+}
+
+/// What the servers say that were asked about one user and could not answer.
+class Troubles {
+public:
+    void add(const std::string& url, const ServerTrouble& trouble, ServerSet::Result::Asked asked) {
+        reached_ = std::max(reached_, reached_by(trouble.what));
+        asked_ = std::max(asked_, asked);
+        reasons_ += fmt::format("{}{}: {}", reasons_.empty() ? "" : "; ", url, trouble.why);
+    }
+    ServerSet::Result result(const std::string& user) const {
+        const auto kind =
+            reached_ == Reached::none ? FailureKind::unreachable : FailureKind::misconfigured;
+        return {make_failure(kind, user, text(), reasons_), reached_, asked_};
+    }
+
+private:
+    /// For the user.
+    const char* text() const {
+        return reached_ == Reached::refused
+                   ? "the LDAP server does not accept how this service is set up"
+                   : "LDAP server could not be reached, please contact your system administrator";
+    }
+
+    Reached reached_ = Reached::none;
+    ServerSet::Result::Asked asked_ = ServerSet::Result::Asked::no;
+    std::string reasons_;
+};
+
+/// REQUIRES: it is an answer.
+Answer<Identity> answer_of(Said said, const std::string& url) {
+    if (auto* failure = std::get_if<Failure>(&said)) {
+        failure->operator_text += fmt::format(" (said by {})", url);
+        return std::move(*failure);
+    }
+    auto identity = std::get<Identity>(std::move(said));
+    identity.server = url;
+    identity.verified_at = std::chrono::system_clock::now();
+    return identity;
+}
 
 }  // namespace
 
@@ -63,72 +128,51 @@ void ServerSet::ask(const Question& question, core::SteadyTime deadline, const D
         const std::lock_guard lock(mutex_);
         order = choice_.order();
     }
-    std::string reasons;
-    auto worst = FailureKind::unreachable;
+    Troubles troubles;
     std::size_t left = order.size();
     for (const auto server : order) {
         const auto until = ServerChoice::share(steady_clock::now(), deadline, left--);
         auto used = use(server, question, until);
         if (const auto* trouble = std::get_if<ServerTrouble>(&used.said)) {
-            note_trouble(server, *trouble);
-            if (trouble->what == ServerTrouble::What::misconfigured) {
-                worst = FailureKind::misconfigured;
-            }
-            reasons += fmt::format(
-                "{}{}: {}", reasons.empty() ? "" : "; ", urls_[server].text, trouble->why
-            );
+            troubles.add(urls_[server].text, *trouble, used.asked);
             continue;
         }
-        note_success(server);
-        if (auto* identity = std::get_if<Identity>(&used.said)) {
-            identity->server = urls_[server].text;
-            identity->verified_at = std::chrono::system_clock::now();
-            deliver({std::move(*identity)});
-        } else {
-            auto failure = std::get<Failure>(std::move(used.said));
-            failure.operator_text += fmt::format(" (said by {})", urls_[server].text);
-            deliver({std::move(failure)});
-        }
+        deliver({answer_of(std::move(used.said), urls_[server].text)});
         give_back(server, std::move(used.connection));
         return;
     }
-    const bool reached = worst == FailureKind::misconfigured;
-    deliver(
-        {make_failure(
-             worst,
-             question.user,
-             reached ? "the LDAP server does not accept how this service is set up"
-                     : unreachable_text,
-             reasons
-         ),
-         reached ? Result::Reached::some : Result::Reached::none}
-    );
+    deliver(troubles.result(question.user));
 }
 
-Answer<Identity> ServerSet::ask_one(
+ServerSet::Result ServerSet::ask_one(
     std::size_t server, const Question& question, core::SteadyTime deadline
 ) {
     auto used = use(server, question, deadline);
     if (const auto* trouble = std::get_if<ServerTrouble>(&used.said)) {
-        note_trouble(server, *trouble);
-        return make_failure(
-            trouble->what == ServerTrouble::What::misconfigured ? FailureKind::misconfigured
-                                                                : FailureKind::unreachable,
-            question.user,
-            unreachable_text,
-            fmt::format("{}: {}", urls_[server].text, trouble->why)
-        );
+        Troubles troubles;
+        troubles.add(urls_[server].text, *trouble, used.asked);
+        return troubles.result(question.user);
     }
-    note_success(server);
     give_back(server, std::move(used.connection));
-    if (auto* failure = std::get_if<Failure>(&used.said)) return std::move(*failure);
-    auto identity = std::get<Identity>(std::move(used.said));
-    identity.server = urls_[server].text;
-    identity.verified_at = std::chrono::system_clock::now();
-    return identity;
+    return {answer_of(std::move(used.said), urls_[server].text)};
 }
 
 ServerSet::Used ServerSet::use(
+    std::size_t server, const Question& question, core::SteadyTime until
+) {
+    if (auto refusal = refused_a_moment_ago(server)) {
+        return {*std::move(refusal), nullptr, Result::Asked::no};
+    }
+    auto used = use_idle_or_fresh(server, question, until);
+    if (const auto* trouble = std::get_if<ServerTrouble>(&used.said)) {
+        note_trouble(server, *trouble);
+    } else {
+        note_success(server);
+    }
+    return used;
+}
+
+ServerSet::Used ServerSet::use_idle_or_fresh(
     std::size_t server, const Question& question, core::SteadyTime until
 ) {
     if (auto connection = take_idle(server)) {
@@ -150,11 +194,7 @@ ServerSet::Used ServerSet::use_fresh(
     std::size_t server, const Question& question, core::SteadyTime until
 ) {
     auto opened = Connection::open(urls_[server], surroundings(), until);
-    if (!opened) {
-        const auto what = opened.error().code == EPERM ? ServerTrouble::What::misconfigured
-                                                       : ServerTrouble::What::lost;
-        return {ServerTrouble{opened.error().user_text, what}};
-    }
+    if (!opened) return {trouble_of(opened.error())};
     auto connection = std::move(*opened);
     auto said = converse(*connection, options_, question);
     if (auto* trouble = std::get_if<ServerTrouble>(&said)) {
@@ -207,12 +247,18 @@ std::optional<std::size_t> ServerSet::next_probe() {
 void ServerSet::probe(std::size_t server) {
     const auto until = steady_clock::now() + options_.timeout;
     auto opened = Connection::open(urls_[server], surroundings(), until);
-    if (!opened) return note_trouble(server, {opened.error().user_text});
+    if (!opened) return note_trouble(server, trouble_of(opened.error()));
     auto connection = std::move(*opened);
     if (auto trouble = bind_service(*connection, options_)) return note_trouble(server, *trouble);
     connection->disarm();
     note_success(server);
     give_back(server, std::move(connection));
+}
+
+std::optional<ServerTrouble> ServerSet::refused_a_moment_ago(std::size_t server) const {
+    const std::lock_guard lock(mutex_);
+    if (!choice_.is_left_alone(server, steady_clock::now(), options_.negative_cache)) return {};
+    return ServerTrouble{choice_.reason(server), ServerTrouble::What::refused};
 }
 
 void ServerSet::note_success(std::size_t server) {
@@ -226,10 +272,8 @@ void ServerSet::note_trouble(std::size_t server, const ServerTrouble& trouble) {
     if (stop_.stop_requested()) return;
     std::vector<Idle> idle;  // dies after the lock is free: closing is I/O
     const std::lock_guard lock(mutex_);
-    const auto why = trouble.what == ServerTrouble::What::misconfigured
-                         ? ServerChoice::Why::refused
-                         : ServerChoice::Why::unreachable;
-    const auto change = choice_.failed(server, steady_clock::now(), trouble.why, why);
+    const auto change =
+        choice_.failed(server, steady_clock::now(), trouble.why, why_of(trouble.what));
     if (change == ServerChoice::Change::went_down) {
         core::log::warning(
             "directory server {} cannot be used: {}", urls_[server].text, trouble.why
@@ -246,9 +290,9 @@ void ServerSet::stop() {
     idle_.swap(idle);
 }
 
-bool ServerSet::all_down() const {
+bool ServerSet::all_unreachable() const {
     const std::lock_guard lock(mutex_);
-    return choice_.all_down();
+    return choice_.all_unreachable();
 }
 
 std::vector<Directory::Server> ServerSet::servers() const {

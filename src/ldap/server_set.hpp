@@ -26,7 +26,14 @@ public:
 
     struct Result {
         Answer<Identity> answer;
-        enum class Reached { some, none } reached = Reached::some;
+        /// The best that was met, in this order.
+        enum class Reached {
+            none,     ///< no server answers
+            refused,  ///< those that do serve nobody as we are configured
+            some,     ///< one spoke of this user
+        } reached = Reached::some;
+        /// no: every server refused our own login less than Options::negative_cache ago.
+        enum class Asked { no, yes } asked = Asked::yes;
     };
     using Deliver = std::function<void(Result)>;
 
@@ -36,13 +43,12 @@ public:
     ServerSet& operator=(const ServerSet&) = delete;
     ~ServerSet();
 
-    /// Asks one server after the other. `deliver` is called once, before the connection is made
-    /// ready for the next lookup.
+    /// Asks one server after the other, but none that refused our own login less than
+    /// Options::negative_cache ago. `deliver` is called once, before the connection is made ready
+    /// for the next lookup.
     void ask(const Question& question, core::SteadyTime deadline, const Deliver& deliver);
-    /// Asks this server only. REQUIRES: server < size().
-    Answer<Identity> ask_one(
-        std::size_t server, const Question& question, core::SteadyTime deadline
-    );
+    /// Asks this server only, by the same rule. REQUIRES: server < size().
+    Result ask_one(std::size_t server, const Question& question, core::SteadyTime deadline);
 
     /// A server that may be back and that nobody looks at yet; probe() must follow.
     std::optional<std::size_t> next_probe();
@@ -51,7 +57,7 @@ public:
     /// Ends everything that waits, also name resolution; later calls fail at once.
     void stop();
 
-    bool all_down() const;
+    bool all_unreachable() const;
     std::size_t size() const { return urls_.size(); }
     std::vector<Directory::Server> servers() const;
     const Traffic& traffic() const { return traffic_; }
@@ -64,12 +70,16 @@ private:
     struct Used {
         Said said;
         std::unique_ptr<Connection> connection = {};  ///< fit for more
+        Result::Asked asked = Result::Asked::yes;
     };
 
+    /// What it says is noted, unless the server is left alone.
     Used use(std::size_t server, const Question& question, core::SteadyTime until);
+    Used use_idle_or_fresh(std::size_t server, const Question& question, core::SteadyTime until);
     Used use_fresh(std::size_t server, const Question& question, core::SteadyTime until);
     std::unique_ptr<Connection> take_idle(std::size_t server);
     void give_back(std::size_t server, std::unique_ptr<Connection> connection);
+    std::optional<ServerTrouble> refused_a_moment_ago(std::size_t server) const;
     void note_success(std::size_t server);
     void note_trouble(std::size_t server, const ServerTrouble& trouble);
     Connection::Surroundings surroundings();

@@ -93,6 +93,21 @@ TEST_F(Rechecks, SecondServerThatIsDownSavesEverybody) {
     for (int i = 0; i < 4; ++i) EXPECT_EQ(denied(rechecker.round(mounts())), 0);
 }
 
+TEST_F(Rechecks, ServersThatRefuseOurLoginAreAskedOnceAndTakeNothingAway) {
+    auto wrong = options();
+    wrong.bind_password = core::Secret("not the password");
+    wrong.negative_cache = 60s;
+    Directory directory(std::move(wrong));
+    Rechecker rechecker(directory, options());
+    for (int i = 0; i < 3; ++i) {
+        const auto outcome = rechecker.round(mounts());
+        EXPECT_TRUE(outcome.events.empty());
+        EXPECT_FALSE(outcome.alarm);
+    }
+    EXPECT_EQ(directory.counters().binds, 2u) << "each try counts against the service's account";
+    EXPECT_EQ(directory.counters().lookups, 2u);
+}
+
 TEST_F(Rechecks, OrganisationThatWasMovedIsAnAlarm) {
     auto moved = options();
     Directory directory(options());

@@ -226,10 +226,10 @@ TEST(Servers, DownOnesAreAskedLast) {
         choice.failed(0, now, "x", ServerChoice::Why::unreachable), ServerChoice::Change::none
     );
     EXPECT_THAT(choice.order(), ElementsAre(1, 2, 0));
-    EXPECT_FALSE(choice.all_down());
+    EXPECT_FALSE(choice.all_unreachable());
     choice.failed(1, now, "x", ServerChoice::Why::unreachable);
     choice.failed(2, now, "x", ServerChoice::Why::unreachable);
-    EXPECT_TRUE(choice.all_down());
+    EXPECT_TRUE(choice.all_unreachable());
     EXPECT_THAT(choice.order(), ElementsAre(0, 1, 2));
     EXPECT_EQ(choice.succeeded(1), ServerChoice::Change::came_up);
     EXPECT_THAT(choice.order(), ElementsAre(1, 0, 2));
@@ -266,6 +266,40 @@ TEST(Servers, ThoseThatRefuseOurLoginAreLeftAloneForLong) {
     choice.failed(0, now, "x", ServerChoice::Why::refused);
     EXPECT_EQ(choice.next_probe(now + 59s), std::nullopt);
     EXPECT_TRUE(choice.next_probe(now + 60s));
+}
+
+TEST(Servers, OneThatAnswersAndRefusesIsNoOutage) {
+    using Why = ServerChoice::Why;
+    const core::SteadyTime now{};
+    for (const auto why : {Why::refused, Why::misconfigured}) {
+        ServerChoice choice(2);
+        choice.failed(0, now, "x", Why::unreachable);
+        choice.failed(1, now, "x", why);
+        EXPECT_FALSE(choice.all_unreachable());
+        choice.failed(0, now, "x", why);
+        EXPECT_FALSE(choice.all_unreachable());
+        choice.failed(0, now, "x", Why::unreachable);
+        choice.failed(1, now, "x", Why::unreachable);
+        EXPECT_TRUE(choice.all_unreachable()) << "what was seen last counts";
+    }
+}
+
+TEST(Servers, OurLoginIsNotTriedAgainWhereItWasRefusedAMomentAgo) {
+    using Why = ServerChoice::Why;
+    const core::SteadyTime now{};
+    ServerChoice choice(2);
+    EXPECT_FALSE(choice.is_left_alone(0, now, 30s));
+    choice.failed(0, now, "x", Why::refused);
+    EXPECT_TRUE(choice.is_left_alone(0, now + 29s, 30s));
+    EXPECT_FALSE(choice.is_left_alone(0, now + 30s, 30s));
+    EXPECT_FALSE(choice.is_left_alone(0, now, 0s));
+    EXPECT_FALSE(choice.is_left_alone(1, now, 30s)) << "the other one is asked";
+    choice.succeeded(0);
+    EXPECT_FALSE(choice.is_left_alone(0, now, 30s));
+    for (const auto why : {Why::unreachable, Why::misconfigured}) {
+        choice.failed(1, now, "x", why);
+        EXPECT_FALSE(choice.is_left_alone(1, now, 30s)) << "no account suffers from a try";
+    }
 }
 
 TEST(Servers, EachGetsItsShareOfWhatIsLeft) {

@@ -27,10 +27,17 @@ ServerTrouble trouble(const char* what, int code, const std::string& text) {
     return {fmt::format("{}: {}", what, describe_answer(code, text)), kind};
 }
 
-ServerTrouble misconfigured(const char* what, int code, const std::string& text) {
+/// A search that was answered with a refusal. Whom that concerns: everybody where the base, the
+/// right to search or the like is missing, for those are the same for all users; and this one user
+/// where a limit was met, which its own entries did, or where the base has its name.
+ServerTrouble refused_search(
+    const char* what, const std::string& base, int code, const std::string& text
+) {
+    const bool is_limit = code == LDAP_SIZELIMIT_EXCEEDED || code == LDAP_ADMINLIMIT_EXCEEDED;
+    const bool is_own = is_limit || mentions(base, Placeholder::username);
     return {
         fmt::format("{}: {}", what, describe_answer(code, text)),
-        ServerTrouble::What::misconfigured};
+        is_own ? ServerTrouble::What::this_user : ServerTrouble::What::misconfigured};
 }
 
 /// One lookup on one connection.
@@ -88,7 +95,9 @@ private:
         const bool user_is_in_base = mentions(options_.user_base, Placeholder::username);
         const bool no_base = answer.code == LDAP_NO_SUCH_OBJECT && user_is_in_base;
         if (answer.code != LDAP_SUCCESS && !no_base) {
-            return misconfigured("searching user_base with user_filter", answer.code, answer.text);
+            return refused_search(
+                "searching user_base with user_filter", options_.user_base, answer.code, answer.text
+            );
         }
         if (answer.entries.empty()) {
             return fail(
@@ -164,8 +173,11 @@ private:
                 return trouble("searching the groups", answer.code, answer.text);
             }
             if (answer.code != LDAP_SUCCESS) {
-                return misconfigured(
-                    "searching group_base with group_filter", answer.code, answer.text
+                return refused_search(
+                    "searching group_base with group_filter",
+                    options_.group_base,
+                    answer.code,
+                    answer.text
                 );
             }
             for (const auto& entry : answer.entries) take(entry);
@@ -183,7 +195,12 @@ private:
                 return trouble("reading the groups", answer.code, answer.text);
             }
             if (answer.code != LDAP_SUCCESS) {
-                return misconfigured("reading the groups", answer.code, answer.text);
+                // Their DNs are from the entry of this user.
+                return ServerTrouble{
+                    fmt::format(
+                        "reading the groups: {}", describe_answer(answer.code, answer.text)
+                    ),
+                    ServerTrouble::What::this_user};
             }
             for (const auto& entry : answer.entries) take(entry);
         }

@@ -19,6 +19,7 @@ struct ServerTrouble {
     enum class What {
         lost,           ///< the connection broke, which an idle one may do at any time
         busy,           ///< it cannot now
+        this_user,      ///< it does not say everything about this user: nothing against the server
         misconfigured,  ///< it answers, but not to us as we are configured, whoever is asked for
         refused,        ///< it refuses our own login: each try counts against that account
     } what = What::lost;

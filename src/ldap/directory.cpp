@@ -29,7 +29,7 @@ constexpr std::size_t kHashers = 2;
 /// How long changes of the cache gather before they are written.
 constexpr std::chrono::seconds kSaveDelay{2};
 
-/// A failure of the user, whatever the password was; it is remembered.
+/// What a recheck finds that ends an identity.
 bool is_of_the_user(FailureKind kind) {
     switch (kind) {
         case FailureKind::no_such_user:
@@ -293,14 +293,17 @@ private:
                options_.negative_cache > kNot;
     }
 
+    /// REQUIRES: a server spoke of this user.
     void remember(const Flight& flight, const Answer<Identity>& answer, core::SteadyTime at) {
         const std::lock_guard lock(mutex_);
         if (flight.keep == Flight::Keep::no) return;
         if (answer) {
             cache_.store(*answer, flight.hash, at);
-        } else if (is_of_the_user(answer.error().kind)) {
+        } else if (answer.error().kind != FailureKind::bad_credentials) {
+            // Whatever the password was. `misconfigured` as well: more groups than are said at
+            // once, or an entry that cannot log in this way, is this one user's matter.
             cache_.refuse(flight.user, answer.error(), at);
-        } else if (answer.error().kind == FailureKind::bad_credentials && flight.hash) {
+        } else if (flight.hash) {
             cache_.reject(flight.user, *flight.hash, answer.error(), at);
         } else {
             return;

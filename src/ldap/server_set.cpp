@@ -45,6 +45,7 @@ Reached reached_by(ServerTrouble::What what) {
         case ServerTrouble::What::busy: return Reached::none;
         case ServerTrouble::What::misconfigured:
         case ServerTrouble::What::refused: return Reached::refused;
+        case ServerTrouble::What::this_user: return Reached::some;
     }
     return Reached::none;
 }
@@ -54,7 +55,8 @@ ServerChoice::Why why_of(ServerTrouble::What what) {
         case ServerTrouble::What::misconfigured: return ServerChoice::Why::misconfigured;
         case ServerTrouble::What::refused: return ServerChoice::Why::refused;
         case ServerTrouble::What::lost:
-        case ServerTrouble::What::busy: break;
+        case ServerTrouble::What::busy:
+        case ServerTrouble::What::this_user: break;
     }
     return ServerChoice::Why::unreachable;
 }
@@ -76,9 +78,13 @@ public:
 private:
     /// For the user.
     const char* text() const {
-        return reached_ == Reached::refused
-                   ? "the LDAP server does not accept how this service is set up"
-                   : "LDAP server could not be reached, please contact your system administrator";
+        switch (reached_) {
+            case Reached::some: return "the LDAP server does not say everything about it";
+            case Reached::refused:
+                return "the LDAP server does not accept how this service is set up";
+            case Reached::none: break;
+        }
+        return "LDAP server could not be reached, please contact your system administrator";
     }
 
     Reached reached_ = Reached::none;
@@ -164,10 +170,11 @@ ServerSet::Used ServerSet::use(
         return {*std::move(refusal), nullptr, Result::Asked::no};
     }
     auto used = use_idle_or_fresh(server, question, until);
-    if (const auto* trouble = std::get_if<ServerTrouble>(&used.said)) {
-        note_trouble(server, *trouble);
-    } else {
+    const auto* trouble = std::get_if<ServerTrouble>(&used.said);
+    if (trouble == nullptr || trouble->what == ServerTrouble::What::this_user) {
         note_success(server);
+    } else {
+        note_trouble(server, *trouble);
     }
     return used;
 }

@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <span>
 #include <stdexcept>
 
 namespace uidnfs::test {
@@ -89,6 +91,13 @@ std::string Relay::heard() const {
     return heard_;
 }
 
+void Relay::set_words(std::string from, std::string to) {
+    if (from.size() != to.size()) throw std::logic_error("lengths are part of a message");
+    const std::lock_guard lock(mutex_);
+    from_ = std::move(from);
+    to_ = std::move(to);
+}
+
 bool Relay::pass_on(int from, int to, Side side) {
     const Manner manner = manner_;
     char bytes[4096];
@@ -99,6 +108,14 @@ bool Relay::pass_on(int from, int to, Side side) {
     if (side == Side::client) {
         const std::lock_guard lock(mutex_);
         heard_.append(bytes, static_cast<std::size_t>(n));
+    } else {
+        const std::lock_guard lock(mutex_);
+        const std::span said(bytes, static_cast<std::size_t>(n));
+        while (!from_.empty()) {
+            const auto found = std::ranges::search(said, from_);
+            if (found.empty()) break;
+            std::ranges::copy(to_, found.begin());
+        }
     }
     if (manner == Manner::swallow) return true;
     return ::send(to, bytes, static_cast<std::size_t>(n), MSG_NOSIGNAL) == n;

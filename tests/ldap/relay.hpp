@@ -32,6 +32,8 @@ public:
     ~Relay();
 
     void set(Manner manner) { manner_ = manner; }
+    /// From now on the server says `to` wherever it says `from`, which is as long.
+    void set_words(std::string from, std::string to);
     void set_delay(std::chrono::milliseconds delay) { delay_ = delay; }
     std::uint16_t port() const { return port_; }
     std::string url(const std::string& host = "127.0.0.1") const;
@@ -54,7 +56,9 @@ private:
     std::atomic<int> connections_{0};
     std::atomic<bool> ends_{false};
     mutable std::mutex mutex_;
-    std::string heard_;  ///< under mutex_
+    std::string heard_;  ///< under mutex_, as what follows
+    std::string from_;
+    std::string to_;
     std::vector<std::thread> carriers_;
     std::thread acceptor_;
 };

@@ -2,6 +2,7 @@
 // Whose matter a refusal is: one user's, which is nothing to the others, or that of our own login,
 // which is not tried often and is no outage.
 #include "ldap/fixture.hpp"
+#include "ldap/relay.hpp"
 
 #include <fmt/format.h>
 
@@ -41,6 +42,92 @@ void lock_service(Slapd& slapd, const std::string& password = "another-one") {
     slapd.start();
 }
 void unlock_service(Slapd& slapd) { lock_service(slapd, kServicePassword); }
+
+class OneUser : public testing::Test {
+protected:
+    /// `user` is refused for what is its own, twice and asked for once; `other` is not.
+    static void expect_refused_alone(
+        Directory& directory, const std::string& user, const char* why, const std::string& other
+    ) {
+        make_known(directory, other);
+        const auto before = directory.counters().lookups;
+        for (int i = 0; i < 2; ++i) {
+            const auto answer = ask(directory, user);
+            ASSERT_EQ(outcome(answer), "misconfigured");
+            EXPECT_THAT(answer.error().user_text, HasSubstr("'" + user + "'"));
+            EXPECT_THAT(answer.error().operator_text, HasSubstr(why));
+        }
+        EXPECT_EQ(directory.counters().lookups, before + 1);
+        EXPECT_EQ(directory.servers()[0].state, State::up);
+        // Nor is it an outage for whoever is known from before.
+        const auto answer = ask(directory, other);
+        ASSERT_TRUE(answer) << answer.error().operator_text;
+        EXPECT_EQ(answer->origin, Origin::directory);
+        EXPECT_EQ(outcome(directory.look_up(user, 0)), "misconfigured");
+        EXPECT_EQ(directory.servers()[0].state, State::up) << "after a recheck";
+    }
+};
+
+TEST_F(OneUser, InMoreGroupsThanAServerSaysAtOnce) {
+    Slapd slapd({people(), {}, "sizelimit size.soft=10 size.hard=10 size.prtotal=10\n"});
+    auto options = asking_each_time(slapd);
+    options.group_base = "ou=groups,dc=example,dc=com";
+    Directory directory(std::move(options));
+    expect_refused_alone(directory, "carol", "limit exceeded", "alice");
+}
+
+TEST_F(OneUser, InMoreGroupsThanOneServerSaysAsksTheNext) {
+    Slapd small({people(), {}, "sizelimit size.soft=10 size.hard=10 size.prtotal=10\n"});
+    auto options = asking_each_time(small);
+    options.group_base = "ou=groups,dc=example,dc=com";
+    options.urls.push_back(shared_slapd().url());
+    Directory directory(std::move(options));
+    const auto carol = ask(directory, "carol");
+    ASSERT_TRUE(carol) << carol.error().operator_text;
+    EXPECT_EQ(carol->server, shared_slapd().url());
+    EXPECT_EQ(directory.servers()[0].state, State::up);
+}
+
+TEST_F(OneUser, WithAPartOfItsGroupsAsActiveDirectorySaysThem) {
+    Slapd slapd({people(), "attributeoptions lang- range-\n", {}});
+    slapd.change(
+        "dn: uid=carol,ou=people,dc=example,dc=com\nchangetype: modify\nadd: seeAlso;range-0-1\n"
+        "seeAlso;range-0-1: cn=staff,ou=groups,dc=example,dc=com\n"
+    );
+    // slapd takes no "=" into the name of an option.
+    Relay relay(slapd.port());
+    relay.set_words(";range-0-1", ";range=0-1");
+    auto options = asking_each_time(slapd);
+    options.urls = {relay.url()};
+    options.attributes.member_of = "seeAlso";
+    Directory directory(std::move(options));
+    expect_refused_alone(directory, "carol", "seeAlso is only a part", "alice");
+}
+
+TEST_F(OneUser, WhoseBindIsNotAcceptedThisWay) {
+    Relay relay(shared_slapd().port());
+    auto options = asking_each_time(shared_slapd());
+    options.urls = {relay.url()};
+    Directory directory(std::move(options));
+    make_known(directory, "alice");
+    // RFC 4511 4.2.2: BindResponse [APPLICATION 1], resultCode 49 becomes 13.
+    relay.set_words("\x61\x07\x0a\x01\x31", "\x61\x07\x0a\x01\x0d");
+    EXPECT_EQ(outcome(ask(directory, "carol", "wrong")), "misconfigured");
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+    EXPECT_EQ(directory.servers()[0].state, State::up);
+}
+
+TEST_F(OneUser, WithoutTheBaseThatHasItsName) {
+    Slapd slapd({people(), {}, {}});
+    slapd.change(
+        "dn: ou=alice,ou=groups,dc=example,dc=com\nchangetype: add\n"
+        "objectClass: organizationalUnit\nou: alice\n"
+    );
+    auto options = asking_each_time(slapd);
+    options.group_base = "ou={username},ou=groups,dc=example,dc=com";
+    Directory directory(std::move(options));
+    expect_refused_alone(directory, "carol", "No such object", "alice");
+}
 
 TEST(EveryUser, WithoutTheBaseIsAskedForAndToldByItsOwnName) {
     Slapd slapd({people(), {}, {}});

@@ -308,6 +308,12 @@ void Filesystem::trim() {
     });
     writer_.trim();
     slots_.trim();
+    inodes_.trim(deps_.arena);
+    opens_.trim(deps_.arena);
+    extent_records_.trim(deps_.arena);
+    written_records_.trim(deps_.arena);
+    cursor_records_.trim(deps_.arena);
+    cookie_records_.trim(deps_.arena);
 }
 
 }  // namespace uidnfs::fs

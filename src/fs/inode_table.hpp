@@ -48,6 +48,7 @@ public:
     std::uint64_t fileid_of(const Inode& inode) const { return records_[inode.record].fileid; }
 
     std::size_t size() const noexcept { return by_id_.size(); }
+    void trim(const core::Arena& arena) { records_.trim(arena); }
 
     template <class F>
     void for_each(F&& visit) const {

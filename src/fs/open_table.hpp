@@ -112,6 +112,7 @@ public:
         for (const auto& [id, file] : by_id_) visit(file);
     }
     std::size_t size() const noexcept { return by_id_.size(); }
+    void trim(const core::Arena& arena) { records_.trim(arena); }
     const OpenRecords& records() const noexcept { return records_; }
 
 private:

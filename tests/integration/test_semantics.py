@@ -430,6 +430,56 @@ while time.monotonic() < end:
                          self.app.read_file(mount / self.name))
 
 
+class Mappings(Clients):
+    LONG_AGO = 100
+
+    def setUp(self):
+        super().setUp()
+        self.path = str(self.mount() / self.name)
+        self.app.run("""
+import mmap
+state["fd"] = os.open(path, os.O_CREAT | os.O_RDWR)
+os.ftruncate(state["fd"], 4096)
+os.fsync(state["fd"])
+state["mapping"] = mmap.mmap(state["fd"], 4096)
+os.utime(path, (when, when))
+""", path=self.path, when=self.LONG_AGO)
+        self.addCleanup(self.close)
+
+    def close(self):
+        self.app.run("""
+if "fd" in state:
+    state.pop("mapping").close()
+    os.close(state.pop("fd"))
+""")
+
+    def mtime(self):
+        return self.app.stat(self.path).st_mtime
+
+    def test_stores_change_no_attributes_until_their_pages_are_written(self):
+        self.app.run("state['mapping'][0] = 7")
+        self.assertEqual(self.LONG_AGO, self.mtime())
+        self.app.run("state['mapping'].flush()")
+        self.assertGreater(self.mtime(), self.LONG_AGO)
+
+    def test_times_that_are_set_after_msync_stay(self):
+        self.app.run("""
+state["mapping"][0] = 7
+state["mapping"].flush()
+os.utime(path, (when, when))
+""", path=self.path, when=self.LONG_AGO)
+        self.close()
+        self.assertEqual(self.LONG_AGO, self.mtime())
+
+    def test_times_that_are_set_before_the_pages_are_written_are_replaced(self):
+        self.app.run("""
+state["mapping"][0] = 7
+os.utime(path, (when, when))
+""", path=self.path, when=self.LONG_AGO)
+        self.close()
+        self.assertGreater(self.mtime(), self.LONG_AGO)
+
+
 class NotInVersion3(Clients):
     """What programs ask for and NFSv3 does not have."""
 

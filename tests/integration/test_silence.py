@@ -60,6 +60,7 @@ class Sync(SilentTest):
         self.server.thaw()
         self.app.run("os.fsync(state['fd'])")
         self.assertEqual(0, mount.status()["bytes_not_committed"])
+        self.app.run("os.close(state['fd'])")
 
 
 class Df(SilentTest):

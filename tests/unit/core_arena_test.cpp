@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -223,6 +224,66 @@ TEST_F(TableTest, NextWorkerFindsTheFreeOnes) {
     EXPECT_FALSE(again.is_valid(1));
     EXPECT_EQ(1u, again.insert({5, 0}));
     EXPECT_EQ(3u, again.insert({6, 0}));
+}
+
+class LargeTableTest : public testing::Test {
+protected:
+    static constexpr std::uint64_t kMany = 20'000;
+
+    LargeTableTest() {
+        for (std::uint64_t i = 0; i < kMany; ++i)
+            records.insert({i, static_cast<std::uint32_t>(2 * i)});
+        full = memory();
+    }
+    void erase(Records::Index from, Records::Index to) {
+        for (auto i = from; i < to; ++i) records.erase(i);
+    }
+    std::uint64_t memory() const {
+        struct stat st {};
+        return ::fstat(arena.fd(), &st) == 0 ? static_cast<std::uint64_t>(st.st_blocks) * 512 : 0;
+    }
+    void expect_kept(const Records& table, Records::Index from, Records::Index to) {
+        for (auto i = from; i < to; ++i) {
+            ASSERT_TRUE(table.is_valid(i)) << i;
+            ASSERT_EQ(2u * i, table[i].twice) << i;
+        }
+    }
+
+    static constexpr std::array<RegionSpec, 1> kRegion{Records::spec(kRecords, kMany)};
+    Arena arena = *Arena::create(kRegion);
+    Records records{arena.region(kRecords)};
+    std::uint64_t full = 0;  ///< bytes
+};
+
+TEST_F(LargeTableTest, TrimmedToTheHighestThatIsUsed) {
+    erase(1'000, kMany);
+    records.trim(arena);
+    EXPECT_LT(memory(), full / 10);
+    EXPECT_EQ(1'000u, records.high_water());
+    EXPECT_EQ(1'000u, records.size());
+    expect_kept(records, 0, 1'000);
+    EXPECT_EQ(1'000u, records.insert({7, 14}));
+    EXPECT_EQ(1'001u, Records(arena.region(kRecords)).size());
+}
+
+TEST_F(LargeTableTest, TrimmedInTheMiddle) {
+    erase(1'000, kMany - 1);
+    records.trim(arena);
+    EXPECT_LT(memory(), full / 10);
+    EXPECT_EQ(kMany, records.high_water());
+    expect_kept(records, 0, 1'000);
+    expect_kept(records, kMany - 1, kMany);
+    EXPECT_EQ(1'000u, records.insert({1'000, 2'000})) << "the lowest is used first";
+    const Records next(arena.region(kRecords));
+    EXPECT_EQ(1'002u, next.size());
+    expect_kept(next, 0, 1'001);
+}
+
+TEST_F(LargeTableTest, TrimmedWhereNothingIsFree) {
+    records.trim(arena);
+    EXPECT_EQ(full, memory());
+    expect_kept(records, 0, kMany);
+    EXPECT_EQ(Records::kNone, records.insert({1, 2}));
 }
 
 TEST_F(TableTest, OneMemberChangesAndTheRecordStaysValid) {

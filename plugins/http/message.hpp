@@ -31,8 +31,10 @@ std::string render(const Response& response, Connection connection, std::string_
 
 /// What one client may ask of us.
 struct MessageLimits {
+    /// Of the header; and as much again of all that stands around the data of a chunked body: chunk
+    /// extensions and trailers.
     std::size_t header_bytes = 16 * 1024;
-    std::size_t header_fields = 64;
+    std::size_t header_fields = 64;  ///< with the trailers
     std::size_t body_bytes = 256 * 1024;
 };
 

@@ -16,6 +16,9 @@ namespace {
 
 namespace beast = boost::beast::http;
 
+// The end of the chunk before it, a size of 64 bits, the end of the line.
+constexpr std::size_t kBareChunkHeader = 2 + 16 + 2;
+
 unsigned status_of(const boost::system::error_code& error) {
     if (error == beast::error::header_limit || error == beast::error::buffer_overflow) return 431;
     if (error == beast::error::body_limit) return 413;
@@ -32,19 +35,20 @@ struct RequestReader::State {
         parser.emplace();
         parser->header_limit(static_cast<std::uint32_t>(limits.header_bytes));
         parser->body_limit(limits.body_bytes);
-        parser->eager(true);
         progress = Progress::idle;
+        framing = 0;
         expectation = Expectation::unseen;
     }
 
-    void fail(unsigned why) {
+    bool fail(unsigned why) {
         status = why;
         progress = Progress::failed;
-        pending.clear();
+        return false;
     }
 
     void parse() {
         parse_pending();
+        if (progress == Progress::failed) pending.clear();
         if (!pending.empty()) return;
         // It may have been a password.
         pending.resize(pending.capacity());
@@ -53,41 +57,63 @@ struct RequestReader::State {
     }
 
     void parse_pending() {
-        while (!pending.empty()) {
-            // An empty line before a request is nothing (RFC 9112 section 2.2).
-            if (progress == Progress::idle && (pending[0] == '\r' || pending[0] == '\n')) {
-                pending.erase(0, 1);
-                continue;
-            }
-            if (progress == Progress::idle) progress = Progress::header;
-            boost::system::error_code error;
-            const auto used = parser->put(boost::asio::buffer(pending), error);
-            pending.erase(0, used);
-            if (error && error != beast::error::need_more) return fail(status_of(error));
-            if (parser->is_header_done() && progress == Progress::header) {
-                progress = Progress::body;
-                const auto& fields = parser->get();
-                const auto count = std::distance(fields.begin(), fields.end());
-                if (static_cast<std::size_t>(count) > limits.header_fields) return fail(431);
-                const auto expect = fields[beast::field::expect];
-                if (boost::beast::iequals(expect, "100-continue")) {
-                    expectation = Expectation::waiting;
-                }
-            }
-            if (parser->is_done()) {
-                progress = Progress::ready;
-                return;
-            }
-            if (error || used == 0) break;
+        std::string_view rest = pending;
+        while (!rest.empty() && parse_part(rest)) {
         }
-        // The parser counts a header only when its end is there.
-        if (progress == Progress::header && pending.size() > limits.header_bytes) fail(431);
+        pending.erase(0, pending.size() - rest.size());
+    }
+
+    /// A header, data, the header of a chunk, or the last one and the trailers. False: that is all
+    /// for now.
+    bool parse_part(std::string_view& rest) {
+        if (progress == Progress::idle) {
+            // Empty lines before a request are nothing (RFC 9112 section 2.2).
+            rest.remove_prefix(std::min(rest.find_first_not_of("\r\n"), rest.size()));
+            if (rest.empty()) return false;
+            progress = Progress::header;
+        }
+        const auto data_before = parser->get().body().size();
+        boost::system::error_code error;
+        const auto used = parser->put(boost::asio::buffer(rest.data(), rest.size()), error);
+        rest.remove_prefix(used);
+        if (error && error != beast::error::need_more) return fail(status_of(error));
+        // The parser limits only what it is given of a header at once, and neither the header of a
+        // chunk nor trailers. RFC 9112 section 7.1.1 asks for a limit on all chunk extensions of a
+        // request.
+        framing += beyond_bare(used - (parser->get().body().size() - data_before));
+        const auto without_end = error ? rest.size() : 0;
+        if (framing + beyond_bare(without_end) > limits.header_bytes) return fail(431);
+        if (parser->is_header_done() && progress == Progress::header) {
+            progress = Progress::body;
+            framing = 0;
+            if (has_many_fields()) return fail(431);
+            const auto expect = parser->get()[beast::field::expect];
+            if (boost::beast::iequals(expect, "100-continue")) expectation = Expectation::waiting;
+        }
+        if (!parser->is_done()) return !error && used > 0;
+        if (has_many_fields()) return fail(431);  // trailers are fields too
+        progress = Progress::ready;
+        return false;
+    }
+
+    /// A body may come in as many chunks as it has bytes; only what their headers say beyond that
+    /// counts.
+    std::size_t beyond_bare(std::size_t bytes) const {
+        const auto bare = progress == Progress::header ? 0 : kBareChunkHeader;
+        return bytes - std::min(bytes, bare);
+    }
+
+    bool has_many_fields() const {
+        const auto& fields = parser->get();
+        const auto count = std::distance(fields.begin(), fields.end());
+        return static_cast<std::size_t>(count) > limits.header_fields;
     }
 
     MessageLimits limits;
     std::optional<beast::request_parser<beast::string_body>> parser;
     std::string pending;
     Progress progress = Progress::idle;
+    std::size_t framing = 0;  // bytes of the header, then those around the data
     enum class Expectation { unseen, waiting, met } expectation = Expectation::unseen;
     unsigned status = 0;
 };

@@ -136,6 +136,22 @@ class Hostile(Http):
         self.assertEqual(413, client.read_response()[0])
         self.expect_alive()
 
+    def test_chunk_headers_and_trailers_without_end(self):
+        head = b"POST /VolumeDriver.List HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        memory = self.server.resident_kib()
+        for begin, more in ((b"5;a=", b"x"), (b"", b"0"), (b"2\r\n{}\r\n0;a=", b"x"),
+                            (b"2\r\n{}\r\n0\r\nT: ", b"x"), (b"2\r\n{}\r\n0\r\n", b"T: v\r\n"),
+                            (b"", b"1;a=" + b"x" * 1000 + b"\r\n{\r\n")):
+            with self.subTest(begin=begin, more=more[:10]):
+                client = self.send(head + begin)
+                try:
+                    client.sock.sendall(more * (8_000_000 // len(more)))
+                except OSError:
+                    pass  # cut off before it was through
+                self.assertEqual(431, client.read_response()[0])
+        self.expect_alive()
+        self.assertLess(self.server.resident_kib() - memory, 16 * 1024)
+
     def test_half_requests_end_in_time_and_hold_nobody(self):
         halves = [ACTIVATE[:10], ACTIVATE[:-2], ACTIVATE.replace(b"Length: 0", b"Length: 10") + b"abc"]
         clients = [self.send(half) for half in halves]

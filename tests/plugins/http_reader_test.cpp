@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 
@@ -71,6 +72,108 @@ TEST(RequestReader, limits_have_their_status) {
         ),
         413u
     );
+}
+
+const std::string kChunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// `more` is sent again and again.
+void expect_an_end(const std::string& begin, const std::string& more) {
+    auto reader = make_reader();
+    reader.feed(begin);
+    std::size_t sent = 0;
+    std::size_t kept = 0;
+    while (sent < 1 << 20 && reader.progress() != Progress::failed) {
+        reader.feed(more);
+        sent += more.size();
+        kept = std::max(kept, reader.kept());
+    }
+    EXPECT_EQ(reader.progress(), Progress::failed) << begin << more;
+    EXPECT_EQ(reader.status(), 431u) << begin << more;
+    EXPECT_LE(sent, 1024 + 100 + more.size()) << begin << more;
+    EXPECT_LE(kept, 1024u + 100) << begin << more;
+    EXPECT_EQ(reader.kept(), 0u);
+}
+
+TEST(RequestReader, what_has_no_end_ends_at_the_limit) {
+    const std::string letters(50, 'x');
+    expect_an_end("POST /", letters);
+    expect_an_end("POST / HTTP/1.1\r\nX: ", letters);
+    expect_an_end("POST / HTTP/1.1\r\n", "X: " + letters + "\r\n");
+    expect_an_end(kChunked + "5;a=", letters);
+    expect_an_end(kChunked + "5;a=\"", letters);
+    expect_an_end(kChunked, std::string(50, '0'));
+    expect_an_end(kChunked + "1\r\nx\r\n5;a=", letters);
+    expect_an_end(kChunked + "0;a=", letters);
+    expect_an_end(kChunked + "0\r\nX: ", letters);
+    expect_an_end(kChunked + "0\r\n", "X: " + letters + "\r\n");
+}
+
+TEST(RequestReader, chunks_together_say_no_more_than_one_may) {
+    auto reader = make_reader();
+    reader.feed(kChunked);
+    std::size_t chunks = 0;
+    while (reader.progress() == Progress::body && chunks < 64) {
+        reader.feed("1;a=" + std::string(100, 'x') + "\r\n{\r\n");
+        ++chunks;
+    }
+    EXPECT_EQ(reader.progress(), Progress::failed);
+    EXPECT_EQ(reader.status(), 431u);
+    EXPECT_EQ(chunks, 12u);
+}
+
+TEST(RequestReader, as_many_chunks_as_bytes_are_fine) {
+    const std::size_t most = 64;
+    std::string chunks = kChunked;
+    for (std::size_t i = 0; i < most; ++i) chunks += "0000000000000001\r\nx\r\n";
+    auto reader = make_reader();
+    ASSERT_EQ(reader.feed(chunks + "0\r\nT: v\r\n\r\n"), Progress::ready);
+    EXPECT_EQ(reader.take().body, std::string(most, 'x'));
+}
+
+TEST(RequestReader, trailers_count_as_fields) {
+    const auto progress = [](int trailers) {
+        auto reader = make_reader();
+        reader.feed(kChunked);
+        std::string fields;
+        for (int i = 0; i < trailers; ++i) fields += "X: y\r\n";
+        return reader.feed("0\r\n" + fields + "\r\n");
+    };
+    EXPECT_EQ(progress(7), Progress::ready);
+    EXPECT_EQ(progress(8), Progress::failed);
+}
+
+/// Status, or 0: it is understood.
+unsigned outcome(const std::string& request, std::size_t step) {
+    auto reader = make_reader();
+    for (std::size_t at = 0; at < request.size(); at += step) {
+        if (reader.feed(request.substr(at, step)) == Progress::failed) return reader.status();
+    }
+    EXPECT_EQ(reader.progress(), Progress::ready) << request.size();
+    return 0;
+}
+
+TEST(RequestReader, limits_are_the_same_however_it_is_cut) {
+    const auto header = [](std::size_t size) {
+        const std::string before = "POST / HTTP/1.1\r\nX: ";
+        return before + std::string(size - before.size() - 4, 'x') + "\r\n\r\n";
+    };
+    const auto extension = [](std::size_t size) {
+        const std::string before = "1;a=";
+        return kChunked + before + std::string(size - before.size() - 2, 'x') +
+               "\r\n{\r\n0\r\n\r\n";
+    };
+    const auto trailer = [](std::size_t size) {
+        const std::string before = "0\r\nX: ";
+        return kChunked + before + std::string(size - before.size() - 4, 'x') + "\r\n\r\n";
+    };
+    for (std::size_t step = 1; step < 1400; step += step < 8 ? 1 : 37) {
+        EXPECT_EQ(outcome(header(1024), step), 0u) << step;
+        EXPECT_EQ(outcome(header(1025), step), 431u) << step;
+        EXPECT_EQ(outcome(extension(1044), step), 0u) << step;
+        EXPECT_EQ(outcome(extension(1045), step), 431u) << step;
+        EXPECT_EQ(outcome(trailer(1044), step), 0u) << step;
+        EXPECT_EQ(outcome(trailer(1045), step), 431u) << step;
+    }
 }
 
 TEST(RequestReader, nothing_is_understood_after_a_failure) {

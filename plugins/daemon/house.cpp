@@ -18,6 +18,10 @@
 namespace uidnfs::plugins {
 namespace {
 
+// Platforms have the most there may be; these are for a few scripts and scrapers.
+constexpr std::size_t kAdminConnections = 16;
+constexpr std::size_t kMetricsConnections = 32;
+
 Store::Directories directories_of(const Settings& settings) {
     return {settings.mounts.state_dir, settings.mounts.run_dir};
 }
@@ -185,8 +189,16 @@ core::Outcome<void> House::open(Doors& doors) {
     look_around();
     health_.start();
     auto& server = platforms_.server();
-    server.serve(std::move(*doors.admin), admin_routes_, nullptr, http::Server::root_only());
-    if (doors.metrics) server.serve(std::move(*doors.metrics), metrics_routes_, nullptr);
+    server.serve(
+        std::move(*doors.admin),
+        admin_routes_,
+        {.peers = http::Server::root_only(), .connections = kAdminConnections}
+    );
+    if (doors.metrics) {
+        server.serve(
+            std::move(*doors.metrics), metrics_routes_, {.connections = kMetricsConnections}
+        );
+    }
     return platforms_.serve(doors, *live_.settings());
 }
 

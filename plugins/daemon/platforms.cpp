@@ -114,11 +114,11 @@ Platforms::Platforms(core::Reactor& reactor, Volumes& volumes, const MountPrepar
 core::Outcome<void> Platforms::serve(Doors& doors, const Settings& settings) {
     if (doors.docker) {
         core::log::info("Docker is served on {}", http::bound_address(*doors.docker));
-        server_.serve(std::move(*doors.docker), docker_, nullptr);
+        server_.serve(std::move(*doors.docker), docker_, {});
     }
     if (!doors.cloudfoundry) return {};
     const auto address = http::bound_address(*doors.cloudfoundry);
-    server_.serve(std::move(*doors.cloudfoundry), cloudfoundry_, doors.tls);
+    server_.serve(std::move(*doors.cloudfoundry), cloudfoundry_, {.tls = doors.tls});
     auto written = cloudfoundry::SpecFile::write(endpoint_of(*settings.cloudfoundry), address);
     if (!written) return written.error();
     spec_file_.emplace(std::move(*written));

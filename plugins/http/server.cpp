@@ -2,6 +2,7 @@
 #include "plugins/http/server.hpp"
 
 #include "core/log.hpp"
+#include "plugins/http/places.hpp"
 #include "plugins/http/session.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -19,7 +20,6 @@ namespace {
 using boost::system::error_code;
 
 constexpr auto kPause = std::chrono::milliseconds(50);  // while there are no descriptors
-constexpr auto kTellEvery = std::chrono::seconds(60);
 constexpr int kAcceptAtOnce = 64;  // then others have a turn
 
 bool is_trusted(int fd, const Server::Peers& peers, const std::string& name) {
@@ -35,26 +35,20 @@ bool is_trusted(int fd, const Server::Peers& peers, const std::string& name) {
 
 /// A listening socket.
 struct Server::Door {
-    Door(
-        core::Reactor& reactor,
-        Listener from,
-        Handler& to,
-        std::shared_ptr<TlsContext> secret,
-        Peers who
-    )
+    Door(core::Reactor& reactor, Listener from, Handler& to, Terms with)
         : family(from.family),
-          peers(std::move(who)),
           name(std::move(from.name)),
           handler(to),
-          tls(std::move(secret)),
+          terms(std::move(with)),
+          places(std::make_shared<Places>(name, terms.connections)),
           listening(reactor.io(), from.socket.release()),
           timer(reactor.io()) {}
 
     int family;
-    Peers peers;
     std::string name;
     Handler& handler;
-    std::shared_ptr<TlsContext> tls;
+    Terms terms;
+    std::shared_ptr<Places> places;
     boost::asio::posix::stream_descriptor listening;
     boost::asio::steady_timer timer;
 };
@@ -77,28 +71,29 @@ Server::Server(core::Reactor& reactor, ServerLimits limits) : reactor_(reactor),
 Server::~Server() {
     stop_accepting();
     close_all();
-    // What is still under way in Asio holds its session, which must not come back to us.
-    for (auto* session : sessions_) session->forget_server();
 }
 
 Server::Peers Server::root_and_own_user() { return {{0, ::geteuid()}}; }
 
-void Server::serve(
-    Listener listener, Handler& handler, std::shared_ptr<TlsContext> tls, Peers peers
-) {
-    core::log::info("listening on {}{}", listener.name, tls ? " (TLS)" : "");
-    doors_.push_back(std::make_shared<Door>(
-        reactor_, std::move(listener), handler, std::move(tls), std::move(peers)
-    ));
+void Server::serve(Listener listener, Handler& handler, Terms terms) {
+    core::log::info("listening on {}{}", listener.name, terms.tls ? " (TLS)" : "");
+    doors_.push_back(
+        std::make_shared<Door>(reactor_, std::move(listener), handler, std::move(terms))
+    );
+    places_.push_back(doors_.back()->places);
     wait(doors_.back());
 }
 
 void Server::stop_accepting() { doors_.clear(); }
 
 void Server::close_all() {
-    std::vector<std::shared_ptr<Session>> all;
-    for (auto* session : sessions_) all.push_back(session->shared_from_this());
-    for (const auto& session : all) session->close();
+    for (const auto& places : places_) places->close_all();
+}
+
+std::size_t Server::connections() const noexcept {
+    std::size_t sum = 0;
+    for (const auto& places : places_) sum += places->taken();
+    return sum;
 }
 
 /// While there is a door there is a server.
@@ -127,7 +122,7 @@ void Server::accept_all(const std::shared_ptr<Door>& door) {
             case EMFILE:
             case ENFILE:
             case ENOBUFS:
-            case ENOMEM: make_room(); return pause(door);
+            case ENOMEM: free_a_descriptor(); return pause(door);
             default: return wait(door);
         }
     }
@@ -143,39 +138,36 @@ void Server::pause(const std::shared_ptr<Door>& door) {
 }
 
 void Server::admit(Door& door, core::Fd socket) {
-    if (door.family == AF_UNIX && !is_trusted(socket.get(), door.peers, door.name)) return;
-    if (sessions_.size() >= limits_.connections && !make_room()) return;
-    auto stream = door.tls ? make_tls_stream(reactor_, std::move(socket), door.family, door.tls)
-                           : make_plain_stream(reactor_, std::move(socket), door.family);
+    if (door.family == AF_UNIX && !is_trusted(socket.get(), door.terms.peers, door.name)) return;
+    const auto& places = door.places;
+    if (places->is_full() && !places->make_room()) return;
+    const auto& tls = door.terms.tls;
+    auto stream = tls ? make_tls_stream(reactor_, std::move(socket), door.family, tls)
+                      : make_plain_stream(reactor_, std::move(socket), door.family);
     const auto session = std::make_shared<Session>(
         Session::Deps{
-            reactor_, door.handler, limits_, [this](Session* ended) { sessions_.erase(ended); }},
+            reactor_,
+            door.handler,
+            limits_,
+            // What is under way in Asio may hold it for longer than there is a server.
+            [weak = std::weak_ptr<Places>(places)](Session* ended) {
+                if (const auto still = weak.lock()) still->leave(ended);
+            }},
         std::move(stream)
     );
-    sessions_.insert(session.get());
+    places->take(*session);
     session->start();
 }
 
-/// Closes whoever is idle, slow or silent for longest.
-bool Server::make_room() {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - told_full_ > kTellEvery) {
-        told_full_ = now;
-        core::log::warning(
-            "{} HTTP connections: idle ones are closed for new ones", sessions_.size()
-        );
+/// The door that has most gives first.
+void Server::free_a_descriptor() {
+    auto fullest = places_;
+    std::sort(fullest.begin(), fullest.end(), [](const auto& one, const auto& other) {
+        return one->taken() > other->taken();
+    });
+    for (const auto& places : fullest) {
+        if (places->make_room()) return;
     }
-    Session* oldest = nullptr;
-    for (auto* session : sessions_) {
-        if (session->is_busy()) continue;
-        if (!oldest || session->touched() < oldest->touched()) oldest = session;
-    }
-    if (!oldest) return false;
-    const auto session = oldest->shared_from_this();
-    session->close();
-    session->forget_server();
-    sessions_.erase(oldest);  // its place is free at once, whenever Asio lets go of it
-    return true;
 }
 
 }  // namespace uidnfs::plugins::http

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Server: one small HTTP/1.1 server for both dialects, on unix sockets and TCP, with and without
-// TLS. A client that is slow, silent or too many costs only itself. Lives on the reactor's thread;
-// owned by main(), until the reactor ends.
+// TLS. A client that is slow or silent costs only itself; too many of them cost their own door and
+// no other. Lives on the reactor's thread; owned by main(), until the reactor ends.
 #pragma once
 
 #include "core/clock.hpp"
@@ -16,13 +16,13 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 namespace uidnfs::plugins::http {
 
+class Places;
 class Session;
 
 /// The answer to one request: sent once, from anywhere on the reactor's thread. One that is dropped
@@ -51,7 +51,6 @@ public:
 
 struct ServerLimits {
     MessageLimits message = {};
-    std::size_t connections = 512;
     core::SteadyDuration handshake = std::chrono::seconds(5);
     core::SteadyDuration header = std::chrono::seconds(5);  ///< from its first byte
     core::SteadyDuration body = std::chrono::seconds(10);
@@ -74,20 +73,24 @@ public:
     static Peers root_and_own_user();
     static Peers root_only() { return {{0}}; }
 
-    /// Serves what comes in on `listener`. `tls` null: plain. `handler` must outlive the server's
-    /// sessions.
-    void serve(
-        Listener listener,
-        Handler& handler,
-        std::shared_ptr<TlsContext> tls,
-        Peers peers = root_and_own_user()
-    );
+    struct Terms {
+        std::shared_ptr<TlsContext> tls = {};  ///< null: plain
+        Peers peers = root_and_own_user();
+        /// At a time, of this door alone. Who comes to a full one gets the place of somebody who is
+        /// idle, slow or silent, does not read an answer or hung up; where all wait for answers, it
+        /// is closed. As many calls again may go on whose clients hung up.
+        std::size_t connections = 512;
+    };
+
+    /// Serves what comes in on `listener`. `handler` must outlive the server's sessions.
+    void serve(Listener listener, Handler& handler, Terms terms);
 
     /// Accepts nobody any more; connections go on.
     void stop_accepting();
     void close_all();
 
-    std::size_t connections() const noexcept { return sessions_.size(); }
+    /// Of all doors.
+    std::size_t connections() const noexcept;
 
 private:
     struct Door;
@@ -95,14 +98,13 @@ private:
     void wait(const std::shared_ptr<Door>& door);
     void accept_all(const std::shared_ptr<Door>& door);
     void admit(Door& door, core::Fd socket);
-    bool make_room();
+    void free_a_descriptor();
     void pause(const std::shared_ptr<Door>& door);
 
     core::Reactor& reactor_;
     ServerLimits limits_;
     std::list<std::shared_ptr<Door>> doors_;
-    std::set<Session*> sessions_;
-    core::SteadyTime told_full_ = {};
+    std::vector<std::shared_ptr<Places>> places_;  // of each door, also after it was closed
 };
 
 }  // namespace uidnfs::plugins::http

@@ -46,6 +46,16 @@ void Session::start() {
     });
 }
 
+bool Session::is_busy() const noexcept {
+    if (peer_ == Peer::gone) return false;
+    // Another answer that its client does not read is no reason to keep others waiting.
+    return answer_ == Answer::owed || (phase_ == Phase::writing && undelivered_);
+}
+
+bool Session::is_abandoned() const noexcept {
+    return answer_ == Answer::owed && peer_ == Peer::gone;
+}
+
 void Session::close() {
     if (std::exchange(phase_, Phase::closed) == Phase::closed) return;
     timer_.cancel();
@@ -163,12 +173,14 @@ void Session::handle(Request request) {
     connection_ = request.connection;
     request.peer = peer_name_;
     hung_up_ = std::stop_source();
+    answer_ = Answer::owed;
     deps_.handler.handle(std::move(request), Responder(shared_from_this()), hung_up_.get_token());
     // An answer may have been given already; in any case the client may hang up from here on.
     if (phase_ == Phase::handling || phase_ == Phase::writing) read();
 }
 
 void Session::respond(Response response, std::function<void()> undelivered) {
+    answer_ = Answer::none;
     if (phase_ != Phase::handling) {
         if (undelivered) undelivered();
         return;
@@ -182,6 +194,7 @@ void Session::respond(Response response, std::function<void()> undelivered) {
 
 void Session::write(std::string bytes, std::function<void()> undelivered) {
     phase_ = Phase::writing;
+    touched_ = std::chrono::steady_clock::now();
     out_ = std::move(bytes);
     undelivered_ = std::move(undelivered);
     set_timer(deps_.limits.write);

@@ -32,14 +32,14 @@ public:
     ~Session();
 
     void start();
-    /// At once. The server needs its place, or ends.
+    /// At once: its place is needed, or the server ends. What it asked for goes on.
     void close();
 
-    /// The server ends before what is under way here does.
-    void forget_server() noexcept { deps_.ended = nullptr; }
-
-    /// A request of it is being handled or answered: it is not to be closed for another client.
-    bool is_busy() const noexcept { return phase_ == Phase::handling || phase_ == Phase::writing; }
+    /// Its client waits for an answer, or has one on its way that would be taken back if it were
+    /// lost: it is not to be closed for another client.
+    bool is_busy() const noexcept;
+    /// Nobody waits any more for a call of it that is still handled.
+    bool is_abandoned() const noexcept;
     core::SteadyTime touched() const noexcept { return touched_; }
 
     /// From Responder.
@@ -68,6 +68,8 @@ private:
     std::array<char, 8192> buffer_;
     enum class Reading : std::uint8_t { no, yes } reading_ = Reading::no;
     enum class Inviting : std::uint8_t { no, yes } inviting_ = Inviting::no;
+    /// Of a request that was handled; also after the connection was closed.
+    enum class Answer : std::uint8_t { none, owed } answer_ = Answer::none;
     enum class Turn : std::uint8_t { free, taken } turn_ = Turn::free;
     Phase phase_ = Phase::handshake;
     Peer peer_ = Peer::there;

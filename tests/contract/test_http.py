@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile and odd HTTP: half requests, huge ones, slow clients, many of them."""
 
+import array
+import fcntl
 import json
 import resource
 import socket
 import statistics
+import termios
 import threading
 import time
 import unittest
@@ -196,6 +199,92 @@ class Hostile(Http):
         for client in clients:
             client.close()
         self.until(lambda: self.server.descriptors() <= before, "no descriptor is left over")
+
+
+class Doors(Http):
+    """Each has its own places: who fills one shuts out nobody at the others."""
+
+    PLACES = 8
+    options = {"connections": PLACES, "mount_ms": 5000, "other_ms": 15000, "stop_ms": 5000}
+
+    def more_options(self):
+        return {**super().more_options(), "metrics": self.root / "metrics.sock"}
+
+    def metrics(self):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(self.root / "metrics.sock"))
+        client = driver.Client(sock)
+        self.addCleanup(client.close)
+        return client
+
+    def scrape(self):
+        with self.metrics() as client:
+            client.sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            return client.read_response()[2]
+
+    def volumes(self, state):
+        return sum(int(line.split()[1]) for line in self.scrape().splitlines()
+                   if line.startswith("uidnfs_mounts{") and f'state="{state}"' in line)
+
+    def create(self, name, host):
+        self.docker().call("VolumeDriver.Create", {
+            "Name": name, "Opts": {"share": f"{host}:/a", "uid": "1", "gid": "1"}})
+
+    def expect_volman_served(self):
+        with self.volman() as client:
+            self.assertEqual(200, client.raw("Plugin.Activate")[0])
+
+    def is_docker_served(self):
+        try:
+            with self.docker() as client:
+                return client.raw("Plugin.Activate")[2] == IMPLEMENTS
+        except OSError:
+            return False
+
+    def unread(self, client):
+        size = array.array("i", [0])
+        fcntl.ioctl(client.sock, termios.FIONREAD, size)
+        return size[0]
+
+    def test_who_reads_no_answers_costs_only_its_door(self):
+        clients = [self.metrics() for _ in range(self.PLACES)]
+        for client in clients:
+            client.sock.sendall(b"GET /metrics HTTP/1.1\r\n\r\n" * 1500)
+        # That is more than the kernel keeps of the answers to one of them.
+        for client in clients:
+            self.until(lambda client=client: self.unread(client) > 32 * 1024, "its answers wait")
+        self.expect_alive()
+        self.expect_volman_served()
+        # And not even that one is shut.
+        self.assertIn("uidnfs_build_info", self.scrape())
+
+    def test_a_platform_that_is_full_of_calls_costs_only_itself(self):
+        for number in range(self.PLACES):
+            self.create(f"dead{number}", "hang")
+        clients = [self.docker() for _ in range(self.PLACES)]
+        for number, client in enumerate(clients):
+            client.send("VolumeDriver.Mount", b'{"Name":"dead%d","ID":"1"}' % number)
+        self.until(lambda: self.volumes("mounting") == self.PLACES, "all of them are under way")
+        for _ in range(self.PLACES):
+            self.assertFalse(self.is_docker_served())
+            self.expect_volman_served()
+        for client in clients:
+            self.assertIn("in time", json.loads(client.read_response()[2])["Err"])
+        self.expect_alive()
+
+    def test_unmounts_of_a_stuck_volume_that_were_hung_up_on(self):
+        self.create("stuck", "busy")
+        with self.docker() as client:
+            client.call("VolumeDriver.Mount", {"Name": "stuck", "ID": "1"})
+        clients = [self.docker() for _ in range(self.PLACES)]
+        for client in clients:
+            client.send("VolumeDriver.Unmount", b'{"Name":"stuck","ID":"1"}')
+        self.until(lambda: self.volumes("unmounting") == 1, "it is being unmounted")
+        for client in clients:
+            client.close()
+        self.until(self.is_docker_served, "Docker has a place")
+        self.assertEqual(1, self.volumes("unmounting"))
+        self.until(lambda: self.server.tell("detached") == "stuck", "it is unmounted all the same")
 
 
 class Latency(Http):

@@ -103,6 +103,14 @@ private:
         return limits;
     }
 
+    http::Server::Terms terms() const {
+        http::Server::Terms terms;
+        if (const auto most = argument("connections"); !most.empty()) {
+            terms.connections = static_cast<std::size_t>(std::atoi(most.c_str()));
+        }
+        return terms;
+    }
+
     static MountPreparer::RulesPtr make_rules() {
         auto rules = std::make_shared<OptionRules>();
         rules->identity = OptionRules::Identity::either;
@@ -112,11 +120,11 @@ private:
     int listen() {
         auto inherited = http::take_inherited_listeners();
         if (!inherited) return fail(inherited.error());
-        for (auto& listener : *inherited) server_.serve(std::move(listener), docker_, nullptr);
+        for (auto& listener : *inherited) server_.serve(std::move(listener), docker_, terms());
         if (const auto path = argument("docker"); !path.empty()) {
             auto listener = http::listen_unix(path);
             if (!listener) return fail(listener.error());
-            server_.serve(std::move(*listener), docker_, nullptr);
+            server_.serve(std::move(*listener), docker_, terms());
         }
         if (const int code = listen_for_admin()) return code;
         std::string address = "-";
@@ -131,12 +139,14 @@ private:
         if (const auto path = argument("admin"); !path.empty()) {
             auto listener = http::listen_unix(path);
             if (!listener) return fail(listener.error());
-            server_.serve(std::move(*listener), admin_routes_, nullptr, http::Server::root_only());
+            auto root_only = terms();
+            root_only.peers = http::Server::root_only();
+            server_.serve(std::move(*listener), admin_routes_, std::move(root_only));
         }
         if (const auto path = argument("metrics"); !path.empty()) {
             auto listener = http::listen_unix(path);
             if (!listener) return fail(listener.error());
-            server_.serve(std::move(*listener), metrics_routes_, nullptr);
+            server_.serve(std::move(*listener), metrics_routes_, terms());
         }
         return 0;
     }
@@ -180,17 +190,17 @@ private:
         if (const auto fine = cloudfoundry::check_endpoint(endpoint); !fine) {
             return fail(fine.error());
         }
-        std::shared_ptr<http::TlsContext> tls;
+        auto with = terms();
         if (endpoint.has_tls()) {
             auto made =
                 http::make_tls_context({endpoint.ca_file, endpoint.cert_file, endpoint.key_file});
             if (!made) return fail(made.error());
-            tls = *made;
+            with.tls = *made;
         }
         auto listener = http::listen_tcp(endpoint.listen);
         if (!listener) return fail(listener.error());
         address = listener->name;
-        server_.serve(std::move(*listener), cloudfoundry_, tls);
+        server_.serve(std::move(*listener), cloudfoundry_, std::move(with));
         auto written = cloudfoundry::SpecFile::write(endpoint, address);
         if (!written) return fail(written.error());
         spec_file_.emplace(std::move(*written));

@@ -2,6 +2,8 @@
 """Whoever reaches the daemon's sockets and means it no good: connections that hang, headers without end,
 bodies that are none. Everybody else is served meanwhile, and the volumes stay."""
 
+import http.client
+import os
 import pathlib
 import re
 import resource
@@ -10,6 +12,8 @@ import statistics
 import time
 
 import test_volumes
+import volume_daemon
+from uidnfs_command import wait_until
 
 MIB = 1024  # in KiB
 
@@ -89,3 +93,47 @@ class HostileTest(test_volumes.VolumeTest):
                     client.close()
         self.activate(3)
         self.assertEqual([], self.daemon.mounts())
+
+
+class MetricsTest(test_volumes.VolumeTest):
+    """The port for metrics is open to whoever reaches it, in [admin], which stands before the rules."""
+
+    PORT = 9620
+    rule = f'metrics_listen = "127.0.0.1:{PORT}"\n' + volume_daemon.RULE
+    CONNECTIONS = 520
+    AT_ONCE = 32
+    SPARE = 8  # descriptors; for what else the daemon is about
+
+    def scrape(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.PORT, timeout=10)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read()
+
+    def come_and_read_nothing(self):
+        client = socket.socket()
+        self.addCleanup(client.close)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(10)
+        try:
+            client.connect(("127.0.0.1", self.PORT))
+            client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n" * 2000)
+        except OSError:
+            pass  # somebody else came
+        return client
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.daemon.process.pid}/fd"))
+
+    def test_who_reads_no_answers_shuts_out_nobody(self):
+        self.mounted()
+        before = self.descriptors()
+        clients = [self.come_and_read_nothing() for _ in range(self.CONNECTIONS)]
+        wait_until(lambda: clients[-1].recv(1, socket.MSG_PEEK), 10, "the first answer to the last one")
+        self.assertLess(self.descriptors(), before + self.AT_ONCE + self.SPARE)
+        for _ in range(20):
+            self.assertIn("Implements", self.daemon.ask("Plugin.Activate", timeout=10))
+            self.assertEqual(200, self.daemon.admin_ask("GET", "/healthz")[0])
+        self.assertIn(b"uidnfs_build_info", self.scrape())
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()

@@ -19,6 +19,9 @@ namespace beast = boost::beast::http;
 // The end of the chunk before it, a size of 64 bits, the end of the line.
 constexpr std::size_t kBareChunkHeader = 2 + 16 + 2;
 
+// "0\r\n\r\n": from wherever it is, that much of a chunked body follows.
+constexpr std::size_t kLeastOfChunks = 5;
+
 unsigned status_of(const boost::system::error_code& error) {
     if (error == beast::error::header_limit || error == beast::error::buffer_overflow) return 431;
     if (error == beast::error::body_limit) return 413;
@@ -72,6 +75,9 @@ struct RequestReader::State {
             if (rest.empty()) return false;
             progress = Progress::header;
         }
+        // Beast before 1.86 asserts that there are as many, although it may be called with fewer.
+        const bool is_chunked = progress == Progress::body && parser->chunked();
+        if (is_chunked && rest.size() < kLeastOfChunks) return false;
         const auto data_before = parser->get().body().size();
         boost::system::error_code error;
         const auto used = parser->put(boost::asio::buffer(rest.data(), rest.size()), error);

@@ -76,6 +76,22 @@ TEST(RequestReader, limits_have_their_status) {
 
 const std::string kChunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
 
+TEST(RequestReader, a_chunked_body_cut_anywhere_is_one_body) {
+    for (const std::string chunks :
+         {"0\r\n\r\n", "0;x=y\r\nT: v\r\n\r\n", "1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"}) {
+        const auto request = kChunked + chunks;
+        for (std::size_t step = 1; step <= request.size(); ++step) {
+            auto reader = make_reader();
+            for (std::size_t at = 0; at < request.size(); at += step) {
+                ASSERT_NE(reader.progress(), Progress::ready) << step << " " << request;
+                reader.feed(request.substr(at, step));
+            }
+            ASSERT_EQ(reader.progress(), Progress::ready) << step << " " << request;
+            EXPECT_EQ(reader.take().body, chunks[0] == '0' ? "" : "{}");
+        }
+    }
+}
+
 /// `more` is sent again and again.
 void expect_an_end(const std::string& begin, const std::string& more) {
     auto reader = make_reader();

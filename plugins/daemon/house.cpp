@@ -64,28 +64,30 @@ void tell_of_hidden_mounts(const std::string& root) {
     }
 }
 
-/// It is opened again at each reload, by the service user. Nothing here is the end: root opens it
-/// now, and says why not.
-void prepare_audit(const std::string& destination, const ServiceUser& user) {
-    if (destination == "journal") return;
-    const auto given = give_file(destination, user);
-    if (given) return;
-    core::log::warning(
-        "the audit will not be opened again at a reload or after a rotation: {}",
-        given.error().user_text
-    );
-}
-
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+/// The audit is opened again at each reload, by the service user. Nothing here is the end: who
+/// opens it says why not. In a directory that is not root's alone the service user opens it at the
+/// start too, since a name there may lead anywhere: nothing then.
+core::Outcome<std::unique_ptr<AuditSink>> prepare_audit(
+    const std::string& destination, const ServiceUser& user
+) {
+    if (destination != "journal") {
+        if (const auto given = give_file(destination, user); !given) {
+            core::log::warning(
+                "the audit will not be opened again at a reload or after a rotation: {}",
+                given.error().user_text
+            );
+        }
+        if (!is_roots_directory(directory_of(destination), user)) return {nullptr};
+    }
+    return open_audit_sink(destination);
+}
 
 }  // namespace
 
-core::Outcome<std::unique_ptr<House>> House::make(
-    core::Reactor& reactor,
-    Live& live,
-    const Environment& environment,
-    const ServiceUser& user,
-    Hooks hooks
+core::Outcome<House::Ground> House::prepare(
+    const Live& live, const Environment& environment, const ServiceUser& user
 ) {
     const auto& settings = *live.settings();
     auto mounter = start_mounter(live.path(), environment);
@@ -100,29 +102,31 @@ core::Outcome<std::unique_ptr<House>> House::make(
         const auto directory = directory_of(settings.ldap->cache_file);
         if (auto fits = check_writable(directory, user); !fits) return fits.error();
     }
-    prepare_audit(settings.audit.destination, user);
-    auto sink = open_audit_sink(settings.audit.destination);
-    if (!sink) return sink.error();
-    return std::unique_ptr<House>(
-        new House(reactor, live, std::move(*mounter), std::move(*sink), std::move(hooks))
-    );
+    auto audit = prepare_audit(settings.audit.destination, user);
+    if (!audit) return audit.error();
+    return Ground{std::move(*mounter), std::move(*audit)};
 }
 
-House::House(
-    core::Reactor& reactor,
-    Live& live,
-    core::Fd mounter,
-    std::unique_ptr<AuditSink> sink,
-    Hooks hooks
-)
+core::Outcome<std::unique_ptr<House>> House::make(
+    core::Reactor& reactor, Live& live, Ground ground, Hooks hooks
+) {
+    if (!ground.audit) {
+        auto sink = open_audit_sink(live.settings()->audit.destination);
+        if (!sink) return sink.error();
+        ground.audit = std::move(*sink);
+    }
+    return std::unique_ptr<House>(new House(reactor, live, std::move(ground), std::move(hooks)));
+}
+
+House::House(core::Reactor& reactor, Live& live, Ground ground, Hooks hooks)
     : reactor_(reactor),
       live_(live),
       store_(files_, directories_of(*live.settings())),
-      mounter_(reactor, std::move(mounter), live.settings()->mounts.root),
+      mounter_(reactor, std::move(ground.mounter), live.settings()->mounts.root),
       identities_(reactor, [this] { return live_.directory(); }),
       preparer_({[this] { return rules_; }, identities_, credentials_of(live.path())}),
       gate_(*this),
-      audit_(std::move(sink), audit_options(live.settings()->audit)),
+      audit_(std::move(ground.audit), audit_options(live.settings()->audit)),
       connections_(audit_),
       daemon_health_(
           {directories_of(*live.settings()).definitions(), directories_of(*live.settings()).live()}

@@ -37,13 +37,19 @@ public:
         std::function<ReloadReport(std::string_view peer)> reload;
     };
 
-    /// As root: starts the mounter, opens the audit, makes the directories.
+    /// What only root can make.
+    struct Ground {
+        core::Fd mounter;
+        std::unique_ptr<AuditSink> audit;  ///< nothing: in a directory of the service user's
+    };
+
+    /// As root: starts the mounter, makes the directories, opens an audit that is root's to open.
+    static core::Outcome<Ground> prepare(
+        const Live& live, const Environment& environment, const ServiceUser& user
+    );
+    /// As the service user. Errors: the audit cannot be opened.
     static core::Outcome<std::unique_ptr<House>> make(
-        core::Reactor& reactor,
-        Live& live,
-        const Environment& environment,
-        const ServiceUser& user,
-        Hooks hooks
+        core::Reactor& reactor, Live& live, Ground ground, Hooks hooks
     );
 
     House(const House&) = delete;
@@ -57,13 +63,7 @@ public:
     void close();
 
 private:
-    House(
-        core::Reactor& reactor,
-        Live& live,
-        core::Fd mounter,
-        std::unique_ptr<AuditSink> sink,
-        Hooks hooks
-    );
+    House(core::Reactor& reactor, Live& live, Ground ground, Hooks hooks);
 
     /// What every Mount is asked before its options are looked at.
     class Gate final : public Preparer {

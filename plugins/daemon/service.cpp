@@ -113,9 +113,8 @@ private:
                 reactor_.stop();
             },
             [this](std::string_view peer) { return reload(peer); }};
-        auto made = House::make(reactor_, live_, environment_, *user, std::move(hooks));
-        if (!made) return made.error();
-        house_ = std::move(*made);
+        auto ground = House::prepare(live_, environment_, *user);
+        if (!ground) return ground.error();
         if (auto became = become(*user); !became) {
             return core::Failure{
                 became.error().code(),
@@ -123,6 +122,9 @@ private:
                     "cannot become {}: {}", user->name, std::strerror(became.error().code())
                 )};
         }
+        auto made = House::make(reactor_, live_, std::move(*ground), std::move(hooks));
+        if (!made) return made.error();
+        house_ = std::move(*made);
         live_.open_directory();
         return house_->open(*doors);
     }

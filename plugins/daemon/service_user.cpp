@@ -13,12 +13,19 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
 
 namespace uidnfs::plugins {
 namespace {
 
 core::Failure trouble(const std::string& path, int code) {
     return {code, fmt::format("{}: {}", path, core::describe_errno(code))};
+}
+
+std::string directory_of(const std::string& path) {
+    const auto slash = path.rfind('/');
+    return slash == 0 ? "/" : path.substr(0, slash);
 }
 
 /// What is above `path`, as root's.
@@ -37,6 +44,33 @@ bool has_right(const struct stat& info, const ServiceUser& user, mode_t right) {
 
 bool can_write(const struct stat& info, const ServiceUser& user) {
     return has_right(info, user, S_IWOTH);
+}
+
+/// Whether `user` may exchange what `directory` or a link on the way to it is. What is not there
+/// yet is made by root.
+bool leads_elsewhere(const std::string& directory, const ServiceUser& user) {
+    for (std::size_t at = 1; at != std::string::npos; ++at) {
+        at = directory.find('/', at);
+        const auto name = directory.substr(0, at);
+        struct stat link {};
+        struct stat info {};
+        if (::lstat(name.c_str(), &link) != 0) return errno != ENOENT;
+        if (::stat(name.c_str(), &info) != 0) return true;
+        if (link.st_uid == user.uid || info.st_uid == user.uid) return true;
+        // In a sticky one only his own names are his to change.
+        if (can_write(info, user) && (info.st_mode & S_ISVTX) == 0) return true;
+        if (at == std::string::npos) break;
+    }
+    return false;
+}
+
+/// As leads_elsewhere(), also where links lead.
+bool is_roots_way(const std::string& directory, const ServiceUser& user) {
+    if (leads_elsewhere(directory, user)) return false;
+    const std::unique_ptr<char, decltype(&std::free)> real(
+        ::realpath(directory.c_str(), nullptr), &std::free
+    );
+    return !real || !leads_elsewhere(real.get(), user);
 }
 
 /// What is above `path` must let the user through, or the directory is of no use to it.
@@ -75,7 +109,30 @@ core::Outcome<ServiceUser> find_service_user(const std::string& name) {
     return ServiceUser{name, found->uid, found->gid};
 }
 
+bool is_roots_directory(const std::string& path, const ServiceUser& user) {
+    struct stat info {};
+    return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && !can_write(info, user) &&
+           is_roots_way(path, user);
+}
+
 core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user) {
+    if (!is_roots_way(directory_of(path), user)) {
+        // Root makes and gives nothing there: a link would say what.
+        struct stat info {};
+        if (::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == user.uid) {
+            return check_way(path, user);
+        }
+        return core::Failure{
+            EPERM,
+            fmt::format(
+                "{} cannot be made where {} can change what is above it; choose a directory below "
+                "one of root's, or make it: install -d -o {} {}",
+                path,
+                user.name,
+                user.name,
+                path
+            )};
+    }
     make_parents(path);
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return trouble(path, errno);
     const core::Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -99,13 +156,13 @@ core::Outcome<void> give_directory(const std::string& path, const ServiceUser& u
 }
 
 core::Outcome<void> give_file(const std::string& path, const ServiceUser& user) {
-    const auto directory = path.substr(0, path.rfind('/'));
+    const auto directory = directory_of(path);
     struct stat info {};
     if (::stat(directory.c_str(), &info) != 0) {
         if (auto given = give_directory(directory, user); !given) return given;
     }
-    // Only what this call made is given away: a name in a directory of the user's may lead
-    // anywhere.
+    // The user makes it by himself; a name in a directory of his may lead anywhere.
+    if (!is_roots_directory(directory, user)) return {};
     const core::Fd made(
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640)
     );

@@ -19,12 +19,17 @@ struct ServiceUser {
 /// ENOENT: there is no such user; EPERM: it is root.
 core::Outcome<ServiceUser> find_service_user(const std::string& name);
 
+/// Whether `path` is a directory in which root may open files by name: `user` can change neither
+/// what is in it nor what leads to it.
+bool is_roots_directory(const std::string& path, const ServiceUser& user);
+
 /// Makes `path` (0700) if need be and gives it to `user`; what is above it is root's (0755). EPERM:
-/// it is somebody else's.
+/// it is somebody else's, or not there and `user` could make it lead elsewhere.
 core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user);
 
-/// Makes the file `path` (0640) for `user` where it is not there, and its directory if need be.
-/// EACCES: it is there, and `user` cannot write to it.
+/// Makes the directory of `path` for `user` if need be, and the file (0640) where it is not there
+/// and the directory is root's; in his own he makes it by himself. EACCES: it is there, and `user`
+/// cannot write to it.
 core::Outcome<void> give_file(const std::string& path, const ServiceUser& user);
 
 /// As give_directory(), but one that is there already stays as it is, if `user` can write to it.

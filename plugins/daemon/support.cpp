@@ -6,8 +6,10 @@
 #include "plugins/daemon/commands.hpp"
 #include "plugins/settings/load.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
@@ -92,6 +94,15 @@ std::string last_lines(const std::string& text, std::size_t count) {
         at = text.rfind('\n', at - 1);
     }
     return at == std::string::npos || at == 0 ? text : text.substr(at + 1);
+}
+
+/// The audit's directory may be the service user's, and root reads this: no link is followed.
+core::Result<std::string> read_audit(const std::string& path) {
+    const core::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat info {};
+    if (!fd || ::fstat(fd.get(), &info) != 0) return core::Error(errno);
+    if (!S_ISREG(info.st_mode) || info.st_nlink > 1) return core::Error(EPERM);
+    return core::read_whole(fmt::format("/proc/self/fd/{}", fd.get()));
 }
 
 std::string ask(const std::string& socket, std::string_view route) {
@@ -180,7 +191,7 @@ int run_support(const Support& command, const Environment& environment, core::Co
         }
         const auto& audit = loaded.settings->audit.destination;
         if (audit.starts_with('/')) {
-            const auto lines = core::read_whole(audit);
+            const auto lines = read_audit(audit);
             text += section(
                 "audit",
                 lines ? redact(last_lines(*lines, kAuditLines))

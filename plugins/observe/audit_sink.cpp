@@ -27,10 +27,10 @@ ssize_t write_once(int fd, std::string_view bytes) {
 }
 
 core::Outcome<core::Fd> open_file(const std::string& path) {
-    // Without O_NONBLOCK a pipe by that name would stop the service.
-    core::Fd fd(::open(
-        path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640
-    ));
+    // Without O_NONBLOCK a pipe by that name would stop the service; a link may lead anywhere.
+    constexpr int kFlags =
+        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    core::Fd fd(::open(path.c_str(), kFlags, 0640));
     const int code = fd ? 0 : errno;
     struct stat st {};
     const bool is_file = fd && ::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode);
@@ -41,7 +41,9 @@ core::Outcome<core::Fd> open_file(const std::string& path) {
             "cannot open the audit file {}: {}; choose a file in a directory that the service can "
             "write",
             path,
-            code != 0 ? strerrordesc_np(code) : "it is no regular file"
+            code == 0       ? "it is no regular file"
+            : code == ELOOP ? "it is a link"
+                            : strerrordesc_np(code)
         )};
 }
 

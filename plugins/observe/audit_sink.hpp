@@ -24,8 +24,8 @@ public:
     virtual std::string name() const = 0;
 };
 
-/// Appends; a file that is not there yet is made with mode 0640. A line that was torn, because the
-/// disk was full, does not spoil the next.
+/// Appends; a file that is not there yet is made with mode 0640, and a link is not followed. A line
+/// that was torn, because the disk was full, does not spoil the next.
 core::Outcome<std::unique_ptr<AuditSink>> open_audit_file(const std::string& path);
 
 inline constexpr std::string_view kJournalSocket = "/run/systemd/journal/socket";

@@ -4,15 +4,17 @@
 #include "core/fd.hpp"
 
 #include <fcntl.h>
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
+#include <stdio_ext.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -79,6 +81,27 @@ std::shared_ptr<spdlog::logger> make_logger(spdlog::sink_ptr sink, const char* p
     return logger;
 }
 
+/// Lines that do not fit on the disk are lost, and nothing else is.
+class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
+public:
+    explicit FileSink(Fd fd) : file_(::fdopen(fd.get(), "a"), &std::fclose) {
+        if (file_) static_cast<void>(fd.release());
+    }
+
+protected:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+        spdlog::memory_buf_t line;
+        formatter_->format(message, line);
+        if (file_) std::fwrite(line.data(), 1, line.size(), file_.get());
+    }
+    void flush_() override {
+        if (file_ && std::fflush(file_.get()) != 0) __fpurge(file_.get());
+    }
+
+private:
+    std::unique_ptr<std::FILE, decltype(&std::fclose)> file_;
+};
+
 constexpr const char* kFullPattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %v";
 
 }  // namespace
@@ -106,13 +129,6 @@ bool is_journal_stream() {
            fmt::format("{}:{}", st.st_dev, st.st_ino) == stream;
 }
 
-/// Makes the file with the mode that log.hpp promises; spdlog would take 0666. Returns 0 or an
-/// errno.
-int make_log_file(const std::string& path) {
-    const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640));
-    return fd ? 0 : errno;
-}
-
 Failure cannot_open(const std::string& path, int code, std::string_view why) {
     return {
         code,
@@ -121,6 +137,34 @@ Failure cannot_open(const std::string& path, int code, std::string_view why) {
             path,
             why
         )};
+}
+
+/// Why what was opened in the place of the log file is not written to; empty: it is.
+std::string_view why_not(const Fd& fd) {
+    struct stat st {};
+    if (::fstat(fd.get(), &st) != 0) return strerrordesc_np(errno);
+    if (S_ISCHR(st.st_mode)) return {};
+    if (!S_ISREG(st.st_mode)) return "it is no regular file";
+    // Where a name could be given to a file of somebody else's.
+    if (st.st_nlink > 1) return "it has another name as well (a hard link)";
+    return {};
+}
+
+/// Root opens it, maybe in a directory of somebody else's. spdlog would open it again, with mode
+/// 0666, and follow links.
+Outcome<Fd> open_log_file(const std::string& path) {
+    constexpr int kFlags =
+        O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+    Fd fd(::open(path.c_str(), kFlags, 0640));
+    if (!fd) {
+        const int code = errno;
+        const auto* why = code == ELOOP ? "it is a link" : strerrordesc_np(code);
+        return cannot_open(path, code, why);
+    }
+    if (const auto why = why_not(fd); !why.empty()) {
+        return cannot_open(path, EPERM, why);
+    }
+    return fd;
 }
 
 Outcome<void> configure(const Options& options) {
@@ -143,14 +187,12 @@ Outcome<void> configure(const Options& options) {
                     "%v"
                 );
                 break;
-            case Destination::file:
-                if (const int code = make_log_file(options.file)) {
-                    return cannot_open(options.file, code, strerrordesc_np(code));
-                }
-                logger = make_logger(
-                    std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file), kFullPattern
-                );
+            case Destination::file: {
+                auto file = open_log_file(options.file);
+                if (!file) return std::move(file).error();
+                logger = make_logger(std::make_shared<FileSink>(std::move(*file)), kFullPattern);
                 break;
+            }
         }
     } catch (const spdlog::spdlog_ex& error) {
         return cannot_open(options.file, EIO, error.what());

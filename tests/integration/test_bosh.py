@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import ssl
+import stat
 import subprocess
 import sys
 import urllib.parse
@@ -145,8 +146,35 @@ class CellTest(suite.IntegrationTest):
         self.script("pre-start")
         config = self.job / "config"
         secrets = [config / "ldap.secret", *(config / "certs").iterdir(),
-                   *(self.root.path / DRIVERS / "certs/uidnfsd").iterdir()]
+                   *(self.root.path / "var/vcap/data/uidnfsd/certs").iterdir()]
         self.assertGreater(len(secrets), 6)
         for path in secrets:
             self.assertEqual(0o640, path.stat().st_mode & 0o777, path)
             self.assertEqual(0, path.stat().st_uid, path)
+
+    def test_links_of_the_drivers_user_lead_root_nowhere(self):
+        """What a driver that was taken over left for the next deployment and the next start."""
+        self.script("pre-start")
+        logs = self.root.path / "var/vcap/sys/log/uidnfsd"
+        target = self.root.path / "root" / "target"
+        elsewhere = self.root.path / "root" / "elsewhere"
+        elsewhere.mkdir(mode=0o700)
+        # As it was before: the directory was the driver's.
+        self.root.run("chown", "uidnfs:uidnfs", "/var/vcap/sys/log/uidnfsd")
+        for name in ("uidnfsd.log", "drain.log", "audit.log"):
+            (logs / name).unlink(missing_ok=True)
+            (logs / name).symlink_to("/root/target")
+        (self.root.path / DRIVERS / "certs").symlink_to("/root/elsewhere")
+        self.script("pre-start")
+        self.script("ctl", "start")
+        self.addCleanup(self.script, "ctl", "stop")
+        wait_until(self.spec, 20, "the spec file")
+        self.script("drain")
+        self.assertFalse(target.exists())
+        self.assertEqual([], os.listdir(elsewhere))
+        self.assertEqual(0o700, elsewhere.stat().st_mode & 0o777)
+        self.assertEqual(0, logs.stat().st_uid)
+        self.assertEqual(0, logs.stat().st_mode & 0o022)
+        audit = (logs / "audit.log").lstat()
+        self.assertTrue(stat.S_ISREG(audit.st_mode))
+        self.assertNotEqual(0, audit.st_uid)

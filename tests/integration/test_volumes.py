@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import stat
@@ -473,6 +474,73 @@ if not connection.recv(1):
                       self.daemon.log())
 
     def test_drain_unmounts_everything_and_takes_nothing_new(self):
+    def log_below(self, *names):
+        """The audit in a directory that the daemon makes, which is then its user's."""
+        self.daemon.stop()
+        self.daemon.audit = self.daemon.root.joinpath("audit", *names, "audit.log")
+        self.daemon.write(self.ports(), self.rule)
+
+    def assert_no_start(self, text):
+        with self.assertRaises(AssertionError) as failed:
+            self.daemon.start()
+        self.assertIn("cannot start", str(failed.exception))
+        self.assertIn(text, str(failed.exception))
+
+    def test_an_audit_in_a_directory_of_its_own_user(self):
+        self.log_below()
+        self.daemon.start()
+        self.assertEqual(200, self.daemon.admin_ask("POST", "/reload")[0])
+        self.assertEqual(["reload"], [line["event"] for line in self.daemon.audit_lines()])
+        self.assertEqual("nobody", self.daemon.audit.owner())
+        self.assertEqual(0o640, self.daemon.audit.stat().st_mode & 0o777)
+        self.daemon.stop()
+        self.daemon.start()
+        self.assertNotIn("the audit will not be opened again", self.daemon.log())
+
+    def test_a_link_in_the_place_of_the_audit_leads_root_nowhere(self):
+        """A front that was taken over leaves it and ends; the next one begins as root."""
+        self.log_below()
+        self.daemon.start()
+        self.daemon.stop()
+        target = self.daemon.root / "of-root"
+        for there in (False, True):
+            with self.subTest(there=there):
+                if there:
+                    target.write_text("mine", encoding="ascii")
+                    target.chmod(0o600)
+                self.daemon.audit.unlink()
+                self.daemon.audit.symlink_to(target)
+                self.assert_no_start(f"cannot open the audit file {self.daemon.audit}: it is a link")
+                self.assertEqual("mine" if there else None,
+                                 target.read_text("ascii") if target.exists() else None)
+                self.assertEqual("", self.support("mine"))
+
+    def test_a_link_on_the_way_to_the_audit_leads_root_nowhere(self):
+        self.log_below("deep")
+        target = self.daemon.root / "of-root"
+        target.mkdir()
+        log = self.daemon.root / "audit"
+        log.mkdir()
+        shutil.chown(log, "nobody")
+        (log / "deep").symlink_to(target)
+        self.assert_no_start("cannot open the audit file")
+        self.assertEqual([], os.listdir(target))
+        self.assertEqual(0, target.stat().st_uid)
+        # Nor is a directory made and given away where the link leads.
+        (log / "deep").unlink()
+        (log / "deep").symlink_to("/etc")
+        self.daemon.audit = log / "deep" / "uidnfs-test" / "audit.log"
+        self.daemon.write(self.ports(), self.rule)
+        self.assert_no_start("cannot open the audit file")
+        self.assertFalse(os.path.exists("/etc/uidnfs-test"))
+
+    def support(self, word):
+        """The lines of `uidnfsd support` with it."""
+        done = subprocess.run([self.daemon.binary, "support", "--config", self.daemon.config],
+                              capture_output=True, text=True, check=False, timeout=60)
+        self.assertIn("==== audit", done.stdout)
+        return "".join(line for line in done.stdout.splitlines() if word in line)
+
         inside = self.given(self.mounted())
         self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"drained")
         self.taken_back(inside)

@@ -138,6 +138,30 @@ TEST_F(LogTest, FileThatCannotBeOpenedLeavesTheOldLog) {
     EXPECT_THAT(content(), HasSubstr("still here"));
 }
 
+/// Root opens the file of a mount, maybe in a directory of the worker's user.
+TEST_F(LogTest, FileThatLeadsElsewhereIsNotOpened) {
+    const auto elsewhere = directory_ + "/elsewhere";
+    std::ofstream(elsewhere) << "before";
+    const auto refusal = [&] {
+        const auto result = log::configure({.destination = log::Destination::file, .file = path_});
+        return result ? std::string() : result.error().user_text;
+    };
+    ASSERT_EQ(0, ::symlink(elsewhere.c_str(), path_.c_str()));
+    EXPECT_THAT(refusal(), HasSubstr("/log: it is a link"));
+    ::unlink(elsewhere.c_str());
+    EXPECT_THAT(refusal(), HasSubstr("/log: it is a link"));
+    EXPECT_NE(0, ::access(elsewhere.c_str(), F_OK)) << "nothing was made there";
+    ::unlink(path_.c_str());
+    std::ofstream(elsewhere) << "before";
+    ASSERT_EQ(0, ::link(elsewhere.c_str(), path_.c_str()));
+    EXPECT_THAT(refusal(), HasSubstr("another name"));
+    ::unlink(elsewhere.c_str());
+    EXPECT_EQ("", refusal());
+    ::unlink(path_.c_str());
+    ASSERT_EQ(0, ::mkfifo(path_.c_str(), 0600));
+    EXPECT_NE("", refusal()) << "and nobody waited for a reader";
+}
+
 TEST_F(LogTest, LevelsHaveNames) {
     for (const auto level :
          {log::Level::trace,

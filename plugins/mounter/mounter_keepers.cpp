@@ -170,7 +170,7 @@ core::Task<core::Result<std::shared_ptr<Watched>>> MounterProcess::give_keeper(
 /// By which keeper the mount was made, as this one knows from those before it.
 core::Task<WorkerId> MounterProcess::mount_of(const Watched& watched) {
     const auto keeper = watched.keeper;
-    auto asking = ask_keeper(watched.minor, control::Message("status"), now() + kStatusTime);
+    auto asking = ask_keeper(watched, control::Message("status"), now() + kStatusTime);
     const auto answer = co_await asking;
     // One of an older version is the first.
     co_return answer ? parse_id(answer->text("first_keeper")).value_or(keeper) : keeper;

@@ -44,6 +44,9 @@ constexpr milliseconds kShareTime{500};  // for one keeper
 constexpr milliseconds kLongestEnd{3000};
 /// A mounter whose front ended still undoes what it had begun; the next one waits for it.
 constexpr milliseconds kLongestLock{5000};
+constexpr std::string_view kNumberTaken =
+    "it was detached, and its keeper can be asked nothing any more: another mount has its device "
+    "number; it ends by itself once everything is written";
 constexpr std::string_view kProcessesGone =
     "its processes are gone (keeper and worker); the next mount of it is a new one";
 
@@ -69,6 +72,10 @@ control::Message question_of(const Request& request) {
         case Verb::status: break;
     }
     return control::Message("status").add("told", text);
+}
+
+bool is_anothers(const core::Result<control::Message>& answer) {
+    return !answer && answer.error().code() == ESRCH;
 }
 
 /// Only one mounter works below a directory; the lock ends with its process.
@@ -269,8 +276,9 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - now()).count();
     control::Message drain("drain");
     drain.add("milliseconds", static_cast<std::uint64_t>(std::max<milliseconds::rep>(left, 0)));
-    auto draining = ask_keeper(watched->minor, std::move(drain), deadline);
+    auto draining = ask_keeper(*watched, std::move(drain), deadline);
     const auto drained = co_await draining;
+    if (!watched->end && is_anothers(drained)) co_return failed(ESRCH, kNumberTaken);
     if (!watched->end && (!drained || drained->verb() != "ok")) {
         co_return failed(ETIMEDOUT, "the server did not take all bytes in time");
     }
@@ -306,8 +314,9 @@ core::Task<Reply> MounterProcess::ask(const Request& request, control::Message q
     const auto deadline = deadline_of(request);
     auto waiting = wait_for_keeper(watched, deadline);
     co_await waiting;
-    auto asking = ask_keeper(watched->minor, std::move(question), deadline);
+    auto asking = ask_keeper(*watched, std::move(question), deadline);
     const auto answer = co_await asking;
+    if (is_anothers(answer)) co_return failed(ESRCH, kNumberTaken);
     if (!answer) co_return failed(ETIMEDOUT, "its keeper does not answer");
     Reply reply;
     if (answer->verb() == "lost") {  // of a denial
@@ -350,22 +359,24 @@ core::Task<> MounterProcess::share_out() {
         if (watched->end) continue;
         control::Message word("write_behind");
         word.add("bytes", share);
-        auto asking = ask_keeper(watched->minor, std::move(word), now() + kShareTime);
+        auto asking = ask_keeper(*watched, std::move(word), now() + kShareTime);
         const auto answer = co_await asking;
         // One that does not listen, or is of another version, is told again at the next change.
         if (answer && answer->verb() == "ok") watched->write_behind_limit = share;
     }
 }
 
-core::Task<std::optional<control::Message>> MounterProcess::ask_keeper(
-    std::uint32_t minor, control::Message question, core::SteadyTime deadline
+/// ESRCH: another keeper has its device number by now. Nothing was said to that one.
+core::Task<core::Result<control::Message>> MounterProcess::ask_keeper(
+    const Watched& watched, control::Message question, core::SteadyTime deadline
 ) {
-    const auto channel = control::send_to_keeper({minor, 0}, question, control::Connect::at_once);
-    if (!channel) co_return std::nullopt;
+    const control::Address address{watched.minor, 0, static_cast<pid_t>(watched.keeper.pid)};
+    const auto channel = control::send_to_keeper(address, question, control::Connect::at_once);
+    if (!channel) co_return channel.error();
     Ready ready(reactor_, channel->fd(), deadline);
-    if (!co_await ready) co_return std::nullopt;
+    if (!co_await ready) co_return core::Error(ETIMEDOUT);
     auto received = channel->receive();
-    if (!received) co_return std::nullopt;
+    if (!received) co_return received.error();
     co_return std::move(received->message);
 }
 

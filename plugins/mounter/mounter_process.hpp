@@ -82,8 +82,8 @@ private:
     core::Task<Ran> run_program(
         control::Program program, core::SteadyTime deadline, std::stop_token unwanted
     );
-    core::Task<std::optional<control::Message>> ask_keeper(
-        std::uint32_t minor, control::Message question, core::SteadyTime deadline
+    core::Task<core::Result<control::Message>> ask_keeper(
+        const Watched& watched, control::Message question, core::SteadyTime deadline
     );
     core::Task<> undo(std::string directory);
     core::Task<> reap(control::Child child);

@@ -77,7 +77,10 @@ void tell_refused(const std::string& directory, const core::Error& why) {
     );
 }
 
-core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner, Connect how) {
+/// As `owner`; `keeper` as in Address.
+core::Result<Channel> connect_to(
+    const std::string& path, std::uint32_t owner, pid_t keeper, Connect how
+) {
     const int flags = how == Connect::at_once ? SOCK_NONBLOCK : 0;
     core::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0));
     if (!socket) return core::Error(errno);
@@ -91,6 +94,7 @@ core::Result<Channel> connect_to(const std::string& path, std::uint32_t owner, C
     // Anybody may make a directory in /tmp under another's name.
     const auto peer = credentials_of(socket.get());
     if (!peer || peer->uid != owner) return core::Error(EPERM);
+    if (keeper != 0 && peer->pid != keeper) return core::Error(ESRCH);
     return Channel(std::move(socket));
 }
 
@@ -212,7 +216,8 @@ core::Result<Channel> send_to_keeper(
     core::Error failed(ENOENT);
     for (const auto owner : owners_of(address)) {
         for (const auto& directory : control_directories(owner)) {
-            auto channel = connect_to(control_path(directory, address.minor), owner, connect);
+            const auto path = control_path(directory, address.minor);
+            auto channel = connect_to(path, owner, address.keeper, connect);
             if (channel) {
                 if (const auto sent = channel->send(request, descriptors); !sent)
                     return sent.error();
@@ -263,7 +268,7 @@ std::vector<Address> all_keepers() {
              !error && entry != end;
              entry.increment(error)) {
             if (const auto minor = minor_in(entry->path().filename().string())) {
-                found.push_back({*minor, uid});
+                found.push_back({*minor, uid, 0});
             }
         }
     }

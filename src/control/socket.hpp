@@ -50,6 +50,9 @@ struct Address {
     std::uint32_t minor = 0;
     std::uint32_t owner =
         0;  ///< user_id= of the mount (fuse(4)); 0 also when root made it for another
+    /// The process that must answer; 0: whoever has the number now. A mount that was detached loses
+    /// it, and its socket with it, to the next one while its keeper still lives.
+    pid_t keeper = 0;
 };
 
 /// The keeper's end: the socket's file lives as long as this.
@@ -86,7 +89,7 @@ core::Result<core::Fd> listen_at(const std::string& path);
 enum class Connect : std::uint8_t { waits, at_once };
 
 /// Asks the keeper of a mount; the answer comes on the channel. Errors as ask_keeper(), but
-/// ETIMEDOUT. EAGAIN: it accepts nobody.
+/// ETIMEDOUT. EAGAIN: it accepts nobody; ESRCH: another keeper than the one that was asked for.
 core::Result<Channel> send_to_keeper(
     const Address& address,
     const Message& request,
@@ -94,8 +97,9 @@ core::Result<Channel> send_to_keeper(
     std::span<const int> descriptors = {}
 );
 
-/// Asks the keeper of a mount. ENOENT, ECONNREFUSED: there is none; EACCES: only root may;
-/// ETIMEDOUT: it did not answer until `deadline`; EPIPE: it ended without an answer.
+/// Asks the keeper of a mount. ENOENT, ECONNREFUSED: there is none; ESRCH: another one listens
+/// there; EACCES: only root may; ETIMEDOUT: it did not answer until `deadline`; EPIPE: it ended
+/// without an answer.
 core::Result<Message> ask_keeper(
     const Address& address,
     const Message& request,

@@ -4,6 +4,8 @@
 import errno
 import json
 import os
+import pathlib
+import pwd
 import re
 import signal
 import subprocess
@@ -248,6 +250,42 @@ class FloodTest(MounterTest):
 
     def test_a_start_that_hangs_ends_with_its_deadline(self):
         source = self.silent()
+class NumberTest(MounterTest):
+    """The device number of a mount that was detached, and with it the name of its control socket, is
+    given to the next mount while its own keeper still flushes."""
+
+    def begin(self, name):
+        reply = self.start(directory=f"docker-{name}")
+        self.assertEqual(0, reply["error"], reply["text"])
+        return {"directory": f"docker-{name}", "pid": reply["pid"], "start_time": reply["start_time"],
+                "minor": reply["minor"]}
+
+    def test_who_has_it_now_is_told_nothing(self):
+        old, new = self.begin("old"), self.begin("new")
+        path = f"{self.daemon.volumes}/docker-new"
+        [before] = self.uidnfs.status(path)[1]
+        sockets = pathlib.Path("/run/uidnfs/mounts")
+        # Numbers are the whole machine's: which one comes next is not for a test to say.
+        (sockets / f"{old['minor']}.sock").unlink()
+        os.link(sockets / f"{new['minor']}.sock", sockets / f"{old['minor']}.sock")
+        for verb, text in (("deny", "it left"), ("status", ""), ("log_level", "trace"), ("allow", ""),
+                           ("stop", "")):
+            with self.subTest(verb):
+                reply = self.front.ask(verb, text=text, **old)
+                self.assert_refused(reply, errno.ESRCH)
+                self.assertIn("another mount has its device number", reply["text"])
+        [after] = self.uidnfs.status(path)[1]
+        for key in ("denied", "keeper_pid", "worker_pid"):
+            self.assertEqual(before.get(key), after.get(key), key)
+        inside = pathlib.Path(path) / "f"
+        inside.write_bytes(b"its own")
+        # By its own number it answers.
+        self.assertEqual(0, self.front.ask("status", **new)["error"])
+        self.assertEqual(0, self.front.ask("deny", text="it left", **new)["error"])
+        with self.assert_errno(errno.EACCES):
+            inside.write_bytes(b"no more")
+
+
         began = time.monotonic()
         reply = self.start(source=source, milliseconds=1500)
         self.assertLess(time.monotonic() - began, 3)

@@ -88,7 +88,7 @@ std::vector<std::string> need_restart(
 }
 
 Live::Report Live::reload() {
-    auto loaded = load_settings(path_, environment_, settings_.get());
+    auto loaded = load_settings(path_, environment_, settings_.get(), began_as_);
     Report report;
     report.warnings = std::move(loaded.warnings);
     if (!loaded.settings) {

@@ -7,6 +7,9 @@
 #include "ldap/directory.hpp"
 #include "plugins/settings/load.hpp"
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -62,6 +65,7 @@ private:
 
     std::string path_;
     const Environment& environment_;
+    uid_t began_as_ = ::geteuid();  // the service goes on as another user
     Directories directories_ = Directories::none_yet;
     std::shared_ptr<const Settings> settings_;
     std::vector<FixedKey> started_with_;

@@ -90,9 +90,9 @@ void check_tls_files(Draft& draft, const Trust& trust, const Settings* in_force)
 }  // namespace
 
 Loaded load_settings(
-    const std::string& path, const Environment& environment, const Settings* in_force
+    const std::string& path, const Environment& environment, const Settings* in_force, uid_t reader
 ) {
-    const auto text = read_public(path, make_trust(WorkerSettings{}.user));
+    const auto text = read_public(path, make_configuration_trust(reader, ::getegid()));
     if (!text) return {.problems = {{path, 0, {}, {}, text.error().user_text}}};
     auto draft = read_settings(*text, path);
     // A document that could not be read says nothing that could be compared.

@@ -6,6 +6,9 @@
 #include "plugins/settings/problem.hpp"
 #include "plugins/settings/settings.hpp"
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,9 +24,13 @@ struct Loaded {
 /// Reads `path` and the secret files that it names. Any thread; it blocks on files only. A secret
 /// that only root can read (mode 0600, a credential of systemd) is out of reach once the service is
 /// its user: where the same file is named as `in_force` has it, the secret of then stays, with a
-/// warning.
+/// warning. `reader`: who reads it, or who began the process that does, since a service which was
+/// begun by root believes root alone about the configuration itself.
 Loaded load_settings(
-    const std::string& path, const Environment& environment, const Settings* in_force = nullptr
+    const std::string& path,
+    const Environment& environment,
+    const Settings* in_force = nullptr,
+    uid_t reader = ::geteuid()
 );
 
 }  // namespace uidnfs::plugins

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <system_error>
 
@@ -62,6 +64,24 @@ ssize_t read_all(int fd, char* buffer, std::size_t size) {
     return static_cast<ssize_t>(filled);
 }
 
+std::string directory_of(const std::string& path) {
+    const auto slash = path.rfind('/');
+    if (slash == std::string::npos) return ".";
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// In which the name is, and where links led to, if that can be told.
+std::vector<std::string> directories_of(const std::string& path, const core::Fd& file) {
+    std::vector<std::string> found{directory_of(path)};
+    std::array<char, PATH_MAX> real;
+    const auto link = fmt::format("/proc/self/fd/{}", file.get());
+    const auto size = ::readlink(link.c_str(), real.data(), real.size());
+    if (size > 0 && static_cast<std::size_t>(size) < real.size()) {
+        found.push_back(directory_of({real.data(), static_cast<std::size_t>(size)}));
+    }
+    return found;
+}
+
 std::string judge_owner(const FileFacts& facts, const Trust& trust) {
     if (has(trust.owners, facts.owner)) return {};
     return fmt::format("user {} owns it; give it to root (chown root)", facts.owner);
@@ -76,6 +96,11 @@ Trust make_trust(const std::string& service_user) {
         trust.groups.push_back(user->gid);
     }
     return trust;
+}
+
+Trust make_configuration_trust(uid_t reader, gid_t group) {
+    if (reader == 0) return {{0}, {0}};
+    return {{0, reader}, {0, group}};
 }
 
 std::string judge_secret(const FileFacts& facts, const Trust& trust) {
@@ -102,12 +127,35 @@ std::string judge_public(const FileFacts& facts, const Trust& trust) {
     if (auto problem = judge_owner(facts, trust); !problem.empty()) return problem;
     const auto bits = facts.mode & 07777;
     if ((bits & S_IWOTH) != 0) {
-        return fmt::format("others can change it (mode {:04o}); chmod 0644", bits);
+        return fmt::format("others can change it (mode {:04o}); chmod o-w", bits);
     }
     if ((bits & S_IWGRP) != 0 && !has(trust.groups, facts.group)) {
-        return fmt::format("group {} can change it (mode {:04o}); chmod 0644", facts.group, bits);
+        return fmt::format("group {} can change it (mode {:04o}); chmod g-w", facts.group, bits);
     }
     return {};
+}
+
+std::string judge_directory(const std::string& path, const FileFacts& facts, const Trust& trust) {
+    auto judged = facts;
+    if ((judged.mode & S_ISVTX) != 0) judged.mode &= ~static_cast<mode_t>(S_IWGRP | S_IWOTH);
+    const auto bits = facts.mode & 07777;
+    if (!has(trust.owners, facts.owner)) {
+        return fmt::format(
+            "it can be replaced in {}, which user {} owns; give that to root (chown root {})",
+            path,
+            facts.owner,
+            path
+        );
+    }
+    if (judge_public(judged, trust).empty()) return {};
+    return fmt::format(
+        "it can be replaced in {}, which others can write to (mode {:04o}, group {}); chmod go-w "
+        "{}",
+        path,
+        bits,
+        facts.group,
+        path
+    );
 }
 
 core::Outcome<core::Secret> read_secret(const std::string& path, const Trust& trust) {
@@ -151,6 +199,14 @@ std::string check_clients_secret_file(const std::string& path, const Trust& trus
 core::Outcome<std::string> read_public(const std::string& path, const Trust& trust) {
     const auto file = open_judged(path, trust, judge_public);
     if (!file) return file.error();
+    for (const auto& directory : directories_of(path, file->fd)) {
+        struct stat st {};
+        if (::stat(directory.c_str(), &st) != 0) {
+            return refuse(errno, fmt::format("{} cannot be looked at; check it", directory));
+        }
+        auto problem = judge_directory(directory, {st.st_mode, st.st_uid, st.st_gid}, trust);
+        if (!problem.empty()) return refuse(EPERM, std::move(problem));
+    }
     std::string content(kMaxPublic + 1, '\0');
     const auto size = read_all(file->fd.get(), content.data(), content.size());
     if (size < 0) return refuse(errno, "it cannot be read; check the disk");

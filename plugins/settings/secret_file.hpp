@@ -24,6 +24,10 @@ struct Trust {
 /// `service_user`: may be unknown here.
 Trust make_trust(const std::string& service_user);
 
+/// Who may change the configuration: root, and where root does not read it, `reader`, the user who
+/// does, with `group`. Never the service user, whose mounts it limits.
+Trust make_configuration_trust(uid_t reader, gid_t group);
+
 /// What a file is judged by: see stat(2).
 struct FileFacts {
     mode_t mode = 0;
@@ -38,6 +42,10 @@ std::string judge_secret(const FileFacts& facts, const Trust& trust);
 /// The same for a file that everybody may read and only trusted people may change.
 std::string judge_public(const FileFacts& facts, const Trust& trust);
 
+/// The same for the directory `path`, in which a file could be replaced by whoever can write to it;
+/// in a sticky one only by its owner.
+std::string judge_directory(const std::string& path, const FileFacts& facts, const Trust& trust);
+
 /// Failure::user_text is "why not; what to do", without the path. A line feed at the end is
 /// dropped. At most 4096 bytes; empty ones, NUL and other files than regular ones are refused.
 /// EPERM: its mode or owner; EACCES: this process may not open it.
@@ -51,7 +59,8 @@ std::string check_secret_file(const std::string& path, const Trust& trust);
 /// group is believed to be the client's.
 std::string check_clients_secret_file(const std::string& path, const Trust& trust);
 
-/// A configuration file, at most 1 MiB; refused when others can change it.
+/// A configuration file, at most 1 MiB; refused when others can change it, or replace it in its
+/// directory (where `path` is a link: in both).
 core::Outcome<std::string> read_public(const std::string& path, const Trust& trust);
 
 }  // namespace uidnfs::plugins

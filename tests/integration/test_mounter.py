@@ -180,6 +180,25 @@ class RefusalTest(MounterTest):
         self.assertEqual(2, len(self.daemon.mounts()))
         self.assertIn('"uid":1001', self.front.ask("status", **self.named(reply))["text"] and before)
 
+    def test_a_configuration_of_its_own_is_not_taken(self):
+        """What its user could have written: by owner, by group, and by the directory."""
+        user = pwd.getpwnam(volume_daemon.SERVICE_USER)
+        wide = self.daemon.config.read_text(encoding="utf-8").replace("1000-1999", "1000-2999")
+        self.daemon.config.write_text(wide, encoding="utf-8")
+        for path, mode, owner, group in ((self.daemon.config, 0o644, user.pw_uid, 0),
+                                         (self.daemon.config, 0o664, 0, user.pw_gid),
+                                         (self.daemon.root, 0o775, 0, user.pw_gid)):
+            before = path.stat()
+            path.chmod(mode)
+            os.chown(path, owner, group)
+            reply = self.front.ask("reload")
+            self.assertNotEqual(0, reply["error"])
+            self.assert_refused(self.start(uid=2000), errno.EACCES)
+            path.chmod(before.st_mode & 0o7777)
+            os.chown(path, before.st_uid, before.st_gid)
+        self.assertEqual(0, self.front.ask("reload")["error"])
+        self.assertEqual(0, self.start(uid=2000)["error"])
+
     def test_directories_elsewhere(self):
         outside = self.daemon.root / "outside"
         outside.mkdir()
@@ -231,25 +250,6 @@ class OthersMountTest(MounterTest):
         self.assertEqual(1, len(self.daemon.mounts()))
 
 
-class FloodTest(MounterTest):
-    max_mounts = 5
-
-    def silent(self):
-        """A share whose server accepts and says nothing."""
-        server = self.silent_server((ganesha.NFS_PORT, ganesha.MOUNT_PORT, ganesha.PORTMAP_PORT))
-        sandbox.add_host("silent", server.address)
-        text = self.daemon.config.read_text(encoding="utf-8")
-        self.daemon.config.write_text(
-            text.replace('"nas1:/exports/*"', f'"{server.address}:/exports/*", "nas1:/exports/*"'),
-            encoding="utf-8")
-        self.assertEqual(0, self.front.ask("reload")["error"])
-        return f"{server.address}:/exports/a"
-
-    def launchers(self):
-        return [line for line in self.uidnfs.command_lines() if " mount " in line]
-
-    def test_a_start_that_hangs_ends_with_its_deadline(self):
-        source = self.silent()
 class NumberTest(MounterTest):
     """The device number of a mount that was detached, and with it the name of its control socket, is
     given to the next mount while its own keeper still flushes."""
@@ -286,6 +286,25 @@ class NumberTest(MounterTest):
             inside.write_bytes(b"no more")
 
 
+class FloodTest(MounterTest):
+    max_mounts = 5
+
+    def silent(self):
+        """A share whose server accepts and says nothing."""
+        server = self.silent_server((ganesha.NFS_PORT, ganesha.MOUNT_PORT, ganesha.PORTMAP_PORT))
+        sandbox.add_host("silent", server.address)
+        text = self.daemon.config.read_text(encoding="utf-8")
+        self.daemon.config.write_text(
+            text.replace('"nas1:/exports/*"', f'"{server.address}:/exports/*", "nas1:/exports/*"'),
+            encoding="utf-8")
+        self.assertEqual(0, self.front.ask("reload")["error"])
+        return f"{server.address}:/exports/a"
+
+    def launchers(self):
+        return [line for line in self.uidnfs.command_lines() if " mount " in line]
+
+    def test_a_start_that_hangs_ends_with_its_deadline(self):
+        source = self.silent()
         began = time.monotonic()
         reply = self.start(source=source, milliseconds=1500)
         self.assertLess(time.monotonic() - began, 3)

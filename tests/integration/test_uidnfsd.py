@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -183,6 +184,32 @@ class CheckTest(UidnfsdTest):
     def test_a_configuration_that_others_change_is_refused(self):
         self.configure(RULE).chmod(0o646)
         self.assertIn("others can change it", self.check().stderr)
+
+    def test_a_configuration_that_the_service_user_changes_is_refused(self):
+        """It says what a front that was taken over may not mount."""
+        daemon = pwd.getpwnam("daemon")
+        file = self.configure('[workers]\nuser = "daemon"', RULE)
+        self.assertEqual(0, self.check().returncode)
+        for path, mode, owner, group, trouble in (
+                (file, 0o640, 0, daemon.pw_gid, None),
+                (file, 0o644, daemon.pw_uid, 0,
+                 f"user {daemon.pw_uid} owns it; give it to root (chown root)"),
+                (file, 0o664, 0, daemon.pw_gid,
+                 f"group {daemon.pw_gid} can change it (mode 0664); chmod g-w"),
+                (self.root, 0o755, daemon.pw_uid, 0,
+                 f"it can be replaced in {self.root}, which user {daemon.pw_uid} owns"),
+                (self.root, 0o775, 0, daemon.pw_gid,
+                 f"it can be replaced in {self.root}, which others can write to"),
+                (self.root, 0o1777, 0, 0, None)):
+            with self.subTest(path=path, mode=oct(mode), owner=owner, group=group):
+                path.chmod(mode)
+                os.chown(path, owner, group)
+                done = self.check()
+                self.assertEqual(1 if trouble else 0, done.returncode, done.stderr)
+                if trouble:
+                    self.assertIn(f"{self.config}: {trouble}", done.stderr)
+                file.chmod(0o644)
+                os.chown(file, 0, 0)
 
     def test_secrets_by_environment(self):
         without = self.ldap("ldaps://127.0.0.1:1").replace("bind_password_file", "#")

@@ -460,7 +460,8 @@ if not connection.recv(1):
         self.assertEqual(200, self.daemon.admin_ask("POST", "/reload")[0])
         rotated = self.daemon.audit.with_suffix(".1")
         self.daemon.audit.rename(rotated)
-        os.chmod(self.daemon.root, 0o777)
+        # Anybody may make files there and replace nobody's: the configuration is there too.
+        os.chmod(self.daemon.root, 0o1777)
         self.assertEqual(200, self.daemon.admin_ask("POST", "/reload")[0])
         self.assertNotIn("audit", self.daemon.log())
         self.assertEqual(["reload"], [line["event"] for line in self.daemon.audit_lines()])
@@ -473,7 +474,6 @@ if not connection.recv(1):
                       f"{self.daemon.audit} is not nobody's; chown nobody {self.daemon.audit}",
                       self.daemon.log())
 
-    def test_drain_unmounts_everything_and_takes_nothing_new(self):
     def log_below(self, *names):
         """The audit in a directory that the daemon makes, which is then its user's."""
         self.daemon.stop()
@@ -541,6 +541,7 @@ if not connection.recv(1):
         self.assertIn("==== audit", done.stdout)
         return "".join(line for line in done.stdout.splitlines() if word in line)
 
+    def test_drain_unmounts_everything_and_takes_nothing_new(self):
         inside = self.given(self.mounted())
         self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"drained")
         self.taken_back(inside)

@@ -45,12 +45,45 @@ TEST(SettingsSecret, OthersAreNot) {
     EXPECT_THAT(secret(0600, 1000, 0), HasSubstr("user 1000 owns it"));
 }
 
+/// It limits what the service user may mount: that one is no more believed than others are.
 TEST(SettingsSecret, AConfigurationMayBeReadAndNotChanged) {
-    EXPECT_EQ("", judge_public({0644, 0, 0}, kTrust));
-    EXPECT_EQ("", judge_public({0664, 0, 600}, kTrust));
-    EXPECT_THAT(judge_public({0646, 0, 0}, kTrust), HasSubstr("others can change it"));
-    EXPECT_THAT(judge_public({0664, 0, 700}, kTrust), HasSubstr("group 700 can change it"));
-    EXPECT_THAT(judge_public({0644, 1000, 0}, kTrust), HasSubstr("user 1000 owns it"));
+    const auto root = make_configuration_trust(0, 0);
+    EXPECT_EQ("", judge_public({0644, 0, 0}, root));
+    EXPECT_EQ("", judge_public({0664, 0, 0}, root));
+    EXPECT_EQ("", judge_public({0640, 0, 600}, root));
+    EXPECT_THAT(judge_public({0646, 0, 0}, root), HasSubstr("others can change it (mode 0646)"));
+    EXPECT_THAT(
+        judge_public({0664, 0, 600}, root),
+        HasSubstr("group 600 can change it (mode 0664); chmod g-w")
+    );
+    EXPECT_THAT(
+        judge_public({0644, 500, 0}, root),
+        HasSubstr("user 500 owns it; give it to root (chown root)")
+    );
+}
+
+TEST(SettingsSecret, WhoTriesAConfigurationIsBelievedAboutHisOwn) {
+    const auto mine = make_configuration_trust(1000, 1000);
+    EXPECT_EQ("", judge_public({0664, 1000, 1000}, mine));
+    EXPECT_EQ("", judge_public({0644, 0, 0}, mine));
+    EXPECT_NE("", judge_public({0644, 500, 1000}, mine));
+    EXPECT_NE("", judge_public({0664, 1000, 600}, mine));
+}
+
+TEST(SettingsSecret, ADirectoryInWhichAConfigurationCanBeReplacedIsRefused) {
+    const auto root = make_configuration_trust(0, 0);
+    EXPECT_EQ("", judge_directory("/d", {0755, 0, 0}, root));
+    EXPECT_EQ("", judge_directory("/d", {0750, 0, 600}, root));
+    EXPECT_EQ("", judge_directory("/d", {01777, 0, 0}, root));
+    EXPECT_THAT(
+        judge_directory("/d", {0775, 0, 600}, root),
+        HasSubstr("replaced in /d, which others can write to (mode 0775, group 600); chmod go-w /d")
+    );
+    EXPECT_NE("", judge_directory("/d", {0777, 0, 0}, root));
+    EXPECT_THAT(
+        judge_directory("/d", {01777, 500, 0}, root),
+        HasSubstr("replaced in /d, which user 500 owns; give that to root (chown root /d)")
+    );
 }
 
 class SettingsFiles : public testing::Test {
@@ -214,6 +247,42 @@ TEST_F(SettingsFiles, AConfigurationThatOthersChangeIsRefused) {
     EXPECT_THAT(texts(loaded.problems), ElementsAre(HasSubstr("others can change it")));
     const auto missing = load_settings(directory / "none.toml", Environment{});
     EXPECT_THAT(texts(missing.problems), ElementsAre(HasSubstr("cannot be opened")));
+}
+
+TEST_F(SettingsFiles, AConfigurationThatCanBeReplacedIsRefused) {
+    const auto real = directory / "real";
+    const auto names = directory / "names";
+    for (const auto& made : {real, names}) ASSERT_TRUE(std::filesystem::create_directory(made));
+    const auto file = write("real/uidnfsd.toml", "", 0644);
+    std::filesystem::create_symlink(file, names / "uidnfsd.toml");
+    const auto check = [&](const std::filesystem::path& path) {
+        return texts(load_settings(path, Environment{}).problems);
+    };
+    EXPECT_THAT(check(names / "uidnfsd.toml"), IsEmpty());
+    for (const auto& open : {real, names}) {
+        ASSERT_EQ(0, ::chmod(open.c_str(), 0777));
+        EXPECT_THAT(
+            check(names / "uidnfsd.toml"),
+            ElementsAre(HasSubstr("it can be replaced in " + open.string() + ","))
+        );
+        ASSERT_EQ(0, ::chmod(open.c_str(), 01777));
+        EXPECT_THAT(check(names / "uidnfsd.toml"), IsEmpty());
+        ASSERT_EQ(0, ::chmod(open.c_str(), 0755));
+    }
+}
+
+TEST_F(SettingsFiles, TheServiceUsersConfigurationIsRefusedWhoeverReadsItLater) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root gives files to others";
+    const auto file = write("uidnfsd.toml", "[workers]\nuser = \"daemon\"\n", 0644);
+    ASSERT_EQ(0, ::chown(file.c_str(), 1, 1));  // daemon
+    EXPECT_THAT(
+        texts(load_settings(file, Environment{}).problems), ElementsAre(HasSubstr("user 1 owns it"))
+    );
+    // A service that was begun by root goes on as its user, and reads it again.
+    EXPECT_THAT(
+        texts(load_settings(file, Environment{}, nullptr, 0).problems),
+        ElementsAre(HasSubstr("user 1 owns it"))
+    );
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "app/convert.hpp"
 #include "app/keeper.hpp"
+#include "app/landlock.hpp"
 #include "app/mount_memory.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
@@ -130,6 +131,7 @@ int run_salvage() {
     if (!configure_log(*spec, *request) || !give_up_privileges(*spec, ReservedPort::unneeded)) {
         return kExitRoleFailed;
     }
+    if (spec->worker_user) static_cast<void>(restrict_files());
     static_cast<void>(restrict_system_calls());
     auto& fds = received->descriptors;
     const auto done = salvage(*spec, *request, std::move(fds[0]), fds[1].get());

@@ -226,6 +226,7 @@ constexpr const char* kRefused[] = {
     "seccomp",
 };
 
+/// AF_UNIX: the system's log and resolvers, of both kinds.
 constexpr std::array kFamilies{AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
 
 /// Not F_SETOWN, F_SETOWN_EX and F_SETSIG: they let the kernel send any signal to any process of

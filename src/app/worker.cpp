@@ -3,6 +3,7 @@
 
 #include "app/convert.hpp"
 #include "app/fuse_mount.hpp"
+#include "app/landlock.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
 #include "app/seccomp.hpp"
@@ -49,6 +50,19 @@ core::Outcome<void> can_go_on(const core::Fd& memory) {
             )};
     }
     return core::Failure{code, fs::explain_refusal(core::Error(code))};
+}
+
+/// The service user's files are those of the daemon and of all volumes. A user's own worker, which
+/// is that user, needs /proc as that one may see it (hidepid=), and is left alone.
+void close_files() {
+    if (const auto version = restrict_files()) {
+        log::debug("the worker opens no files but a few (Landlock, version {})", *version);
+    } else {
+        log::info(
+            "the worker may open every file of its user: no Landlock in this kernel ({})",
+            describe_errno(version.error().code())
+        );
+    }
 }
 
 }  // namespace
@@ -369,6 +383,7 @@ int run_worker() {
                  )}
         );
     }
+    if (spec->worker_user) close_files();
     if (const auto restricted = restrict_system_calls(); !restricted) {
         log::warning(
             "the worker may use every system call: no seccomp filter ({})",

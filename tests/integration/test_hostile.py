@@ -9,11 +9,14 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
 import time
+import unittest
 
+import inside
 import lying_server
 import rpc_wire
 import suite
@@ -137,6 +140,44 @@ class Worker(HostileTest):
                 thief.run("os.listdir(path) if path.endswith('fd') else os.open(path, os.O_RDONLY)",
                           path=f"/proc/{self.worker}/{name}")
         self.assert_unharmed()
+
+
+    @unittest.skipUnless(inside.is_possible(), "system calls are made inside another process on x86_64")
+    def test_secrets_and_state_of_its_user_are_closed_to_it(self):
+        """The daemon's user is the workers' user. Of the next worker as well."""
+        self.m.options += ",log_level=debug"
+        self.mount_it()
+        if "no Landlock in this kernel" in self.log_file.read_text(encoding="utf-8"):
+            self.skipTest("this kernel has no Landlock")
+        fields = pathlib.Path(f"/proc/{self.worker}/status").read_text(encoding="ascii")
+        uid = int(fields.split("Uid:\t")[1].split()[0])
+        place = pathlib.Path(f"/run/uidnfs-state-{os.getpid()}")
+        place.mkdir()
+        self.addCleanup(shutil.rmtree, place)
+        secret, state = place / "ldap.secret", place / "docker-web.json"
+        for path in (secret, state):
+            path.write_text("as it was", encoding="ascii")
+            os.chown(path, uid, uid)
+            path.chmod(0o600)
+        os.chown(place, uid, uid)
+        # Its user may.
+        self.assertEqual(b"as it was", self.actor(uid, uid).read_file(secret))
+        os.kill(self.worker, signal.SIGKILL)
+        uidnfs_command.wait_until(lambda: self.m.status()["worker_pid"] not in (None, self.worker), 20,
+                                  "the next worker")
+        for worker in (self.neighbours_worker, self.m.status()["worker_pid"]):
+            with inside.Inside(worker) as taken:
+                self.assertEqual(0, taken.open("/proc/1/stat", os.O_RDONLY))
+                for path, flags in ((secret, os.O_RDONLY), (secret, os.O_RDONLY | os.O_TRUNC),
+                                    (state, os.O_RDWR), (state, os.O_WRONLY | os.O_TRUNC),
+                                    (state, os.O_WRONLY | os.O_APPEND),
+                                    (place / "new", os.O_WRONLY | os.O_CREAT),
+                                    (place, os.O_RDONLY | os.O_DIRECTORY),
+                                    ("/etc/passwd", os.O_RDONLY)):
+                    self.assertEqual(errno.EACCES, taken.open(path, flags), (path, flags))
+        self.assertEqual(["docker-web.json", "ldap.secret"], sorted(os.listdir(place)))
+        self.assertEqual("as it was", state.read_text("ascii"))
+        self.assertEqual(self.liar.CONTENT, self.app.read_file(self.m / "honest"))
 
 
 class Names(HostileTest):

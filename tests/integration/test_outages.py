@@ -48,6 +48,41 @@ class EachOperation(each_operation.EachOperation):
         self.in_the_middle_of_each(harm)
 
 
+class SameName(suite.IntegrationTest):
+    """Clients that make the same name, as programs do that use it as a lock. Each call is lost with
+    its connection and sent again, so each but one finds what another has made."""
+
+    CLIENTS = 3
+
+    def winners(self, procedure, perform):
+        mounts = [self.mount() for _ in range(self.CLIENTS)]
+        crew = self.crew(2000, self.CLIENTS)
+        rules = [mount.host.rule(rpc_proxy.named(f"NFS3 {procedure}"), rpc_proxy.DropCall(), 1)
+                 for mount in mounts]
+        for number, (mount, actor) in enumerate(zip(mounts, crew.actors)):
+            actor.start_run(perform, p=str(mount / f"same-{procedure}"), n=number)
+        for rule in rules:
+            rule.wait_for_hits()
+        for mount in mounts:
+            mount.host.reset_all()
+        won = 0
+        for actor in crew.actors:
+            try:
+                actor.finish(60)
+                won += 1
+            except FileExistsError:
+                pass
+        return won
+
+    def test_one_has_made_it(self):
+        for procedure, perform in (
+                ("MKDIR", "os.mkdir(p)"), ("MKNOD", "os.mkfifo(p)"), ("CREATE", "os.mknod(p)"),
+                ("CREATE", "os.close(os.open(p + 'x', os.O_CREAT | os.O_EXCL | os.O_WRONLY))"),
+                ("SYMLINK", "os.symlink(f'host:{n}', p)")):
+            with self.subTest(perform):
+                self.assertEqual(1, self.winners(procedure, perform))
+
+
 class LogTest(suite.IntegrationTest):
     """With a mount whose log can be read."""
 

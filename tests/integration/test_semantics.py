@@ -361,6 +361,26 @@ for number in range(40):
         self.other.start_run(race, path=second / self.name)
         self.assertEqual(40, self.app.finish() + self.other.finish())
 
+    def test_what_is_made_has_an_access_time_of_its_own(self):
+        _, _, here, there = self.two()
+        for how in ("mkdir", "mkfifo", "mknod"):
+            seen = set()
+            for number in range(3):
+                name = f"{how}-{number}"
+                before = time.time_ns()
+                getattr(self.app, how)(f"{here}-{name}")
+                after = time.time_ns()
+                found = self.app.stat(f"{here}-{name}")
+                self.assertTrue(before - 1_001_000_000 <= found.st_atime_ns <= after, how)
+                self.assertEqual(0, found.st_atime_ns % 1000, how)
+                self.assertNotEqual(0, found.st_atime_ns % 1_000_000_000, how)
+                # Of the server, whose clock is this one in steps of a tick.
+                self.assertTrue(before - 50_000_000 <= found.st_mtime_ns <= after, how)
+                self.assertEqual(found.st_atime_ns,
+                                 self.other.stat(f"{there}-{name}").st_atime_ns, how)
+                seen.add(found.st_atime_ns % 1_000_000_000)
+            self.assertEqual(3, len(seen), how)
+
     def test_rename_flags_fail_with_einval(self):
         mount = self.mount()
         for name in ("a", "b"):

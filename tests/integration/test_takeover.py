@@ -10,6 +10,7 @@ import time
 
 import each_operation
 import model_load
+import rpc_proxy
 import suite
 import uidnfs_command
 
@@ -44,6 +45,25 @@ class EachOperation(each_operation.EachOperation):
     def test_worker_killed(self):
         worker = Worker(self.m)
         self.in_the_middle_of_each(worker.kill)
+
+
+class SameName(suite.IntegrationTest):
+    """Another client makes the same while nobody knows whether the dead worker's call arrived."""
+
+    def test_what_another_client_made_is_not_ours(self):
+        mount, other = self.mount(), self.mount()
+        app, there = self.actor(suite.APP_UID), self.actor(suite.APP_UID)
+        for procedure, function in (("MKDIR", "mkdir"), ("MKNOD", "mkfifo")):
+            with self.subTest(function):
+                name = f"takeover-{function}"
+                rule = mount.host.rule(
+                    rpc_proxy.named(f"NFS3 {procedure}"), rpc_proxy.DropCall(), 1)
+                app.start(function, mount / name)
+                rule.wait_for_hits()
+                getattr(there, function)(other / name)
+                Worker(mount).kill()
+                with self.assert_errno(errno.EEXIST):
+                    app.finish(60)
 
 
 class Idle(suite.MountedTest):

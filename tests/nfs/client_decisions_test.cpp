@@ -10,6 +10,7 @@
 #include "nfs/v3/status.hpp"
 #include "wire_fixture.hpp"
 
+#include <chrono>
 #include <set>
 
 namespace uidnfs::test {
@@ -89,6 +90,49 @@ TEST(Replay, WhatWasMadeIsComparedWithWhatIsThere) {
     EXPECT_FALSE(matches({FileType::directory}, found));
     EXPECT_TRUE(matches({FileType::symlink, std::nullopt, 9}, found));
     EXPECT_FALSE(matches({FileType::symlink, std::nullopt, 8}, found));
+}
+
+TEST(Replay, WhatIsMarkedIsKnownByItsMarkAlone) {
+    Attr found;
+    found.type = FileType::directory;
+    found.mode = 0755;
+    found.atime = {1700000000, 123'456'000};
+    Expected expected{FileType::directory, std::nullopt, std::nullopt, 0755};
+    expected.mark = found.atime;
+    EXPECT_TRUE(matches(expected, found));
+    found.mode = 0700;
+    EXPECT_TRUE(matches(expected, found)) << "somebody has changed it since";
+    found.atime.nanoseconds += 1000;
+    EXPECT_FALSE(matches(expected, found));
+    found.atime.nanoseconds -= 1000;
+    ++found.atime.seconds;
+    EXPECT_FALSE(matches(expected, found));
+    --found.atime.seconds;
+    found.type = FileType::fifo;
+    EXPECT_FALSE(matches(expected, found));
+}
+
+TEST(Replay, MarksAreMicrosecondsOfTheLastSecondAndDiffer) {
+    using std::chrono::system_clock;
+    const auto seconds = [] {
+        return std::chrono::duration_cast<std::chrono::seconds>(
+                   system_clock::now().time_since_epoch()
+        )
+            .count();
+    };
+    std::set<std::uint32_t> seen;
+    for (int i = 0; i < 100; ++i) {
+        const auto before = seconds();
+        const auto time = mark_time(draw_mark());
+        EXPECT_GE(time.seconds, before - 1);
+        EXPECT_LE(time.seconds, seconds());
+        EXPECT_LT(time.nanoseconds, 1'000'000'000u);
+        EXPECT_EQ(time.nanoseconds % 1000, 0u);
+        seen.insert(time.nanoseconds);
+    }
+    EXPECT_GT(seen.size(), 90u);
+    EXPECT_LT(mark_time(~std::uint64_t{0}).nanoseconds, 1'000'000'000u)
+        << "another call's verifier";
 }
 
 TEST(Jukebox, WaitsLongerEachTimeUpToFiveSeconds) {

@@ -29,7 +29,10 @@ protected:
         return XdrWriter().u32(static_cast<std::uint32_t>(s)).empty_wcc().bytes();
     }
     /// The first transmission is executed and its answer lost; the second hears `answer`.
-    static Conversation lose_first_answer(Peer& p, Procedure procedure, const ByteVector& answer) {
+    /// `arguments`: hears those of the call.
+    static Conversation lose_first_answer(
+        Peer& p, Procedure procedure, const ByteVector& answer, ByteVector* arguments = nullptr
+    ) {
         std::uint32_t xid = 0;
         {
             auto c = p.accept();
@@ -41,16 +44,32 @@ protected:
         auto c = p.accept();
         const auto call = c.read_call();
         if (call.xid != xid) throw std::runtime_error("another xid");
+        if (arguments) *arguments = call.arguments;
         c.reply(call, answer);
         return c;
     }
-    static ByteVector found(std::uint32_t type, std::uint64_t size, std::uint64_t fileid) {
+    static ByteVector found(
+        std::uint32_t type, std::uint64_t size, std::uint64_t fileid, WireTime atime = {}
+    ) {
         return XdrWriter()
             .u32(0)
             .opaque("found")
-            .post_op_attr(type, size, fileid)
+            .post_op_attr(type, size, fileid, atime)
             .post_op_attr(kDirectory, 1, 2)
             .bytes();
+    }
+    /// set_atime of a MKDIR: the last but set_mtime, which leaves the time to the server.
+    static WireTime mark_in(const ByteVector& arguments) {
+        const auto word = [&](std::size_t from_end) {
+            std::uint32_t value = 0;
+            for (std::size_t i = 0; i < 4; ++i) {
+                const auto byte = arguments.at(arguments.size() - from_end + i);
+                value = value << 8 | std::to_integer<std::uint32_t>(byte);
+            }
+            return value;
+        };
+        if (word(16) != 2 || word(4) != 0) throw std::runtime_error("other times are set");
+        return {word(12), word(8)};
     }
 
     const FileHandle dir_ = handle_of("dir");
@@ -175,12 +194,13 @@ TEST_F(ClientWireTest, ARepeatedRemoveThatFindsNothingHasRemovedIt) {
     }
 }
 
-TEST_F(ClientWireTest, ARepeatedMkdirThatFindsADirectoryHasMadeIt) {
+TEST_F(ClientWireTest, ARepeatedMkdirThatFindsADirectoryWithItsMarkHasMadeIt) {
     Peer peer([](Peer& p) {
-        auto c = lose_first_answer(p, Procedure::mkdir, status(v3::Status::exist));
+        ByteVector arguments;
+        auto c = lose_first_answer(p, Procedure::mkdir, status(v3::Status::exist), &arguments);
         const auto lookup = c.read_call();
         expect(lookup, Procedure::lookup);
-        c.reply(lookup, found(kDirectory, 10, 77));
+        c.reply(lookup, found(kDirectory, 10, 77, mark_in(arguments)));
     });
     client_ = client_for(peer);
     const auto made = run(client_->mkdir(context_, dir_, "x", {}));

@@ -11,6 +11,11 @@ namespace uidnfs::test {
 
 using ByteVector = std::vector<std::byte>;
 
+struct WireTime {
+    std::uint32_t seconds = 100;
+    std::uint32_t nanoseconds = 1;
+};
+
 class XdrWriter {
 public:
     XdrWriter& u32(std::uint32_t value) {
@@ -39,7 +44,9 @@ public:
 
     // What NFS replies are made of.
     /// fattr3 of type `type` with the given size and fileid, owned by 1001:1001, mode 0644.
-    XdrWriter& attr(std::uint32_t type, std::uint64_t size, std::uint64_t fileid) {
+    XdrWriter& attr(
+        std::uint32_t type, std::uint64_t size, std::uint64_t fileid, WireTime atime = {}
+    ) {
         return u32(type)
             .u32(0644)
             .u32(1)
@@ -51,15 +58,17 @@ public:
             .u32(9)
             .u64(0x1122334455667788)
             .u64(fileid)
-            .u32(100)
-            .u32(1)
+            .u32(atime.seconds)
+            .u32(atime.nanoseconds)
             .u32(200)
             .u32(2)
             .u32(300)
             .u32(3);
     }
-    XdrWriter& post_op_attr(std::uint32_t type, std::uint64_t size, std::uint64_t fileid) {
-        return u32(1).attr(type, size, fileid);
+    XdrWriter& post_op_attr(
+        std::uint32_t type, std::uint64_t size, std::uint64_t fileid, WireTime atime = {}
+    ) {
+        return u32(1).attr(type, size, fileid, atime);
     }
     XdrWriter& no_attr() { return u32(0); }
     XdrWriter& empty_wcc() { return u32(0).u32(0); }

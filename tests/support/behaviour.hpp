@@ -52,6 +52,7 @@ struct Behaviour {
     Presence entry_attrs = Presence::always;
     Support readdirplus = Support::yes;
     Support exclusive_create = Support::yes;
+    Support link_times = Support::yes;  ///< those that a SYMLINK sets; not NFS-Ganesha's
     UncheckedCreate unchecked_create = UncheckedCreate::refuses;
     CookieStyle cookies = CookieStyle::small;
     CookieVerifiers cookie_verifiers = CookieVerifiers::constant;

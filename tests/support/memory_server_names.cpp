@@ -168,6 +168,7 @@ Reply<nfs::CreateReply> MemoryServer::symlink(
 ) {
     auto kept = attributes;
     kept.mode = 0777;
+    if (tree_.behaviour().link_times == Support::no) kept.atime = kept.mtime = {};
     return make_special(who, directory, name, nfs::FileType::symlink, kept, [&](Node& node) {
         node.target = target;
     });

@@ -195,10 +195,15 @@ private:
         Shape shape,
         Expected expected,
         std::string_view target,  ///< of a symlink
-        Encode encode
+        SetAttr attributes,
+        Encode encode  ///< (Buffer, SetAttr) -> size
     );
-    /// What stands under the name, where it can be what a call has made.
-    core::Task<std::optional<CreateReply>> find_made(
+    /// What stands under the name.
+    struct Found {
+        std::optional<CreateReply> ours = std::nullopt;
+        enum class Later : std::uint8_t { no, maybe } later = Later::no;  ///< its mark may come
+    };
+    core::Task<Found> find_made(
         const CallContext& context,
         const FileHandle& dir,
         std::string_view name,
@@ -235,6 +240,8 @@ private:
     UnmountNotice notice_;
     FsInfo fs_info_;
     Attr root_attr_;
+    /// Whether the server keeps the access time that a symbolic link is made with.
+    enum class Marks : std::uint8_t { unknown, kept, lost } link_marks_ = Marks::unknown;
     std::array<Statistics, kProcedures> statistics_{};
     core::Seldom complaints_;  ///< about replies
 };

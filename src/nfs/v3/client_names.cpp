@@ -17,10 +17,26 @@ rpc::Transmission transmission_of(const CallContext& context) noexcept {
     return again ? rpc::Transmission::repeated : rpc::Transmission::once;
 }
 
+/// The access time by which what a call makes is known again; a worker that died may have sent it.
+Time mark_of(const CallContext& context) {
+    const auto mark = context.progress.planned().value_or(draw_mark());
+    context.progress.plan(mark);
+    return mark_time(mark);
+}
+
 /// Between two looks for what a call did that the server may still be executing for a worker that
 /// died; doubling.
 constexpr std::chrono::milliseconds kFirstPause{10};
 constexpr std::chrono::milliseconds kLastPause{80};
+
+Expected::Told told_by(CreateHow how) noexcept {
+    switch (how) {
+        case CreateHow::unchecked: break;  // whoever made it
+        case CreateHow::guarded: return Expected::Told::by_mark;
+        case CreateHow::exclusive: return Expected::Told::by_verifier;
+    }
+    return Expected::Told::by_shape;
+}
 
 }  // namespace
 
@@ -68,34 +84,57 @@ core::Task<core::Result<CreateReply>> Client3::make(
     Shape shape,
     Expected expected,
     std::string_view target,
+    SetAttr attributes,
     Encode encode
 ) {
+    if (expected.told == Expected::Told::by_mark && fs_info_.can_set_time) {
+        const auto mark = mark_of(context);
+        attributes.atime = {TimeChange::How::client_time, mark};
+        expected.mark = mark;
+    }
+    const bool is_link = expected.type == FileType::symlink;
     auto transmission = transmission_of(context);
     shape.transmission = &transmission;
     shape.route = pinned_to(dir);
     shape.named = {&dir};
     for (auto pause = kFirstPause;; pause *= 2) {
-        auto making = call<CreateReply>(context, shape, encode, [](const core::Slice& results) {
-            return decode_create(results.bytes());
-        });
+        auto making = call<CreateReply>(
+            context,
+            shape,
+            [&encode, &attributes](Buffer out) { return encode(out, attributes); },
+            [](const core::Slice& results) { return decode_create(results.bytes()); }
+        );
         auto made = co_await making;
+        if (made && is_link && made->attr && expected.mark) {
+            link_marks_ = made->attr->atime == *expected.mark ? Marks::kept : Marks::lost;
+        }
+        if (!made && expected.mark && may_be_for_mark(made.error())) {
+            // A file system whose makers may not set times; what it made it has made.
+            attributes.atime = {};
+            expected.mark.reset();
+            transmission = rpc::Transmission::repeated;
+            continue;
+        }
         if (made || interpret(shape.procedure, transmission, made.error()) != Replay::look) {
             co_return made;
         }
-        if (expected.verifier == Expected::Verifier::none) {
-            auto looking = find_made(context, dir, name, expected, target);
+        auto known = expected;
+        if (is_link && link_marks_ != Marks::kept) known.mark.reset();
+        if (known.told != Expected::Told::by_verifier) {
+            auto looking = find_made(context, dir, name, known, target);
             auto found = co_await looking;
-            if (found) co_return std::move(*found);
-            co_return made;
+            if (found.ours) co_return std::move(*found.ours);
+            if (found.later == Found::Later::no) co_return made;
         }
-        // Whose it is the server knows, who may still be executing it for a worker that died.
+        // Its verifier or mark may not be there yet: the server may still be executing it, for a
+        // worker that died.
         if (pause > kLastPause) co_return made;
         rpc::Transport::Pause waiting(*transport_, pause);
         co_await waiting;
     }
 }
 
-core::Task<std::optional<CreateReply>> Client3::find_made(
+core::Task<Client3::Found> Client3::find_made(
     const CallContext& context,
     const FileHandle& dir,
     std::string_view name,
@@ -104,13 +143,17 @@ core::Task<std::optional<CreateReply>> Client3::find_made(
 ) {
     auto looking = look(context, dir, name);
     const auto found = co_await looking;
-    if (!found || !matches(expected, *found->attr)) co_return std::nullopt;
+    if (!found) co_return Found{};
+    if (!matches(expected, *found->attr)) {
+        const bool may_get_mark = expected.mark && found->attr->type == expected.type;
+        co_return Found{{}, may_get_mark ? Found::Later::maybe : Found::Later::no};
+    }
     if (expected.type == FileType::symlink) {
         auto reading = readlink(context, found->handle);
         const auto text = co_await reading;
-        if (!text || text->target != target) co_return std::nullopt;
+        if (!text || text->target != target) co_return Found{};
     }
-    co_return CreateReply{found->handle, found->attr, Wcc{std::nullopt, found->dir_attr}};
+    co_return Found{CreateReply{found->handle, found->attr, Wcc{std::nullopt, found->dir_attr}}};
 }
 
 core::Task<core::Result<CreateReply>> Client3::create(
@@ -130,10 +173,11 @@ core::Task<core::Result<CreateReply>> Client3::create(
          attributes.size.value_or(0),
          std::nullopt,
          attributes.mode,
-         how == CreateHow::exclusive ? Expected::Verifier::sent : Expected::Verifier::none},
+         told_by(how)},
         {},
-        [&dir, name, how, &attributes, &verifier](Buffer out) {
-            return encode_create(out, dir, name, how, attributes, verifier);
+        attributes,
+        [&dir, name, how, &verifier](Buffer out, const SetAttr& sent) {
+            return encode_create(out, dir, name, how, sent, verifier);
         }
     );
 }
@@ -149,9 +193,10 @@ core::Task<core::Result<CreateReply>> Client3::mkdir(
         dir,
         name,
         {Procedure::mkdir, refuse(dir, name)},
-        {FileType::directory, std::nullopt, std::nullopt, attributes.mode},
+        {FileType::directory, std::nullopt, std::nullopt, attributes.mode, Expected::Told::by_mark},
         {},
-        [&dir, name, &attributes](Buffer out) { return encode_mkdir(out, dir, name, attributes); }
+        attributes,
+        [&dir, name](Buffer out, const SetAttr& sent) { return encode_mkdir(out, dir, name, sent); }
     );
 }
 
@@ -171,10 +216,11 @@ core::Task<core::Result<CreateReply>> Client3::symlink(
         dir,
         name,
         shape,
-        {FileType::symlink, target.size()},
+        {FileType::symlink, target.size(), std::nullopt, std::nullopt, Expected::Told::by_mark},
         target,
-        [&dir, name, target, &attributes](Buffer out) {
-            return encode_symlink(out, dir, name, target, attributes);
+        attributes,
+        [&dir, name, target](Buffer out, const SetAttr& sent) {
+            return encode_symlink(out, dir, name, target, sent);
         }
     );
 }
@@ -193,10 +239,11 @@ core::Task<core::Result<CreateReply>> Client3::mknod(
         dir,
         name,
         {Procedure::mknod, refuse(dir, name)},
-        {type, std::nullopt, std::nullopt, attributes.mode},
+        {type, std::nullopt, std::nullopt, attributes.mode, Expected::Told::by_mark},
         {},
-        [&dir, name, type, rdev_major, rdev_minor, &attributes](Buffer out) {
-            return encode_mknod(out, dir, name, type, {rdev_major, rdev_minor}, attributes);
+        attributes,
+        [&dir, name, type, rdev_major, rdev_minor](Buffer out, const SetAttr& sent) {
+            return encode_mknod(out, dir, name, type, {rdev_major, rdev_minor}, sent);
         }
     );
 }

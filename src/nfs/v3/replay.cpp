@@ -3,6 +3,10 @@
 
 #include "nfs/v3/status.hpp"
 
+#include <sys/random.h>
+
+#include <chrono>
+
 namespace uidnfs::nfs::v3 {
 
 Replay interpret(
@@ -38,7 +42,29 @@ Replay interpret(
     return Replay::as_answered;
 }
 
+std::uint64_t draw_mark() {
+    using std::chrono::microseconds;
+    std::uint32_t random = 0;
+    // Not before the system has any: then the clock must do.
+    (void)::getrandom(&random, sizeof random, GRND_NONBLOCK);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto at = std::chrono::duration_cast<microseconds>(now).count() - random % 1'000'000;
+    const auto seconds = static_cast<std::uint64_t>(at / 1'000'000);
+    return seconds << 32 | static_cast<std::uint64_t>(at % 1'000'000 * 1000);
+}
+
+Time mark_time(std::uint64_t mark) noexcept {
+    return {
+        static_cast<std::int64_t>(mark >> 32), static_cast<std::uint32_t>(mark) % 1'000'000'000};
+}
+
+bool may_be_for_mark(const core::Error& error) noexcept {
+    return is_status(error, Status::perm) || is_status(error, Status::inval) ||
+           is_status(error, Status::notsupp);
+}
+
 bool matches(const Expected& expected, const Attr& found) noexcept {
+    if (expected.mark) return found.type == expected.type && found.atime == *expected.mark;
     return found.type == expected.type && (!expected.size || *expected.size == found.size) &&
            (!expected.fileid || *expected.fileid == found.fileid) &&
            // Servers add setgid in directories that pass it on, and refuse it to strangers.

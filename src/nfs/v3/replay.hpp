@@ -28,17 +28,28 @@ Replay interpret(
     Procedure procedure, rpc::Transmission transmission, const core::Error& error
 ) noexcept;
 
-/// What the call would have made. A directory or FIFO that somebody else made at the same moment
-/// with the same mode cannot be told from ours.
+/// What a call that makes something has the server keep with it, to know it again: the access time.
+/// Of two calls no two are the same but for one chance in a million. It lies within the last
+/// second, in whole microseconds, which every server's file systems can keep. Any word gives a
+/// time; draw_mark() gives words whose times are right.
+std::uint64_t draw_mark();
+Time mark_time(std::uint64_t mark) noexcept;
+
+/// What the call would have made.
 struct Expected {
     FileType type = FileType::regular;
     std::optional<std::uint64_t> size = std::nullopt;    ///< a new file's, a symlink's
     std::optional<std::uint64_t> fileid = std::nullopt;  ///< LINK: the file that was linked
     std::optional<std::uint32_t> mode = std::nullopt;    ///< permission bits (0777) asked for
-    /// An exclusive CREATE: the server knows its own, as soon as the verifier is in the file.
-    /// Nothing else tells it from somebody's lock file.
-    enum class Verifier : std::uint8_t { none, sent } verifier = Verifier::none;
+    /// What tells it from what somebody else made, who may have made the same at the same moment: a
+    /// mark; or the verifier of an exclusive CREATE, which the server compares as soon as it is in
+    /// the file. Nothing: LINK, an unchecked CREATE.
+    enum class Told : std::uint8_t { by_shape, by_mark, by_verifier } told = Told::by_shape;
+    std::optional<Time> mark = std::nullopt;  ///< that was sent; then nothing else counts
 };
+
+/// An error that may be for the mark alone: a file system that lets makers set no times.
+bool may_be_for_mark(const core::Error& error) noexcept;
 
 /// Whether what stands under the name now can be what the call made.
 bool matches(const Expected& expected, const Attr& found) noexcept;

@@ -56,8 +56,8 @@ void Filesystem::forget_known() {
         if (file->ahead) file->ahead->drop();
         file->first_page.reset();
     });
-    // Pages of open files first: the notifier takes so many and no more, and nobody can open the
-    // others now, nor finds their old pages when that is possible again.
+    // Pages of open files first: nobody can open the others now, nor finds their old pages when
+    // that is possible again.
     for (const bool is_open : {true, false}) {
         inodes_.for_each([&](const InodeRef& inode) {
             if ((inode->opens > 0) != is_open || (!is_open && inode->lookups == 0)) return;

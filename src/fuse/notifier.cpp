@@ -17,20 +17,26 @@
 #include <deque>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 namespace uidnfs::fuse {
 namespace {
 
 constexpr auto kLastPatience = std::chrono::milliseconds(100);
 constexpr auto kPagePatience = std::chrono::seconds(1);
+/// Threads of one mount, each of which the kernel may keep.
+constexpr std::size_t kMostThreads = 8;
+constexpr std::size_t kStackBytes = 256 * 1024;
+/// A thread that had nothing to do for this many times the patience ends, if there is another.
+constexpr int kIdleTimes = 5;
 
 /// Pages from `begin` to `end` of one inode; begin == end: attributes only.
 struct Range {
@@ -112,29 +118,71 @@ void keep_only(int device) {
     (void)::close_range(kept + 1, ~0U, 0);
 }
 
+/// Of each thread; `argument` is a std::shared_ptr<Shared> that is its own.
+template <class Shared>
+void* enter(void* argument) {
+    const std::unique_ptr<std::shared_ptr<Shared>> shared(
+        static_cast<std::shared_ptr<Shared>*>(argument)
+    );
+    (*shared)->run();
+    return nullptr;
+}
+
+/// Of one that the reactor's thread starts: the first. Others are started by those that tell,
+/// except where that was not possible.
+template <class Shared>
+void* enter_first(void* argument) {
+    keep_only((*static_cast<std::shared_ptr<Shared>*>(argument))->device);
+    return enter<Shared>(argument);
+}
+
 }  // namespace
 
-struct Notifier::Shared {
+struct Notifier::Shared : std::enable_shared_from_this<Notifier::Shared> {
+    using Clock = std::chrono::steady_clock;
+    enum class Phase : std::uint8_t { open, stopping };
+    enum class What : std::uint8_t { inode, name };
+    /// What a thread is in the kernel with.
+    struct Telling {
+        What what;
+        fs::InodeId inode;  ///< the parent of a name, whose lock all its names wait for
+        Clock::time_point since;
+    };
+
     int device = -1;
     std::size_t capacity = 0;
+    std::chrono::milliseconds patience{};
 
     mutable std::mutex mutex;  // guards all below; never held while the kernel is told
     std::condition_variable changed;
-    enum class Thread : std::uint8_t { none, running, ended } thread = Thread::none;
-    enum class Phase : std::uint8_t { open, stopping } phase = Phase::open;
+    Phase phase = Phase::open;
+    std::size_t threads = 0;
+    std::size_t waiting = 0;              // of them, for something to do
+    std::vector<const Telling*> telling;  // by their beginning; has room for each thread
     // The order in which inodes were asked for, and how much of each; the same for names.
     std::deque<fs::InodeId> inode_order;
     std::unordered_map<fs::InodeId, Range> inodes;
-    std::optional<fs::InodeId> being_told;
     std::deque<Name> name_order;
     std::unordered_set<Name, HashName> names;
     NotifierStatus status;
 
     std::size_t size() const noexcept { return inode_order.size() + name_order.size(); }
+    /// One that waits, or is about to look for something to do.
+    bool has_spare_thread() const noexcept { return threads > telling.size(); }
+    bool is_told(What what, fs::InodeId inode) const noexcept;
     void drop_oldest_name();
     std::optional<Notification> take();
+    bool start(void* (*body)(void*));
+    void tell(std::unique_lock<std::mutex>& lock, const Notification& what);
+    bool wait(std::unique_lock<std::mutex>& lock);
     void run();
 };
+
+bool Notifier::Shared::is_told(What what, fs::InodeId inode) const noexcept {
+    return std::any_of(telling.begin(), telling.end(), [&](const Telling* each) {
+        return each->what == what && each->inode == inode;
+    });
+}
 
 void Notifier::Shared::drop_oldest_name() {
     names.erase(name_order.front());
@@ -142,47 +190,104 @@ void Notifier::Shared::drop_oldest_name() {
     ++status.dropped;
 }
 
+/// The oldest that no thread would wait for another one with.
 std::optional<Notification> Notifier::Shared::take() {
-    if (!inode_order.empty()) {
-        const auto id = inode_order.front();
-        inode_order.pop_front();
-        const auto range = inodes.extract(id).mapped();
-        return Notification{id, range, std::nullopt};
+    const auto id = std::find_if(inode_order.begin(), inode_order.end(), [this](auto each) {
+        return !is_told(What::inode, each);
+    });
+    if (id != inode_order.end()) {
+        const auto range = inodes.extract(*id).mapped();
+        Notification out{*id, range, std::nullopt};
+        inode_order.erase(id);
+        return out;
     }
-    if (!name_order.empty()) {
-        auto name = std::move(name_order.front());
-        name_order.pop_front();
-        names.erase(name);
-        return Notification{name.parent, {}, std::move(name.name)};
+    const auto found = std::find_if(name_order.begin(), name_order.end(), [this](const Name& each) {
+        return !is_told(What::name, each.parent);
+    });
+    if (found == name_order.end()) return std::nullopt;
+    auto name = std::move(*found);
+    name_order.erase(found);
+    names.erase(name);
+    return Notification{name.parent, {}, std::move(name.name)};
+}
+
+/// REQUIRES: the mutex is held. Detached: nobody could join a thread that the kernel keeps.
+bool Notifier::Shared::start(void* (*body)(void*)) {
+    pthread_attr_t how;
+    if (pthread_attr_init(&how) != 0) return false;
+    (void)pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&how, kStackBytes);
+    // Signals are the main thread's.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    std::unique_ptr<std::shared_ptr<Shared>> self(new (std::nothrow)
+                                                      std::shared_ptr<Shared>(shared_from_this()));
+    pthread_t thread;
+    const bool is_started = self && pthread_create(&thread, &how, body, self.get()) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    pthread_attr_destroy(&how);
+    if (!is_started) return false;
+    (void)self.release();
+    ++threads;
+    return true;
+}
+
+void Notifier::Shared::tell(std::unique_lock<std::mutex>& lock, const Notification& what) {
+    const auto kind = what.name ? What::name : What::inode;
+    const Telling me{kind, what.inode, Clock::now()};
+    telling.push_back(&me);
+    // Somebody must be there to go on if this takes long. Its descriptors are those of this thread.
+    if (!has_spare_thread() && threads < kMostThreads) (void)start(&enter<Shared>);
+    lock.unlock();
+    const auto sent = send(device, what);
+    lock.lock();
+    telling.erase(std::find(telling.begin(), telling.end(), &me));
+    // Not logged: syslog(3) would open its socket anew, in this thread's table.
+    if (sent == Sent::yes) ++status.sent;
+}
+
+/// For something to do. False: there are others for it, and there was nothing for long.
+bool Notifier::Shared::wait(std::unique_lock<std::mutex>& lock) {
+    ++waiting;
+    bool is_needed = true;
+    // Of those that are being told only the last can have begun within the patience.
+    const auto until = telling.empty() ? Clock::time_point() : telling.back()->since + patience;
+    if (until > Clock::now()) {
+        changed.wait_until(lock, until);
+    } else if (waiting == 1) {
+        changed.wait(lock);
+    } else {
+        is_needed = changed.wait_for(lock, patience * kIdleTimes) == std::cv_status::no_timeout ||
+                    waiting == 1;
     }
-    return std::nullopt;
+    --waiting;
+    return is_needed;
 }
 
 void Notifier::Shared::run() {
-    keep_only(device);
     std::unique_lock lock(mutex);
     while (phase == Phase::open) {
-        const auto what = take();
-        if (!what) {
-            changed.wait(lock);
-            continue;
+        // One at a time, unless the kernel keeps it.
+        const bool may_tell = telling.empty() || Clock::now() >= telling.back()->since + patience;
+        const auto what = may_tell ? take() : std::nullopt;
+        if (what) {
+            tell(lock, *what);
+        } else if (!wait(lock)) {
+            break;
         }
-        if (!what->name) being_told = what->inode;
-        lock.unlock();
-        const auto sent = send(device, *what);
-        lock.lock();
-        being_told.reset();
-        // Not logged: syslog(3) would open its socket anew, in this thread's table.
-        if (sent == Sent::yes) ++status.sent;
     }
-    thread = Thread::ended;
+    --threads;
     changed.notify_all();
 }
 
-Notifier::Notifier(core::Fd device, std::size_t capacity)
+Notifier::Notifier(core::Fd device, std::size_t capacity, std::chrono::milliseconds patience)
     : device_(std::move(device)), shared_(std::make_shared<Shared>()) {
     shared_->device = device_.get();
     shared_->capacity = capacity;
+    shared_->patience = patience;
+    shared_->telling.reserve(kMostThreads);
 }
 
 Notifier::~Notifier() {
@@ -201,11 +306,12 @@ void Notifier::inode(fs::InodeId id, std::int64_t offset, std::int64_t length) {
         return;
     }
     if (s.size() >= s.capacity) {
-        if (s.name_order.empty()) {
+        if (!s.name_order.empty()) {
+            s.drop_oldest_name();
+        } else if (range.begin == range.end) {
             ++s.status.dropped;
             return;
         }
-        s.drop_oldest_name();
     }
     s.inodes.emplace(id, range);
     s.inode_order.push_back(id);
@@ -214,7 +320,7 @@ void Notifier::inode(fs::InodeId id, std::int64_t offset, std::int64_t length) {
 
 bool Notifier::is_pending(fs::InodeId id) const {
     const std::lock_guard lock(shared_->mutex);
-    return shared_->being_told == id || shared_->inodes.contains(id);
+    return shared_->is_told(Shared::What::inode, id) || shared_->inodes.contains(id);
 }
 
 core::Task<void> Notifier::pages_gone(core::Reactor& reactor, fs::InodeId id) const {
@@ -255,23 +361,12 @@ void Notifier::entry(fs::InodeId parent, std::string_view name) {
 
 /// REQUIRES: the mutex is held. A mount that never notifies has no thread.
 void Notifier::run_if_needed() {
-    if (shared_->thread != Shared::Thread::none) {
-        shared_->changed.notify_all();
-        return;
+    auto& s = *shared_;
+    if (s.has_spare_thread()) {
+        s.changed.notify_all();
+    } else if (s.threads < kMostThreads && !s.start(&enter_first<Shared>)) {
+        core::log::warning("no thread for notifications, trying again later");
     }
-    // Signals are the main thread's.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-        // Detached from the start: nobody could join a thread that the kernel keeps.
-        std::thread([shared = shared_] { shared->run(); }).detach();
-        shared_->thread = Shared::Thread::running;
-    } catch (const std::system_error& error) {
-        core::log::warning("no thread for notifications, trying again later: {}", error.what());
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Notifier::Stopped Notifier::stop(std::chrono::milliseconds patience) {
@@ -283,8 +378,7 @@ Notifier::Stopped Notifier::stop(std::chrono::milliseconds patience) {
     s.name_order.clear();
     s.names.clear();
     s.changed.notify_all();
-    const auto ended =
-        s.changed.wait_for(lock, patience, [&s] { return s.thread != Shared::Thread::running; });
+    const auto ended = s.changed.wait_for(lock, patience, [&s] { return s.threads == 0; });
     return ended ? Stopped::ended : Stopped::stuck;
 }
 

@@ -14,6 +14,8 @@
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -191,6 +193,107 @@ TEST_F(NotifierTest, AFullQueueGivesNamesUpBeforePages) {
     const std::vector<std::string> seen{next(), next(), next(), next()};
     EXPECT_THAT(seen, ElementsAre("inode 1 0+0", "inode 2 0+0", "entry 1 c", "entry 1 d"));
     notifier.stop(10s);
+}
+
+TEST_F(NotifierTest, PagesAreNeverGivenUp) {
+    block();
+    Notifier notifier(device(), 2);
+    notifier.inode(1, 0, 0);
+    wait_for([&] { return notifier.status().queued == 0; });
+    for (fs::InodeId id = 2; id < 6; ++id) notifier.inode(id, 4096, 0);
+    notifier.inode(6, -1, 0);
+    notifier.entry(1, "a");
+    EXPECT_EQ(notifier.status().queued, 4u);
+    EXPECT_EQ(notifier.status().dropped, 2u) << "attributes and a name";
+    unblock();
+    const std::vector<std::string> seen{next(), next(), next(), next(), next()};
+    EXPECT_THAT(
+        seen,
+        ElementsAre(
+            "inode 1 0+0", "inode 2 4096+0", "inode 3 4096+0", "inode 4 4096+0", "inode 5 4096+0"
+        )
+    );
+}
+
+std::size_t threads() {
+    std::size_t count = 0;
+    for (const auto& each : std::filesystem::directory_iterator("/proc/self/task")) {
+        count += each.path().empty() ? 0 : 1;
+    }
+    return count;
+}
+
+/// Once those of other tests have ended, and with those of a sanitizer.
+std::size_t threads_before() {
+    std::thread([] {}).join();
+    std::size_t count = 0;
+    for (auto now = threads(); now != count; now = threads()) {
+        count = now;
+        std::this_thread::sleep_for(20ms);
+    }
+    return count;
+}
+
+TEST_F(NotifierTest, WhatTheKernelKeepsDoesNotKeepOthers) {
+    const auto before = threads_before();
+    block();
+    Notifier notifier(device(), 100, 30ms);
+    notifier.inode(1, 0, 0);
+    notifier.inode(2, 0, 0);
+    notifier.entry(1, "a");
+    notifier.entry(1, "b");
+    notifier.entry(2, "c");
+    wait_for([&] { return notifier.status().queued == 1; });
+    EXPECT_TRUE(notifier.is_pending(1));
+    EXPECT_TRUE(notifier.is_pending(2));
+    // What concerns the same pages, or the lock of the same directory, waits for it.
+    notifier.inode(2, 4096, 4096);
+    std::this_thread::sleep_for(150ms);
+    EXPECT_EQ(notifier.status().queued, 2u);
+    EXPECT_EQ(threads() - before, 5u) << "four that are kept, and one that would go on";
+    unblock();
+    std::multiset<std::string> seen;
+    for (int i = 0; i < 6; ++i) seen.insert(next());
+    EXPECT_THAT(
+        seen,
+        ElementsAre(
+            "entry 1 a", "entry 1 b", "entry 2 c", "inode 1 0+0", "inode 2 0+0", "inode 2 4096+4096"
+        )
+    );
+    wait_for([&] { return threads() == before + 1; });
+    notifier.inode(3, 0, 0);
+    EXPECT_EQ(next(), "inode 3 0+0");
+    EXPECT_EQ(notifier.stop(10s), Notifier::Stopped::ended);
+    EXPECT_EQ(notifier.status().sent, 7u);
+}
+
+TEST_F(NotifierTest, TheKernelKeepsEightThreadsAtMost) {
+    const auto before = threads_before();
+    block();
+    {
+        Notifier notifier(device(), 100, 10ms);
+        for (fs::InodeId id = 1; id <= 20; ++id) notifier.inode(id, 0, 0);
+        wait_for([&] { return notifier.status().queued == 12; });
+        std::this_thread::sleep_for(100ms);
+        EXPECT_EQ(notifier.status().queued, 12u);
+        EXPECT_EQ(threads() - before, 8u);
+        EXPECT_EQ(notifier.stop(20ms), Notifier::Stopped::stuck);
+    }
+    unblock();
+    wait_for([&] { return threads() == before; });
+}
+
+TEST_F(NotifierTest, OneThatIsQuickIsAloneAgainSoon) {
+    const auto before = threads_before();
+    Notifier notifier(device(), 100, 10ms);
+    for (int round = 0; round < 200; ++round) {
+        notifier.inode(static_cast<fs::InodeId>(round), 0, 0);
+        notifier.inode(static_cast<fs::InodeId>(1000 + round), 0, 0);
+        next();
+        next();
+        EXPECT_LE(threads() - before, 2u);
+    }
+    wait_for([&] { return threads() == before + 1; });
 }
 
 TEST_F(NotifierTest, AThreadThatTheKernelKeepsHoldsNobodyUp) {

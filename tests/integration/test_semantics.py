@@ -132,6 +132,35 @@ os.close(fd)
             uidnfs_command.wait_until(lambda t=text: reader.run(look) == (t, t), 4, "the new bytes")
         reader.run("state.pop('map').close(); os.close(state.pop('fd'))")
 
+    def test_a_read_that_hangs_keeps_the_pages_of_no_other_file(self):
+        """The kernel keeps whoever drops the pages of a file that a READ without an answer holds."""
+        mount = self.mount(options="actimeo=1")
+        big, small = mount / "hanging-big", mount / "hanging-small"
+        self.app.write_file(big, b"x" * (4 * MIB))
+        self.app.write_file(small, b"old!" * 1024)
+        self.other.run("state['fd'] = os.open(path, os.O_RDONLY)", path=str(small))
+        look = "result = os.stat(path).st_size, os.pread(state['fd'], 4, 0)"
+        self.assertEqual((4096, b"old!"), self.other.run(look, path=str(small)))
+        rule = mount.host.rule(rpc_proxy.named("NFS3 READ"), rpc_proxy.DelayReply(12), 1)
+        hanging = self.actor(2000)
+        hanging.start_run(
+            "fd = os.open(path, os.O_RDONLY); os.pread(fd, 4096, 2 << 20); os.close(fd)",
+            path=str(big))
+        rule.wait_for_hits()
+        began = time.monotonic()
+        with open(mount.on_server("hanging-big"), "ab") as there:
+            there.write(b"more")
+        uidnfs_command.wait_until(lambda: self.app.stat(big).st_size == 4 * MIB + 4, 6,
+                                  "the new size of the one file")
+        with open(mount.on_server("hanging-small"), "r+b") as there:
+            there.write(b"new!")
+        uidnfs_command.wait_until(
+            lambda: self.other.run(look, path=str(small)) == (4096, b"new!"), 6,
+            "the new bytes of the other one")
+        self.assertLess(time.monotonic() - began, 11, "the READ has no answer yet")
+        hanging.finish(20)
+        self.other.run("os.close(state.pop('fd'))")
+
     def test_open_files_that_nobody_reads_cost_no_calls(self):
         first, _, here, _ = self.two()
         self.app.run("state['fd'] = os.open(path, os.O_CREAT | os.O_RDONLY)", path=here)

@@ -111,9 +111,15 @@ void CloudFoundryPlugin::handle(
                 if (!done) return send_error(reply, done.error().user_text);
                 auto body =
                     fmt::format(R"({{"Mountpoint":{},"Err":""}})", json_string(done->mountpoint));
-                reply->send({200, kJson, std::move(body)}, [key, serial = done->serial, &volumes] {
-                    volumes.take_back(key, key.name, serial);
-                });
+                reply->send(
+                    {200, kJson, std::move(body)},
+                    [key, serial = done->serial, &volumes](http::Delivery delivery) {
+                        if (delivery == http::Delivery::done) {
+                            return volumes.delivered(key, key.name, serial);
+                        }
+                        volumes.take_back(key, key.name, serial);
+                    }
+                );
             }
         );
     }

@@ -57,6 +57,14 @@ struct MountSpec {
     std::string reference = {};  ///< for log and audit
 };
 
+/// Who keeps it mounted.
+struct Hold {
+    std::string holder;
+    /// Mounts whose answer is known to have arrived. 0: of none it is; the next Unmount ends it.
+    std::uint32_t delivered = 1;
+    friend bool operator==(const Hold&, const Hold&) = default;
+};
+
 struct LiveRecord {
     enum class Phase : std::uint8_t { mounting, mounted, unmounting, detached };
 
@@ -64,7 +72,7 @@ struct LiveRecord {
     Worker worker = {};  ///< pid 0 while mounting
     std::string source = {};
     MountIdentity identity = {};
-    std::vector<std::string> holders = {};
+    std::vector<Hold> holders = {};
     friend bool operator==(const LiveRecord&, const LiveRecord&) = default;
 };
 

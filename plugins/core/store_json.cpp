@@ -88,6 +88,17 @@ std::vector<std::string> texts(const json::object& object, std::string_view name
     return out;
 }
 
+/// A file of an older version says nothing of it.
+void read_delivered(const json::object& object, std::vector<Hold>& holds) {
+    const auto* value = object.if_contains("delivered");
+    if (!value) return;
+    if (!value->is_object()) throw Misfit("\"delivered\" is not an object");
+    for (auto& hold : holds) {
+        const auto* count = value->get_object().if_contains(hold.holder);
+        if (count) hold.delivered = number<std::uint32_t>(*count, "delivered");
+    }
+}
+
 /// Version and key, which every file has.
 json::object open(std::string_view bytes, VolumeKey& key) {
     boost::system::error_code error;
@@ -156,7 +167,9 @@ std::string to_json(const VolumeKey& key, const LiveRecord& record) {
     object["identity_source"] = record.identity.from;
     object["user"] = record.identity.user;
     auto& holders = object["holders"].emplace_array();
-    for (const auto& holder : record.holders) holders.emplace_back(holder);
+    for (const auto& hold : record.holders) holders.emplace_back(hold.holder);
+    auto& delivered = object["delivered"].emplace_object();
+    for (const auto& hold : record.holders) delivered[hold.holder] = hold.delivered;
     return finish(object);
 }
 
@@ -211,7 +224,8 @@ core::Outcome<StoredRecord> parse_live(std::string_view bytes) {
         }
         record.identity.from = text(object, "identity_source");
         record.identity.user = text(object, "user");
-        record.holders = texts(object, "holders");
+        for (auto& holder : texts(object, "holders")) record.holders.push_back({std::move(holder)});
+        read_delivered(object, record.holders);
     });
 }
 

@@ -40,7 +40,13 @@ std::string_view to_string(Step step) noexcept {
 }
 
 Volume::Volume(VolumeKey key, Lifetime lifetime, Times times)
-    : key_(std::move(key)), lifetime_(lifetime), times_(times) {}
+    : key_(std::move(key)),
+      lifetime_(lifetime),
+      times_(times),
+      holders_(
+          lifetime == Lifetime::until_removed ? Holders::Counting::each_mount
+                                              : Holders::Counting::once
+      ) {}
 
 Actions Volume::restore(DefinitionPtr definition, std::optional<LiveRecord> record) {
     definition_ = std::move(definition);
@@ -49,7 +55,7 @@ Actions Volume::restore(DefinitionPtr definition, std::optional<LiveRecord> reco
         record_phase_ = record->phase;
         source_ = record->source;
         identity_ = record->identity;
-        for (auto& holder : record->holders) holders_.emplace(std::move(holder), restored_);
+        holders_.restore(record->holders);
         if (record->worker.id.pid != 0) worker_ = std::move(record->worker);
         enter(Phase::adopting, Step::adopt);
     }
@@ -90,18 +96,12 @@ State Volume::state() const noexcept {
     return State::failed;
 }
 
-std::vector<std::string> Volume::holders() const {
-    std::vector<std::string> names;
-    for (const auto& [holder, serial] : holders_) names.push_back(holder);
-    return names;
-}
-
 std::string Volume::mountpoint() const {
     return rest_ == Rest::mounted && worker_ ? worker_->mountpoint : std::string();
 }
 
 LiveRecord Volume::record() const {
-    return {record_phase_, worker_.value_or(Worker{}), source_, identity_, holders()};
+    return {record_phase_, worker_.value_or(Worker{}), source_, identity_, holders_.record()};
 }
 
 std::optional<core::SteadyTime> Volume::next_deadline() const noexcept {
@@ -120,7 +120,8 @@ bool Volume::is_gone() const noexcept {
 }
 
 void Volume::take(Submitted event) {
-    queue_.push_back({std::move(event.command)});
+    const bool is_asked = !std::holds_alternative<Delivered>(event.command.what);
+    queue_.push_back({std::move(event.command), is_asked ? Listener::waiting : Listener::gone});
     run_next();
 }
 

@@ -7,11 +7,11 @@
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "plugins/core/definition.hpp"
+#include "plugins/core/holders.hpp"
 #include "plugins/core/live_record.hpp"
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,10 +31,9 @@ enum class State : std::uint8_t {
 };
 std::string_view to_string(State state) noexcept;
 
-/// Whether the definition outlives the last Unmount. Cloud Foundry never sends Remove.
+/// Whether the definition outlives the last Unmount. Cloud Foundry never sends Remove, and one
+/// Unmount for all Mounts of a holder.
 enum class Lifetime : std::uint8_t { until_removed, until_unmounted };
-
-using Serial = std::uint64_t;
 
 // Commands. A holder is who keeps it mounted: Docker's ID; for Cloud Foundry the volume's name.
 struct Create {
@@ -49,16 +48,22 @@ struct Unmount {
 struct Remove {};
 /// Unmount whoever holds it, for a daemon that ends.
 struct Drain {};
-/// The answer of Mount `serial` reached nobody: undo it, unless the holder asked again since.
+/// The answer of Mount `serial` reached nobody: undo that one.
 struct TakeBack {
     std::string holder;
     Serial serial;
 };
 
+/// The answer of Mount `serial` arrived: it counts from now on. Is not answered itself.
+struct Delivered {
+    std::string holder;
+    Serial serial;
+};
+
 struct Command {
-    Serial serial = 0;  ///< unique in the daemon, rising
+    Serial serial = 0;
     core::SteadyTime deadline = {};
-    std::variant<Create, Mount, Unmount, Remove, Drain, TakeBack> what;
+    std::variant<Create, Mount, Unmount, Remove, Drain, TakeBack, Delivered> what;
 };
 
 // Events.
@@ -144,7 +149,7 @@ public:
     const MountSpec& spec() const noexcept { return spec_; }
     /// Set from Started until the worker is gone.
     const std::optional<Worker>& worker() const noexcept { return worker_; }
-    std::vector<std::string> holders() const;
+    std::vector<std::string> holders() const { return holders_.names(); }
     /// Where the application finds it; empty unless mounted.
     std::string mountpoint() const;
     LiveRecord record() const;
@@ -197,12 +202,13 @@ private:
     void run(const Remove& command);
     void run(const Drain& command);
     void run(const TakeBack& command);
+    void run(const Delivered& command);
 
     void begin_mount();
     void after_recording(core::Outcome<void> result);
     void after_holding(core::Outcome<void> result);
     void take_adopted(core::Outcome<Worker> worker);
-    void release(const std::string& holder);
+    void released(Holders::Record record);
     void begin_teardown();
     void stop_or_detach();
     void detached();
@@ -234,14 +240,13 @@ private:
     std::string source_;  // of what is mounted
     MountIdentity identity_;
     std::optional<Worker> worker_;
-    std::optional<Ended> worker_ended_;      // it is dead, whatever rest_ says
-    std::map<std::string, Serial> holders_;  // with the last Mount that each of them made
+    std::optional<Ended> worker_ended_;  // it is dead, whatever rest_ says
+    Holders holders_;
     std::string reason_;
 
     std::optional<Pending> current_;
     std::optional<core::Failure> undo_;  // why the current Mount is being undone
     std::deque<Pending> queue_;
-    Serial restored_ = 0;
 
     core::SteadyTime now_ = {};
     Actions actions_;

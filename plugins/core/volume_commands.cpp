@@ -39,9 +39,8 @@ void Volume::run(const Mount& command) {
             return begin_mount();
         case Rest::mounted: break;
     }
-    const auto [holder, is_new] =
-        holders_.insert_or_assign(command.holder, current_->command.serial);
-    if (!is_new) return complete({});
+    const auto record = holders_.add(command.holder, current_->command.serial);
+    if (record == Holders::Record::same) return complete({});
     save(Phase::holding, LiveRecord::Phase::mounted);
 }
 
@@ -49,7 +48,7 @@ void Volume::run(const Unmount& command) {
     if (rest_ == Rest::absent) {
         return complete(core::Failure{ENOENT, fmt::format("Volume '{}' not found", key_.name)});
     }
-    release(command.holder);
+    released(holders_.release(command.holder));
 }
 
 void Volume::run(const Remove&) {
@@ -75,14 +74,19 @@ void Volume::run(const Drain&) {
 }
 
 void Volume::run(const TakeBack& command) {
-    const auto holder = holders_.find(command.holder);
-    if (holder == holders_.end() || holder->second != command.serial) return complete({});
-    release(command.holder);
+    if (!holders_.is_open(command.holder, command.serial)) return complete({});
+    released(holders_.take_back(command.holder, command.serial));
 }
 
-/// Ends the current Unmount or TakeBack: somebody needs the volume no more.
-void Volume::release(const std::string& holder) {
-    const bool was_held = holders_.erase(holder) > 0;
+void Volume::run(const Delivered& command) {
+    const auto record = holders_.confirm(command.holder, command.serial);
+    const bool is_live = rest_ == Rest::mounted || (rest_ == Rest::failed && worker_);
+    if (record == Holders::Record::same || !is_live) return complete({});
+    save(Phase::holding, record_phase_);
+}
+
+/// Ends the current Unmount or TakeBack: somebody needs the volume no more, or less.
+void Volume::released(Holders::Record record) {
     const bool is_platforms = std::holds_alternative<Unmount>(current_->command.what);
     switch (rest_) {
         case Rest::absent:
@@ -93,8 +97,10 @@ void Volume::release(const std::string& holder) {
         case Rest::mounted:
         case Rest::failed: break;
     }
-    if (!was_held && !holders_.empty()) return complete({});
-    if (!holders_.empty()) return save(Phase::holding, record_phase_);
+    if (!holders_.is_empty()) {
+        if (record == Holders::Record::same) return complete({});
+        return save(Phase::holding, record_phase_);
+    }
     if (worker_) return begin_teardown();
     cleared();
 }

@@ -55,7 +55,7 @@ void Volume::take(Started event) {
     worker_ = std::move(*event.worker);
     worker_ended_.reset();
     if (is_unwanted()) return begin_teardown();
-    holders_.insert_or_assign(current_mount()->holder, current_->command.serial);
+    holders_.add(current_mount()->holder, current_->command.serial);
     save(Phase::recording, LiveRecord::Phase::mounted);
 }
 
@@ -139,12 +139,12 @@ void Volume::after_recording(core::Outcome<void> result) {
     rest_ = Rest::mounted;
     const auto holder = current_mount()->holder;
     if (!result) {
-        holders_.erase(holder);
+        holders_.take_back(holder, current_->command.serial);
         undo_ = not_saved("mounting", result.error());
         return begin_teardown();
     }
     if (worker_ended_) {
-        holders_.erase(holder);
+        holders_.take_back(holder, current_->command.serial);
         actions_.push_back(Note{
             Note::Kind::worker_died, fmt::format("its worker ended: {}", worker_ended_->reason)});
         // Nobody holds it, so nobody would come to give it back.
@@ -166,7 +166,7 @@ void Volume::after_holding(core::Outcome<void> result) {
         return complete({});
     }
     if (!result) {
-        holders_.erase(mount->holder);
+        holders_.take_back(mount->holder, current_->command.serial);
         return complete(not_saved("mounting", result.error()));
     }
     if (is_unwanted()) push_front({mount->holder, current_->command.serial});

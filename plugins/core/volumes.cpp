@@ -121,6 +121,13 @@ void Volumes::take_back(VolumeKey key, std::string holder, Serial mount) {
     );
 }
 
+void Volumes::delivered(const VolumeKey& key, std::string holder, Serial mount) {
+    if (!entries_.contains(key)) return;
+    dispatch(
+        key, Submitted{{++serial_, core::SteadyTime::max(), Delivered{std::move(holder), mount}}}
+    );
+}
+
 std::optional<VolumeInfo> Volumes::find(const VolumeKey& key) const {
     const auto found = entries_.find(key);
     if (found == entries_.end()) return std::nullopt;

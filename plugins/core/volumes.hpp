@@ -86,6 +86,8 @@ public:
     void remove(VolumeKey key, Caller caller, Reply reply);
     /// The answer of that Mount could not be delivered.
     void take_back(VolumeKey key, std::string holder, Serial mount);
+    /// It was: the Unmount that ends this Mount will come.
+    void delivered(const VolumeKey& key, std::string holder, Serial mount);
 
     // At once, whatever hangs.
     std::optional<VolumeInfo> find(const VolumeKey& key) const;

@@ -117,7 +117,10 @@ void DockerPlugin::handle(
                     fmt::format(R"({{"Mountpoint":{},"Err":""}})", json_string(done->mountpoint));
                 reply->send(
                     {200, kJson, std::move(body)},
-                    [key, id, serial = done->serial, &volumes] {
+                    [key, id, serial = done->serial, &volumes](http::Delivery delivery) {
+                        if (delivery == http::Delivery::done) {
+                            return volumes.delivered(key, id, serial);
+                        }
                         volumes.take_back(key, id, serial);
                     }
                 );

@@ -60,9 +60,9 @@ Responder::~Responder() {
     send({500, "text/plain; charset=utf-8", "the request was not answered\n"});
 }
 
-void Responder::send(Response response, std::function<void()> undelivered) {
+void Responder::send(Response response, OnDelivery told) {
     if (const auto session = std::exchange(session_, nullptr)) {
-        session->respond(std::move(response), std::move(undelivered));
+        session->respond(std::move(response), std::move(told));
     }
 }
 

@@ -25,6 +25,11 @@ namespace uidnfs::plugins::http {
 class Places;
 class Session;
 
+/// Whether the client took an answer. `done`: its kernel has all of it, and the connection is
+/// there.
+enum class Delivery : std::uint8_t { done, failed };
+using OnDelivery = std::function<void(Delivery)>;
+
 /// The answer to one request: sent once, from anywhere on the reactor's thread. One that is dropped
 /// without being sent answers 500 and logs, unless the client is gone.
 class Responder {
@@ -34,8 +39,8 @@ public:
     Responder& operator=(Responder&&) noexcept = default;
     ~Responder();
 
-    /// `undelivered` is called, at most once, when the client was gone before it could be written.
-    void send(Response response, std::function<void()> undelivered = {});
+    /// `told` is called, at most once, when it is written, or the client is gone before.
+    void send(Response response, OnDelivery told = {});
 
 private:
     std::shared_ptr<Session> session_;

@@ -49,7 +49,7 @@ void Session::start() {
 bool Session::is_busy() const noexcept {
     if (peer_ == Peer::gone) return false;
     // Another answer that its client does not read is no reason to keep others waiting.
-    return answer_ == Answer::owed || (phase_ == Phase::writing && undelivered_);
+    return answer_ == Answer::owed || (phase_ == Phase::writing && told_);
 }
 
 bool Session::is_abandoned() const noexcept {
@@ -67,7 +67,7 @@ void Session::close() {
 void Session::on_gone() {
     peer_ = Peer::gone;
     hung_up_.request_stop();
-    if (auto undelivered = std::exchange(undelivered_, nullptr)) undelivered();
+    if (const auto told = std::exchange(told_, nullptr)) told(Delivery::failed);
 }
 
 void Session::set_timer(core::SteadyDuration time) {
@@ -179,24 +179,24 @@ void Session::handle(Request request) {
     if (phase_ == Phase::handling || phase_ == Phase::writing) read();
 }
 
-void Session::respond(Response response, std::function<void()> undelivered) {
+void Session::respond(Response response, OnDelivery told) {
     answer_ = Answer::none;
     if (phase_ != Phase::handling) {
-        if (undelivered) undelivered();
+        if (told) told(Delivery::failed);
         return;
     }
-    if (peer_ == Peer::gone && undelivered) {
-        undelivered();
+    if (peer_ == Peer::gone && told) {
+        told(Delivery::failed);
         return close();
     }
-    write(render(response, connection_, method_), std::move(undelivered));
+    write(render(response, connection_, method_), std::move(told));
 }
 
-void Session::write(std::string bytes, std::function<void()> undelivered) {
+void Session::write(std::string bytes, OnDelivery told) {
     phase_ = Phase::writing;
     touched_ = std::chrono::steady_clock::now();
     out_ = std::move(bytes);
-    undelivered_ = std::move(undelivered);
+    told_ = std::move(told);
     set_timer(deps_.limits.write);
     stream_->write(out_, [self = shared_from_this()](error_code error, std::size_t) {
         self->on_written(error);
@@ -205,8 +205,8 @@ void Session::write(std::string bytes, std::function<void()> undelivered) {
 
 void Session::on_written(error_code error) {
     if (phase_ == Phase::closed) return;
-    if (error || (peer_ == Peer::gone && undelivered_)) return close();
-    undelivered_ = nullptr;
+    if (error || (peer_ == Peer::gone && told_)) return close();
+    if (const auto told = std::exchange(told_, nullptr)) told(Delivery::done);
     touched_ = std::chrono::steady_clock::now();
     if (connection_ == Connection::close) return linger();
     phase_ = Phase::reading;

@@ -43,7 +43,7 @@ public:
     core::SteadyTime touched() const noexcept { return touched_; }
 
     /// From Responder.
-    void respond(Response response, std::function<void()> undelivered);
+    void respond(Response response, OnDelivery told);
 
 private:
     enum class Phase : std::uint8_t { handshake, reading, handling, writing, lingering, closed };
@@ -55,7 +55,7 @@ private:
     void invite_body();
     void handle(Request request);
     void fail(unsigned status);
-    void write(std::string bytes, std::function<void()> undelivered);
+    void write(std::string bytes, OnDelivery told);
     void on_written(boost::system::error_code error);
     void linger();
     void on_gone();
@@ -78,7 +78,7 @@ private:
     std::string method_;
     std::stop_source hung_up_;
     std::string out_;
-    std::function<void()> undelivered_;
+    OnDelivery told_;
     std::string peer_name_;
     std::size_t lingered_ = 0;
     boost::asio::steady_timer timer_;

@@ -166,8 +166,8 @@ class Volumes(Admin):
     def test_a_dead_worker_shows(self):
         self.mount()
         self.server.tell("kill web")
+        self.until(lambda: self.volumes()[0]["state"] == "failed", "its death is noticed")
         (volume,) = self.volumes()
-        self.assertEqual("failed", volume["state"])
         self.assertIn("killed by signal 9", volume["reason"])
 
 

@@ -2,6 +2,7 @@
 """A real Docker engine with uidnfsd as its volume driver: who the files belong to on both sides,
 what an image leaves on an empty share, and what docker(1) says when something is wrong."""
 
+import json
 import os
 import pathlib
 import shlex
@@ -176,6 +177,36 @@ class CopyUp(docker_suite.DockerTest):
         self.assertEqual("copied", (directory / "back").read_text(encoding="ascii"))
         self.docker("rm", "-f", "holder")
         self.assert_nothing_mounted()
+
+    def held(self):
+        """State, holders and keeper of the one volume, and what is mounted."""
+        status, text = self.daemon.admin_ask("GET", "/volumes")
+        self.assertEqual(200, status, text)
+        volume, = json.loads(text)
+        return volume["state"], volume["holders"], volume.get("keeper_pid"), self.daemon.mounts()
+
+    def test_docker_cp_leaves_the_mount_of_its_container_alone(self):
+        self.volume("vol")
+        self.start_app("holder", "vol", "echo x > /data/f; exec sleep 60")
+        before = self.held()
+        self.assertEqual(("mounted", 1, 1), (before[0], len(before[1]), len(before[3])))
+        target = self.daemon.root / "copied"
+        for words in (("holder:/bin/busybox", target), (target, "holder:/tmp/copied"),
+                      ("holder:/data/f", target), (target, "holder:/data/g")):
+            with self.subTest(words=words):
+                self.docker("cp", *words)
+                self.assertEqual(before, self.held())
+        with self.subTest("of a daemon that was started again"):
+            self.daemon.stop()
+            self.daemon.start()
+            wait_until(lambda: self.held() == before, 10, "the mount is found again")
+            self.docker("cp", "holder:/bin/busybox", target)
+            self.assertEqual(before, self.held())
+        with self.subTest("a second container has the same mount"):
+            self.run_app("vol", "cat /data/f")
+            self.assertEqual(before, self.held())
+        self.docker("rm", "-f", "holder")
+        self.assertEqual(("created", [], None, []), self.held())
 
     def test_the_application_itself_changes_the_shares_root(self):
         self.addCleanup(os.chmod, self.on_server(), 0o755)

@@ -545,8 +545,9 @@ class OfVolumes(test_volumes.VolumeTest):
         self.assertEqual([], self.daemon.mounts())
         self.assertIn("worker died", self.events())
         # A container that comes now has a new one.
-        self.assertEqual((self.volume, ""), self.daemon.mount("v"))
+        self.assertEqual((self.volume, ""), self.daemon.mount("v", "2"))
         self.taken_back(self.inside)
         self.inside = self.given(self.volume)
         self.app.write_file(os.path.join(self.inside, "again"), b"4")
+        self.assertEqual("", self.daemon.unmount("v", "2"))
         self.given_back()

@@ -104,12 +104,13 @@ with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
         with self.assert_errno(13):
             self.actor(suite.APP_UID).listdir(str(self.daemon.volumes))
 
-    def test_holders_are_a_set(self):
+    def test_each_mount_of_a_holder_has_its_unmount(self):
         path = self.mounted()
         for holder in ("1", "2", "2"):
             self.assertEqual((path, ""), self.daemon.mount("v", holder))
-        self.assertEqual("", self.daemon.unmount("v", "2"))
-        self.assertEqual([path], self.daemon.mounts())
+        for holder in ("2", "1", "stranger", "2"):
+            self.assertEqual("", self.daemon.unmount("v", holder))
+            self.assertEqual([path], self.daemon.mounts())
         self.assertEqual("", self.daemon.unmount("v", "1"))
         self.assert_nothing_left()
 
@@ -231,11 +232,12 @@ class LifeTest(VolumeTest):
         for pid in [self.process(name) for name in ("uidnfs-keeper", "uidnfs-worker")]:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: "failed" in str(self.daemon.get("v")), 10, "the state failed")
-        self.assertEqual((path, ""), self.daemon.mount("v"))
+        self.assertEqual((path, ""), self.daemon.mount("v", "2"))
         inside = self.given(path)
         self.actor(suite.APP_UID).write_file(os.path.join(inside, "again"), b"4")
         self.taken_back(inside)
-        self.assertEqual("", self.daemon.unmount("v"))
+        for holder in ("1", "2"):
+            self.assertEqual("", self.daemon.unmount("v", holder))
         self.assert_nothing_left()
 
     def test_the_death_of_the_mounter_is_its_end_and_the_volumes_stay(self):

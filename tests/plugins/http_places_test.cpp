@@ -103,10 +103,10 @@ protected:
         return client;
     }
     /// Of the one who has waited for longest.
-    void answer(std::function<void()> undelivered = {}) {
+    void answer(OnDelivery told = {}) {
         auto responder = std::move(handler.waiting.front());
         handler.waiting.pop_front();
-        responder.send({200, "text/plain", "done"}, std::move(undelivered));
+        responder.send({200, "text/plain", "done"}, std::move(told));
     }
 
     core::Reactor reactor;
@@ -149,7 +149,7 @@ TEST_F(PlacesTest, an_answer_that_is_not_read_keeps_no_place) {
 TEST_F(PlacesTest, an_answer_that_would_be_taken_back_keeps_it) {
     int taken_back = 0;
     auto client = come_and_ask();
-    answer([&] { ++taken_back; });
+    answer([&](Delivery delivery) { taken_back += delivery == Delivery::failed; });
     EXPECT_FALSE(places.make_room());
     client.take_answer();
     ASSERT_TRUE(places.make_room());
@@ -166,7 +166,7 @@ TEST_F(PlacesTest, who_hung_up_keeps_no_place_and_what_was_asked_goes_on) {
     EXPECT_FALSE(client.is_open());
     EXPECT_EQ(places.taken(), 0u);
     EXPECT_EQ(handler.waiting.size(), 1u);
-    answer([&] { ++taken_back; });
+    answer([&](Delivery delivery) { taken_back += delivery == Delivery::failed; });
     EXPECT_EQ(taken_back, 1);
 }
 

@@ -47,7 +47,7 @@ LiveRecord live(std::uint32_t pid) {
         {{pid, 1ull << 40}, "/var/lib/uidnfs/volumes/docker-web", "/run/uidnfs/7.sock"},
         "nas1:/exports/a",
         {1001, 1002, {5, 6}, "ldap", "jane"},
-        {"id1", "id2"}};
+        {{"id1", 2}, {"id2", 0}}};
 }
 
 /// A disk that keeps what was synced and, after a crash, forgets the rest: bytes of files and
@@ -298,6 +298,34 @@ TEST_F(StoreTest, a_definition_of_before_there_were_times_has_none) {
     );
     ASSERT_EQ(load().size(), 1u);
     EXPECT_EQ(load()[0].definition->created, std::nullopt);
+}
+
+TEST_F(StoreTest, a_record_of_before_mounts_were_counted_has_one_of_each_holder) {
+    auto text = to_json(kKey, live(77));
+    const std::string counts = R"(,"delivered":{"id1":2,"id2":0})";
+    ASSERT_NE(text.find(counts), std::string::npos) << text;
+    text.erase(text.find(counts), counts.size());
+    const auto stored = parse_live(text);
+    ASSERT_TRUE(stored) << stored.error().user_text;
+    EXPECT_EQ(stored->record.holders, (std::vector<Hold>{{"id1", 1}, {"id2", 1}}));
+}
+
+TEST_F(StoreTest, a_record_is_one_for_versions_that_do_not_count) {
+    const auto text = to_json(kKey, live(77));
+    EXPECT_THAT(text, HasSubstr(R"("version":1,)"));
+    EXPECT_THAT(text, HasSubstr(R"("holders":["id1","id2"])"));
+}
+
+TEST_F(StoreTest, counts_that_are_none_are_damage) {
+    for (const auto* counts : {"[]", "null", R"({"id1":-1})", R"({"id1":"2"})", R"({"id1":5e9})"}) {
+        auto text = to_json(kKey, live(77));
+        const auto at = text.find(R"({"id1":2,"id2":0})");
+        ASSERT_NE(at, std::string::npos);
+        text.replace(at, std::string_view(R"({"id1":2,"id2":0})").size(), counts);
+        const auto stored = parse_live(text);
+        ASSERT_FALSE(stored) << counts;
+        EXPECT_THAT(stored.error().user_text, HasSubstr("\"delivered\"")) << counts;
+    }
 }
 
 TEST_F(StoreTest, files_are_private_and_hold_no_password) {

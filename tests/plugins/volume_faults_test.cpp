@@ -154,6 +154,57 @@ TEST_F(VolumeFaults, answer_is_not_taken_back_once_the_holder_asked_again) {
     EXPECT_EQ(volume.holders(), Texts{"h1"});
 }
 
+TEST_F(VolumeFaults, answer_that_arrived_nowhere_takes_back_only_its_own_mount) {
+    be_mounted();
+    delivered(2);
+    done();
+    mount("h1");
+    EXPECT_EQ(submit(TakeBack{"h1", 4}), Texts{"5 ok"});
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(volume.holders(), Texts{"h1"});
+    unmount("h1");
+    EXPECT_EQ(volume.state(), State::unmounting);
+}
+
+TEST_F(VolumeFaults, answer_that_was_lost_and_asked_for_again_counts_once) {
+    be_mounted();
+    mount("h1");
+    submit(TakeBack{"h1", 2});
+    delivered(3);
+    done();
+    EXPECT_EQ(volume.record().holders, (std::vector<Hold>{{"h1", 1}}));
+    unmount("h1");
+    EXPECT_EQ(volume.state(), State::unmounting);
+}
+
+TEST_F(VolumeFaults, second_mount_of_a_holder_that_hangs_up_leaves_the_first_one_alone) {
+    be_mounted();
+    delivered(2);
+    mount("h1");  // queued behind the save
+    send(HungUp{4});
+    EXPECT_EQ(done(), Texts{});
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(volume.holders(), Texts{"h1"});
+}
+
+TEST_F(VolumeFaults, answer_that_arrived_and_cannot_be_saved_is_told) {
+    be_mounted();
+    delivered(2);
+    EXPECT_EQ(done(kDisk), Texts{"note disk"});
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(volume.holders(), Texts{"h1"});
+}
+
+TEST_F(VolumeFaults, answer_that_arrives_when_the_mount_is_gone_is_not_saved) {
+    be_mounted();
+    ended({"killed"});
+    mount("h1");
+    for (int i = 0; i < 3; ++i) done();
+    send(Prepared{kRefused});
+    EXPECT_EQ(volume.state(), State::created);
+    EXPECT_EQ(delivered(2), Texts{});
+}
+
 TEST_F(LeasedVolumeFaults, taking_back_keeps_the_definition_for_the_next_mount) {
     be_mounted();
     submit(TakeBack{"h1", 2});
@@ -385,7 +436,8 @@ TEST_F(VolumeFaults, worker_that_dies_while_it_is_stopped) {
 // After kill -9.
 
 LiveRecord record(LiveRecord::Phase phase) {
-    LiveRecord record{phase, kWorker, "nas1:/exports/a", {1001, 1001, {}, "declared", ""}, {"h1"}};
+    LiveRecord record{
+        phase, kWorker, "nas1:/exports/a", {1001, 1001, {}, "declared", ""}, {{"h1"}}};
     if (phase == LiveRecord::Phase::mounting) record.worker = {};
     return record;
 }
@@ -403,6 +455,40 @@ TEST_F(VolumeFaults, restart_adopts_a_mount_and_commands_wait_for_it) {
     EXPECT_EQ(started(), Texts{"1 ok"});
     EXPECT_EQ(volume.state(), State::mounted);
     EXPECT_EQ(volume.holders(), Texts{"h1"});
+}
+
+TEST_F(VolumeFaults, restart_knows_how_often_a_holder_mounted) {
+    auto before = record(LiveRecord::Phase::mounted);
+    before.holders = {{"h1", 2}};
+    volume.restore(define(), before);
+    started();
+    EXPECT_EQ(unmount("h1"), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{"1 ok"});
+    EXPECT_EQ(volume.state(), State::mounted);
+    unmount("h1");
+    EXPECT_EQ(volume.state(), State::unmounting);
+}
+
+TEST_F(VolumeFaults, restart_before_an_answer_was_known_to_arrive_makes_its_retry_the_only_mount) {
+    auto before = record(LiveRecord::Phase::mounted);
+    before.holders = {{"h1", 0}};
+    volume.restore(define(), before);
+    started();
+    EXPECT_EQ(mount("h1"), Texts{"1 ok"});
+    delivered(1);
+    done();
+    EXPECT_EQ(volume.record().holders, (std::vector<Hold>{{"h1", 1}}));
+    unmount("h1");
+    EXPECT_EQ(volume.state(), State::unmounting);
+}
+
+TEST_F(VolumeFaults, restart_before_an_answer_was_known_to_arrive_lets_it_be_unmounted) {
+    auto before = record(LiveRecord::Phase::mounted);
+    before.holders = {{"h1", 0}};
+    volume.restore(define(), before);
+    started();
+    unmount("h1");
+    EXPECT_EQ(volume.state(), State::unmounting);
 }
 
 TEST_F(VolumeFaults, restart_knows_by_which_rule_a_mount_was_allowed) {

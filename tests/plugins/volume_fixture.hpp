@@ -60,6 +60,11 @@ protected:
     Texts mount(std::string holder = "h1") { return submit(Mount{std::move(holder)}); }
     Texts unmount(std::string holder = "h1") { return submit(Unmount{std::move(holder)}); }
 
+    /// The answer of that Mount arrived.
+    Texts delivered(Serial mount, std::string holder = "h1") {
+        return submit(Delivered{std::move(holder), mount});
+    }
+
     Texts done() { return send(Done{{}}); }
     Texts done(core::Failure failure) { return send(Done{std::move(failure)}); }
     Texts prepared() {

@@ -6,6 +6,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <type_traits>
 
 namespace uidnfs::plugins::testing {
 namespace {
@@ -23,7 +24,7 @@ public:
         for (int i = 0; i < moves; ++i) {
             now_ += std::chrono::milliseconds(random_() % 800);
             if (const auto due = volume_.next_deadline(); due && *due <= now_) handle(Tick{});
-            switch (random_() % 8) {
+            switch (random_() % 9) {
                 case 0: submit(Create{define(one_in(3) ? "nas1:/b" : "nas1:/a")}); break;
                 case 1:
                 case 2: submit(Mount{holder()}); break;
@@ -31,7 +32,8 @@ public:
                 case 4: one_in(3) ? submit(Remove{}) : submit(Drain{}); break;
                 case 5: hang_up(); break;
                 case 6: die(); break;
-                case 7: break;
+                case 7: hear_of_an_answer(); break;
+                case 8: break;
             }
             if (daemon == Daemon::killed_often && one_in(6)) restart();
             while (running_ && !one_in(4)) finish_step(Luck::open);
@@ -71,6 +73,7 @@ private:
     void submit(What what) {
         ++serial_;
         waiting_.insert(serial_);
+        if constexpr (std::is_same_v<What, Mount>) mounts_[serial_] = what.holder;
         handle(Submitted{{serial_, now_ + 7s, std::move(what)}});
     }
 
@@ -89,6 +92,8 @@ private:
         running_.reset();
         waiting_.clear();
         gone_.clear();
+        mounts_.clear();
+        answered_.clear();
         if (one_in(4)) lose_worker();
         volume_ = Volume({Dialect::docker, "a"}, lifetime_, {});
         perform(volume_.restore(kept_definition_, kept_record_));
@@ -114,6 +119,18 @@ private:
         waiting_.erase(serial);
         gone_.insert(serial);
         handle(HungUp{serial});
+    }
+
+    /// An answer arrived, or was lost; of some nothing is ever heard.
+    void hear_of_an_answer() {
+        if (answered_.empty()) return;
+        const auto answered = answered_.back();
+        answered_.pop_back();
+        if (one_in(3)) {
+            submit(TakeBack{answered.holder, answered.serial});
+        } else {
+            handle(Submitted{{++serial_, core::SteadyTime::max(), answered}});
+        }
     }
 
     void die() {
@@ -183,6 +200,10 @@ private:
             } else if (const auto* answer = std::get_if<Answer>(&action)) {
                 ASSERT_EQ(gone_.count(answer->serial), 0u) << "an answer after a hang-up";
                 ASSERT_EQ(waiting_.erase(answer->serial), 1u) << "answered twice";
+                const auto mount = mounts_.find(answer->serial);
+                if (mount != mounts_.end() && answer->result) {
+                    answered_.push_back({mount->second, answer->serial});
+                }
             } else if (std::holds_alternative<Cancel>(action)) {
                 ASSERT_TRUE(running_ == Step::prepare || running_ == Step::start);
             }
@@ -204,6 +225,8 @@ private:
     LiveRecord new_record_;
     std::set<Serial> waiting_;
     std::set<Serial> gone_;
+    std::map<Serial, std::string> mounts_;  // with their holders
+    std::vector<Delivered> answered_;       // of which nothing was heard yet
 };
 
 void play_many(World::Daemon daemon) {

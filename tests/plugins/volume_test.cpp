@@ -75,7 +75,7 @@ TEST_F(VolumeTest, mount_takes_its_steps_in_order) {
     EXPECT_EQ(done(), Texts{"start"});
     EXPECT_EQ(started(), Texts{"save_live"});
     EXPECT_EQ(volume.record().phase, LiveRecord::Phase::mounted);
-    EXPECT_EQ(volume.record().holders, Texts{"h1"});
+    EXPECT_EQ(volume.record().holders, (std::vector<Hold>{{"h1", 0}}));
     EXPECT_EQ(volume.record().worker, kWorker);
     EXPECT_EQ(volume.mountpoint(), "");
     EXPECT_EQ(done(), Texts{"2 ok"});
@@ -99,10 +99,57 @@ TEST_F(VolumeTest, steps_share_the_deadline_of_their_mount) {
     EXPECT_EQ(std::get<Do>(actions.at(0)), (Do{Step::start, deadline}));
 }
 
-TEST_F(VolumeTest, repeated_mount_of_one_holder_counts_once) {
+TEST_F(VolumeTest, answer_that_arrived_is_saved_behind_it) {
     be_mounted();
-    EXPECT_EQ(mount(), Texts{"3 ok"});
+    EXPECT_EQ(delivered(2), Texts{"save_live"});
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(volume.record().holders, (std::vector<Hold>{{"h1", 1}}));
+    EXPECT_EQ(done(), Texts{});
+    EXPECT_EQ(delivered(2), Texts{});
+    EXPECT_EQ(volume.next_deadline(), std::nullopt);
+}
+
+TEST_F(VolumeTest, every_mount_of_one_holder_needs_its_unmount) {
+    be_mounted();
+    delivered(2);
+    done();
+    EXPECT_EQ(mount(), Texts{"4 ok"});
+    EXPECT_EQ(delivered(4), Texts{"save_live"});
+    EXPECT_EQ(volume.record().holders, (std::vector<Hold>{{"h1", 2}}));
+    done();
     EXPECT_EQ(volume.holders(), Texts{"h1"});
+    EXPECT_EQ(unmount(), Texts{"save_live"});
+    EXPECT_EQ(volume.record().phase, LiveRecord::Phase::mounted);
+    EXPECT_EQ(volume.record().holders, (std::vector<Hold>{{"h1", 1}}));
+    EXPECT_EQ(done(), Texts{"6 ok"});
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(volume.holders(), Texts{"h1"});
+    unmount();
+    EXPECT_EQ(volume.state(), State::unmounting);
+}
+
+TEST_F(VolumeTest, unmount_may_come_before_the_word_that_its_mount_arrived) {
+    be_mounted();
+    delivered(2);
+    done();
+    mount();
+    unmount();
+    done();
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(delivered(4), Texts{"save_live"});
+    done();
+    EXPECT_EQ(volume.holders(), Texts{"h1"});
+    unmount();
+    EXPECT_EQ(volume.state(), State::unmounting);
+    EXPECT_EQ(delivered(4), Texts{});
+}
+
+TEST_F(LeasedVolumeTest, one_unmount_ends_every_mount_of_a_holder) {
+    be_mounted();
+    EXPECT_EQ(delivered(2), Texts{});
+    EXPECT_EQ(mount(), Texts{"4 ok"});
+    EXPECT_EQ(delivered(4), Texts{});
+    EXPECT_EQ(volume.record().holders, (std::vector<Hold>{{"h1", 1}}));
     unmount();
     EXPECT_EQ(volume.state(), State::unmounting);
 }

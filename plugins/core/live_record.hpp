@@ -73,6 +73,9 @@ struct LiveRecord {
     std::string source = {};
     MountIdentity identity = {};
     std::vector<Hold> holders = {};
+    /// Of mounts before this one, which were taken away while somebody used them, and live. While
+    /// there is no other mount `worker` is the last of them, for versions that know only one.
+    std::vector<Worker> left = {};
     friend bool operator==(const LiveRecord&, const LiveRecord&) = default;
 };
 

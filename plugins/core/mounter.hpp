@@ -15,7 +15,7 @@
 namespace uidnfs::plugins {
 
 /// Each call ends exactly once, and not long after its deadline. A worker that ends otherwise than
-/// in stop() is told to Volumes::worker_ended(), a detached one always.
+/// in stop() is told to Volumes::worker_ended(), a detached one always, also after a failed stop().
 class Mounter {
 public:
     virtual ~Mounter() = default;
@@ -27,8 +27,9 @@ public:
         MountSpec spec, core::SteadyTime deadline, std::stop_token unwanted
     ) = 0;
 
-    /// Flushes, unmounts, ends. A failure: it is still mounted, since it could not be done until
-    /// `deadline`.
+    /// Flushes, unmounts, ends. A failure: it has not ended, since it could not be done until
+    /// `deadline`. EBUSY: its bytes are on the server, and somebody still uses it, here or in a
+    /// container.
     virtual core::Task<core::Outcome<Ended>> stop(
         VolumeKey volume, Worker worker, core::SteadyTime deadline
     ) = 0;

@@ -88,6 +88,23 @@ std::vector<std::string> texts(const json::object& object, std::string_view name
     return out;
 }
 
+json::object to_object(const Worker& worker) {
+    return {
+        {"pid", worker.id.pid},
+        {"start_time", worker.id.start_time},
+        {"mountpoint", worker.mountpoint},
+        {"control", worker.control},
+        {"rule", worker.rule}};
+}
+
+Worker read_worker(const json::object& object) {
+    return {
+        {number<std::uint32_t>(object, "pid"), number<std::uint64_t>(object, "start_time")},
+        text(object, "mountpoint"),
+        text(object, "control"),
+        text(object, "rule")};
+}
+
 /// A file of an older version says nothing of it.
 void read_delivered(const json::object& object, std::vector<Hold>& holds) {
     const auto* value = object.if_contains("delivered");
@@ -154,11 +171,7 @@ std::string to_json(const VolumeKey& key, const LiveRecord& record) {
     for (const auto& [word, phase] : kPhases) {
         if (phase == record.phase) object["phase"] = json::string_view(word);
     }
-    object["pid"] = record.worker.id.pid;
-    object["start_time"] = record.worker.id.start_time;
-    object["mountpoint"] = record.worker.mountpoint;
-    object["control"] = record.worker.control;
-    object["rule"] = record.worker.rule;
+    for (const auto& item : to_object(record.worker)) object[item.key()] = item.value();
     object["source"] = record.source;
     object["uid"] = record.identity.uid;
     object["gid"] = record.identity.gid;
@@ -170,6 +183,8 @@ std::string to_json(const VolumeKey& key, const LiveRecord& record) {
     for (const auto& hold : record.holders) holders.emplace_back(hold.holder);
     auto& delivered = object["delivered"].emplace_object();
     for (const auto& hold : record.holders) delivered[hold.holder] = hold.delivered;
+    auto& left = object["left"].emplace_array();
+    for (const auto& one : record.left) left.push_back(to_object(one));
     return finish(object);
 }
 
@@ -211,11 +226,7 @@ core::Outcome<StoredRecord> parse_live(std::string_view bytes) {
             is_known = true;
         }
         if (!is_known) throw Misfit("\"phase\" is unknown");
-        record.worker.id = {
-            number<std::uint32_t>(object, "pid"), number<std::uint64_t>(object, "start_time")};
-        record.worker.mountpoint = text(object, "mountpoint");
-        record.worker.control = text(object, "control");
-        record.worker.rule = text(object, "rule");
+        record.worker = read_worker(object);
         record.source = text(object, "source");
         record.identity.uid = number<std::uint32_t>(object, "uid");
         record.identity.gid = number<std::uint32_t>(object, "gid");
@@ -226,6 +237,11 @@ core::Outcome<StoredRecord> parse_live(std::string_view bytes) {
         record.identity.user = text(object, "user");
         for (auto& holder : texts(object, "holders")) record.holders.push_back({std::move(holder)});
         read_delivered(object, record.holders);
+        if (!object.if_contains("left")) return;  // of an older version
+        for (const auto& one : list(object, "left")) {
+            if (!one.is_object()) throw Misfit("\"left\" holds other than objects");
+            record.left.push_back(read_worker(one.get_object()));
+        }
     });
 }
 

@@ -10,6 +10,13 @@
 #include <utility>
 
 namespace uidnfs::plugins {
+namespace {
+
+constexpr std::string_view kInUse =
+    "it is out of this host's mounts, and programs still use it: a container that has it, or an "
+    "open file; end them";
+
+}  // namespace
 
 std::string_view to_string(State state) noexcept {
     switch (state) {
@@ -56,7 +63,10 @@ Actions Volume::restore(DefinitionPtr definition, std::optional<LiveRecord> reco
         source_ = record->source;
         identity_ = record->identity;
         holders_.restore(record->holders);
-        if (record->worker.id.pid != 0) worker_ = std::move(record->worker);
+        left_ = std::move(record->left);
+        left_on_disk_ = left_.size();
+        const bool is_left = std::find(left_.begin(), left_.end(), record->worker) != left_.end();
+        if (record->worker.id.pid != 0 && !is_left) worker_ = std::move(record->worker);
         enter(Phase::adopting, Step::adopt);
     }
     return std::exchange(actions_, {});
@@ -86,6 +96,7 @@ State Volume::state() const noexcept {
         case Phase::holding:
         case Phase::flushing: break;
     }
+    if (is_only_left()) return State::detached;
     switch (rest_) {
         case Rest::absent: return State::absent;
         case Rest::created: return State::created;
@@ -101,7 +112,18 @@ std::string Volume::mountpoint() const {
 }
 
 LiveRecord Volume::record() const {
-    return {record_phase_, worker_.value_or(Worker{}), source_, identity_, holders_.record()};
+    const bool is_alone = !worker_ || worker_ended_;
+    const bool is_last_left =
+        is_alone && !left_.empty() && record_phase_ == LiveRecord::Phase::detached;
+    const auto worker = is_last_left ? left_.back() : worker_.value_or(Worker{});
+    return {record_phase_, worker, source_, identity_, holders_.record(), left_};
+}
+
+bool Volume::is_only_left() const noexcept { return !left_.empty() && rest_ == Rest::created; }
+
+const std::string& Volume::reason() const noexcept {
+    static const std::string in_use(kInUse);
+    return is_only_left() && reason_.empty() ? in_use : reason_;
 }
 
 std::optional<core::SteadyTime> Volume::next_deadline() const noexcept {
@@ -116,7 +138,7 @@ std::optional<core::SteadyTime> Volume::next_deadline() const noexcept {
 }
 
 bool Volume::is_gone() const noexcept {
-    return rest_ == Rest::absent && phase_ == Phase::idle && queue_.empty();
+    return rest_ == Rest::absent && phase_ == Phase::idle && queue_.empty() && left_.empty();
 }
 
 void Volume::take(Submitted event) {
@@ -146,7 +168,10 @@ void Volume::take(HungUp event) {
 void Volume::take(Tick) {
     if (current_ && current_->listener == Listener::waiting && current_->command.deadline <= now_) {
         answer(*current_, late(*current_));
+        const bool is_drain = std::holds_alternative<Drain>(current_->command.what);
         if (current_mount()) leave_mount(*current_);
+        // What it waits for goes on by itself, and others need not wait for it too.
+        if (is_drain && phase_ == Phase::flushing) complete({});
     }
     for (auto it = queue_.begin(); it != queue_.end();) {
         if (it->listener == Listener::gone || it->command.deadline > now_) {
@@ -178,6 +203,9 @@ core::Failure Volume::late(const Pending& pending) const {
                 std::holds_alternative<Create>(command) ? "create" : "remove",
                 key_.name
             )};
+    }
+    if (std::holds_alternative<Drain>(command) && phase_ == Phase::flushing && !worker_) {
+        return {EBUSY, fmt::format("error unmounting volume: {}: {}", key_.name, kInUse)};
     }
     if (!std::holds_alternative<Mount>(command)) {
         return {

@@ -10,6 +10,7 @@
 #include "plugins/core/holders.hpp"
 #include "plugins/core/live_record.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -26,8 +27,10 @@ enum class State : std::uint8_t {
     mounting,
     mounted,
     unmounting,
-    detached,  ///< gone from the host's mounts, its data still on the way to the server
-    failed,    ///< its worker died, or could not be unmounted; reason() says why
+    /// Gone from the host's mounts, its data still on the way to the server; or all of it is there,
+    /// somebody still uses it, and it can be mounted again beside that.
+    detached,
+    failed,  ///< its worker died, or could not be unmounted; reason() says why
 };
 std::string_view to_string(State state) noexcept;
 
@@ -143,12 +146,15 @@ public:
 
     State state() const noexcept;
     const VolumeKey& key() const noexcept { return key_; }
-    /// Why it is failed, or why the last Mount was; empty after a success.
-    const std::string& reason() const noexcept { return reason_; }
+    /// Why it is failed, or why the last Mount was; empty after a success. Of one that is taken
+    /// away and used: that it is.
+    const std::string& reason() const noexcept;
     const DefinitionPtr& definition() const noexcept { return definition_; }
     const MountSpec& spec() const noexcept { return spec_; }
-    /// Set from Started until the worker is gone.
+    /// Set from Started until the worker is gone, or left to those who still use it.
     const std::optional<Worker>& worker() const noexcept { return worker_; }
+    /// Of mounts that were taken away while somebody used them; each until its WorkerEnded.
+    const std::vector<Worker>& left() const noexcept { return left_; }
     std::vector<std::string> holders() const { return holders_.names(); }
     /// Where the application finds it; empty unless mounted.
     std::string mountpoint() const;
@@ -176,7 +182,7 @@ private:
         detaching,   // detach
         leaving,     // save_live: detached
         clearing,    // erase_live
-        flushing,    // a Mount waits for a detached worker to end
+        flushing,    // a Mount, Remove or Drain waits for workers to end
         adopting,    // adopt
     };
     enum class Listener : std::uint8_t { waiting, gone };
@@ -216,6 +222,10 @@ private:
     void cleared();
     void forget();
     void settle();
+    void one_of_left_ended(std::vector<Worker>::iterator worker, Ended ended);
+    bool is_only_left() const noexcept;
+    void tell_lost(Ended& ended);
+    void erase_or_save(Phase phase);
 
     void enter(Phase phase, Step step, core::SteadyTime deadline = {});
     void save(Phase phase, LiveRecord::Phase as);
@@ -241,6 +251,9 @@ private:
     MountIdentity identity_;
     std::optional<Worker> worker_;
     std::optional<Ended> worker_ended_;  // it is dead, whatever rest_ says
+    enum class Use : std::uint8_t { unknown, goes_on } use_ = Use::unknown;  // says the last stop
+    std::vector<Worker> left_;
+    std::size_t left_on_disk_ = 0;  // how many of them the record names
     Holders holders_;
     std::string reason_;
 

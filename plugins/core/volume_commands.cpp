@@ -69,6 +69,10 @@ void Volume::run(const Drain&) {
         phase_ = Phase::flushing;
         return;
     }
+    if (!left_.empty()) {
+        phase_ = Phase::flushing;
+        return;
+    }
     current_->did = Answer::Did::nothing;
     complete({});
 }

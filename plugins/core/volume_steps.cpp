@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -27,6 +28,7 @@ void Volume::enter(Phase phase, Step step, core::SteadyTime deadline) {
 
 void Volume::save(Phase phase, LiveRecord::Phase as) {
     record_phase_ = as;
+    left_on_disk_ = left_.size();
     enter(phase, Step::save_live);
 }
 
@@ -206,6 +208,10 @@ void Volume::take_adopted(core::Outcome<Worker> worker) {
 }
 
 void Volume::take(WorkerEnded event) {
+    const auto left = std::find_if(left_.begin(), left_.end(), [&](const Worker& one) {
+        return one.id == event.worker;
+    });
+    if (left != left_.end()) return one_of_left_ended(left, std::move(event.ended));
     if (!worker_ || worker_->id != event.worker || worker_ended_) return;
     worker_ended_ = std::move(event.ended);
     if (phase_ == Phase::flushing) return clear();
@@ -214,14 +220,27 @@ void Volume::take(WorkerEnded event) {
     run_next();
 }
 
+void Volume::one_of_left_ended(std::vector<Worker>::iterator worker, Ended ended) {
+    left_.erase(worker);
+    tell_lost(ended);
+    if (phase_ == Phase::flushing && !worker_ && left_.empty()) return clear();  // a Drain waits
+    if (phase_ != Phase::idle) return;                                           // settle() comes
+    settle();
+    run_next();
+}
+
 /// Between commands: what the end of a worker means.
 void Volume::settle() {
-    if (!worker_ended_ || phase_ != Phase::idle) return;
-    if (rest_ == Rest::detached) return clear();
-    if (rest_ != Rest::mounted) return;
-    rest_ = Rest::failed;
-    reason_ = fmt::format("its worker ended: {}", worker_ended_->reason);
-    actions_.push_back(Note{Note::Kind::worker_died, reason_});
+    if (phase_ != Phase::idle) return;
+    if (worker_ended_ && rest_ == Rest::detached) return clear();
+    if (worker_ended_ && rest_ == Rest::mounted) {
+        rest_ = Rest::failed;
+        reason_ = fmt::format("its worker ended: {}", worker_ended_->reason);
+        actions_.push_back(Note{Note::Kind::worker_died, reason_});
+    }
+    if (left_on_disk_ == left_.size()) return;
+    if (worker_) return save(Phase::holding, record_phase_);
+    erase_or_save(Phase::holding);
 }
 
 void Volume::begin_teardown() {
@@ -236,10 +255,13 @@ void Volume::stop_or_detach() {
 
 void Volume::take(Stopped event) {
     if (!event.ended) {
+        use_ = event.ended.error().code == EBUSY ? Use::goes_on : Use::unknown;
         actions_.push_back(Note{
             Note::Kind::aborted,
             fmt::format(
-                "taken away while its worker still flushes: {}", event.ended.error().user_text
+                "taken away while {}: {}",
+                use_ == Use::goes_on ? "programs still use it" : "its worker still flushes",
+                event.ended.error().user_text
             )});
         return enter(Phase::detaching, Step::detach, now_ + times_.flush);
     }
@@ -249,21 +271,33 @@ void Volume::take(Stopped event) {
 
 void Volume::detached() {
     if (worker_ended_) return clear();
+    if (use_ == Use::goes_on) {
+        // Nothing is on its way to the server: nobody has to wait for it.
+        left_.push_back(*std::exchange(worker_, std::nullopt));
+        return clear();
+    }
     rest_ = Rest::detached;
     save(Phase::leaving, LiveRecord::Phase::detached);
 }
 
 void Volume::clear() {
-    if (worker_ended_) {
-        for (const auto& lost : worker_ended_->lost) {
-            actions_.push_back(Note{Note::Kind::data_lost, lost});
-        }
-        worker_ended_->lost.clear();
-    }
-    enter(Phase::clearing, Step::erase_live);
+    if (worker_ended_) tell_lost(*worker_ended_);
+    erase_or_save(Phase::clearing);
 }
 
-/// No worker, no mount, no record.
+void Volume::tell_lost(Ended& ended) {
+    for (const auto& lost : ended.lost) actions_.push_back(Note{Note::Kind::data_lost, lost});
+    ended.lost.clear();
+}
+
+/// The record, when there is no worker but those that are left.
+void Volume::erase_or_save(Phase phase) {
+    if (!left_.empty()) return save(phase, LiveRecord::Phase::detached);
+    left_on_disk_ = 0;
+    enter(phase, Step::erase_live);
+}
+
+/// No worker, no mount, no record but of those that are left.
 void Volume::cleared() {
     worker_.reset();
     worker_ended_.reset();
@@ -276,6 +310,10 @@ void Volume::cleared() {
     if (current_mount()) {
         if (undo_) return complete(*std::exchange(undo_, std::nullopt));
         return begin_mount();
+    }
+    if (std::holds_alternative<Drain>(what) && !left_.empty()) {
+        phase_ = Phase::flushing;
+        return;
     }
     if (std::holds_alternative<Remove>(what)) return forget();
     const bool is_last = !std::holds_alternative<TakeBack>(what);

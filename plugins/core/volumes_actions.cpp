@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace uidnfs::plugins {
@@ -204,7 +206,30 @@ core::Task<> Volumes::run_step(VolumeKey key, Do action, std::weak_ptr<void> ali
             break;
         }
         case Step::adopt: {
-            auto task = deps_.mounter.adopt(key, volume.record());
+            // First those that are left, so that what is mounted now has the last word.
+            auto record = volume.record();
+            const auto left = std::exchange(record.left, {});
+            for (const auto& one : left) {
+                auto left_record = record;
+                left_record.phase = LiveRecord::Phase::detached;
+                left_record.worker = one;
+                auto task = deps_.mounter.adopt(key, std::move(left_record));
+                const auto found = co_await task;
+                if (alive.expired()) co_return;
+                if (found) continue;
+                core::log::warning(
+                    "volume {}: of a mount that was taken away, and was still used, nothing is "
+                    "left; "
+                    "what it lost, if anything, is in its own log",
+                    key.name
+                );
+                dispatch(key, WorkerEnded{one.id, {found.error().user_text, {}}});
+            }
+            if (std::find(left.begin(), left.end(), record.worker) != left.end()) {
+                event = Started{core::Failure{ESRCH, "nothing is mounted there"}};
+                break;
+            }
+            auto task = deps_.mounter.adopt(key, std::move(record));
             auto adopted = co_await task;
             event = Started{std::move(adopted)};
             break;

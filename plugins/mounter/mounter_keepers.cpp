@@ -42,7 +42,9 @@ std::optional<WorkerId> parse_id(std::string_view text) {
 }  // namespace
 
 void MounterProcess::begin_watch(const std::shared_ptr<Watched>& watched) {
-    watched_[watched->directory] = watched;
+    // Of a mount that is at its place no more, and found again, another one may be there.
+    auto& current = watched_[watched->directory];
+    if (!current || minor_at(path_of(watched->directory)) == watched->minor) current = watched;
     ++keepers_;
     core::spawn(watch_until_end(watched));
 }
@@ -179,7 +181,9 @@ core::Task<WorkerId> MounterProcess::mount_of(const Watched& watched) {
 core::Task<Reply> MounterProcess::adopt(const Request& request) {
     const std::string directory(request.directory.view());
     const auto place = minor_at(path_of(directory));
-    const auto minor = place || request.pid == 0 ? place : request.minor;
+    // One that is at its place no more may go on beside the one that is there now.
+    const bool is_known = request.pid != 0 && request.minor != 0;
+    const auto minor = is_known ? std::optional(request.minor) : place;
     if (!minor) {
         remove_directory(directory);
         co_return failed(ESRCH, "nothing is mounted there");
@@ -194,7 +198,7 @@ core::Task<Reply> MounterProcess::adopt(const Request& request) {
         co_return describe(*known->second);
     }
     if (!adopting_.insert(directory).second) co_return failed(EBUSY, "it is being adopted");
-    auto adopting = find_keeper(directory, *minor, place ? MayGive::yes : MayGive::no);
+    auto adopting = find_keeper(directory, *minor, place == minor ? MayGive::yes : MayGive::no);
     auto found = co_await adopting;
     adopting_.erase(directory);
     if (!found.watched) co_return failed(ESRCH, "no keeper answers for it");

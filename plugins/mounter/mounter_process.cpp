@@ -289,6 +289,8 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
             watched->stop = Watched::Stop::none;
             co_return failed(errno, errno == EBUSY ? "it is in use" : core::describe_errno(errno));
         }
+        // Copies of the mount at this place in other mount namespaces go with the directory.
+        remove_directory(watched->directory);
         // The keeper's last word; it has nothing to write any more.
         while (!watched->end && now() < deadline) {
             auto pause = reactor_.sleep_for(kPoll);
@@ -297,8 +299,10 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
     }
     watched->stop = Watched::Stop::none;
     remove_directory(watched->directory);
+    // A container has it, or a file of it is open elsewhere; how it ends is told then.
+    if (!watched->end) co_return failed(EBUSY, "it is in use in another place");
     Reply reply;
-    if (watched->end) tell_ended(reply, *watched);
+    tell_ended(reply, *watched);
     co_return reply;
 }
 

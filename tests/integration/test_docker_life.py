@@ -4,6 +4,7 @@ that an application was promised is lost, and nothing hangs."""
 
 import concurrent.futures
 import hashlib
+import json
 import os
 import signal
 import time
@@ -97,6 +98,21 @@ class DaemonTest(LifeTest):
         wait_until(lambda: not self.daemon.mounts(), 10, "the unmount")
         self.assert_whole()
         self.run_app("team-a", "cat /data/log")
+
+
+    def test_a_drain_does_not_say_that_a_running_container_is_gone(self):
+        self.volume("team-a")
+        self.start_app("writer", "team-a", WRITER)
+        self.wait_for_lines()
+        status, text = self.daemon.admin_ask("POST", "/drain", {"deadline_seconds": 6})
+        self.assertEqual((409, False), (status, json.loads(text)["drained"]))
+        self.assertIn("team-a", json.loads(text)["left"][0])
+        self.wait_for_lines()
+        self.docker("rm", "-f", "writer")
+        status, text = self.daemon.admin_ask("POST", "/drain", {"deadline_seconds": 20})
+        self.assertEqual((200, {"drained": True, "left": []}), (status, json.loads(text)))
+        self.assert_whole()
+        wait_until(lambda: not self.uidnfs.processes(), 10, "the end of its processes")
 
 
 class EngineTest(LifeTest):

@@ -11,6 +11,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 
@@ -67,6 +68,125 @@ class VolumeTest(suite.IntegrationTest):
     def keepers(self):
         return [line for line in self.uidnfs.command_lines() if " keeper" in line or
                 " worker" in line]
+
+
+class UsedOnTest(VolumeTest):
+    """A volume that is given back while another mount namespace still has its mount."""
+
+    options = ("flush_deadline = 2",)
+
+    WRITER = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)
+os.write(fd, b"kept")
+os.fsync(fd)
+print(flush=True)
+sys.stdin.readline()
+os.write(fd, b"lost")
+print(flush=True)
+sys.stdin.readline()
+"""
+
+    def elsewhere(self):
+        """A process with mounts of its own: copies of those that are there now."""
+        process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "600"])
+        self.addCleanup(self.end, process)
+        comm = pathlib.Path(f"/proc/{process.pid}/comm")
+        wait_until(lambda: comm.read_text(encoding="ascii") == "sleep\n", 10, "the namespace")
+        return process
+
+    def write_elsewhere(self, process, path):
+        app = subprocess.Popen(
+            ["nsenter", "--mount", "--target", str(process.pid), "setpriv", "--reuid",
+             str(suite.APP_UID), "--regid", str(suite.APP_UID), "--clear-groups", sys.executable,
+             "-c", self.WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(app.stdout.close)
+        self.addCleanup(app.stdin.close)
+        self.addCleanup(self.end, app)
+        self.assertEqual("\n", app.stdout.readline())
+        return app
+
+    @staticmethod
+    def end(process):
+        process.kill()
+        process.wait(10)
+
+    def status(self):
+        return self.daemon.get("v")["Volume"]["Status"]
+
+    def drain(self):
+        status, text = self.daemon.admin_ask("POST", "/drain", {"deadline_seconds": 1})
+        return status, json.loads(text)
+
+    def left_on_disk(self):
+        file = self.daemon.root / "run" / "live" / "docker-v.json"
+        return json.loads(file.read_text(encoding="utf-8"))["left"]
+
+    def test_it_is_known_until_it_ends(self):
+        inside = self.given(self.mounted())
+        other = self.elsewhere()
+        app = self.write_elsewhere(other, os.path.join(inside, "f"))
+        self.taken_back(inside)
+        began = time.monotonic()
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assertLess(time.monotonic() - began, 6)
+        self.assertEqual([], self.daemon.mounts())
+        self.assertEqual("detached", self.status()["state"])
+        self.assertIn("programs still use it", self.status()["reason"])
+        for again in ("", "of a daemon that was started again"):
+            with self.subTest(again):
+                if again:
+                    self.daemon.stop()
+                    self.daemon.start()
+                    wait_until(lambda: self.status()["state"] == "detached", 10, "it is found")
+                status, answer = self.drain()
+                self.assertEqual((409, False, 1), (status, answer["drained"], len(answer["left"])))
+                self.assertIn("programs still use it", answer["left"][0])
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        app.stdin.write("\n")
+        app.stdin.flush()
+        self.assertEqual("\n", app.stdout.readline())
+        self.end(app)
+        self.end(other)
+        wait_until(lambda: self.status()["state"] == "created", 30, "its end")
+        lost = [line["text"] for line in self.daemon.audit_lines() if line["event"] == "data lost"]
+        self.assertIn("f (fileid", "".join(lost))
+        self.server.thaw()
+        self.assertEqual((200, {"drained": True, "left": []}), self.drain())
+        self.assert_nothing_left()
+
+    def test_a_namespace_that_only_has_the_hosts_mounts_does_not_hold_it(self):
+        self.mounted()
+        self.elsewhere()
+        began = time.monotonic()
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assertLess(time.monotonic() - began, 2)
+        self.assertEqual("created", self.status()["state"])
+        self.assert_nothing_left()
+
+    def test_the_volume_can_be_mounted_beside_it(self):
+        path = self.mounted()
+        inside = self.given(path)
+        other = self.elsewhere()
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        began = time.monotonic()
+        self.assertEqual((path, ""), self.daemon.mount("v"))
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual([path], self.daemon.mounts())
+        self.daemon.kill()
+        self.daemon.start()
+        wait_until(lambda: self.status()["state"] == "mounted", 10, "the mount is found again")
+        inside = self.given(path)
+        self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"new")
+        self.taken_back(inside)
+        self.assertEqual(1, len(self.left_on_disk()))
+        self.end(other)
+        wait_until(lambda: self.left_on_disk() == [], 10, "the end of the first one")
+        self.assertEqual(("mounted", [path]), (self.status()["state"], self.daemon.mounts()))
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
 
 
 class MountTest(VolumeTest):

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A mounter that mounts nothing and can be told to be slow, to fail or to hang, by the host of the
 // source: "slow-500" takes 500 ms, "refuse" fails, "hang" ends when it is unwanted or late, "deaf"
-// does not even hear that it is unwanted and then succeeds; of "busy" a stop never succeeds.
+// does not even hear that it is unwanted and then succeeds; of "busy" a stop never succeeds, and
+// "used" is used on behind it.
 #pragma once
 
 #include "core/reactor.hpp"
@@ -82,6 +83,7 @@ public:
             co_await reactor_.sleep_until(deadline);
             co_return core::Failure{ETIMEDOUT, "the server does not answer"};
         }
+        if (sources_[volume] == "used") co_return core::Failure{EBUSY, "it is in use"};
         mounts.erase(volume);
         co_return Ended{};
     }
@@ -98,6 +100,10 @@ public:
         calls.push_back("adopt " + volume.name);
         if (record.worker.id.pid == 0 || lost.contains(volume)) {
             co_return core::Failure{ESRCH, "its worker is gone; mount it again"};
+        }
+        if (record.phase == LiveRecord::Phase::detached) {
+            detached[volume] = record.worker;
+            co_return record.worker;
         }
         mounts[volume] = record.worker;
         co_return record.worker;

@@ -47,7 +47,8 @@ LiveRecord live(std::uint32_t pid) {
         {{pid, 1ull << 40}, "/var/lib/uidnfs/volumes/docker-web", "/run/uidnfs/7.sock"},
         "nas1:/exports/a",
         {1001, 1002, {5, 6}, "ldap", "jane"},
-        {{"id1", 2}, {"id2", 0}}};
+        {{"id1", 2}, {"id2", 0}},
+        {{{pid - 1, 5}, "/var/lib/uidnfs/volumes/docker-web", "/run/uidnfs/6.sock", "rule 1"}}};
 }
 
 /// A disk that keeps what was synced and, after a crash, forgets the rest: bytes of files and
@@ -314,6 +315,20 @@ TEST_F(StoreTest, a_record_is_one_for_versions_that_do_not_count) {
     const auto text = to_json(kKey, live(77));
     EXPECT_THAT(text, HasSubstr(R"("version":1,)"));
     EXPECT_THAT(text, HasSubstr(R"("holders":["id1","id2"])"));
+}
+
+TEST_F(StoreTest, a_record_of_before_workers_could_be_left_has_none) {
+    auto text = to_json(kKey, live(77));
+    const auto at = text.find(R"(,"left":[{)");
+    ASSERT_NE(at, std::string::npos) << text;
+    text.replace(at, std::string::npos, "}");
+    const auto stored = parse_live(text);
+    ASSERT_TRUE(stored) << stored.error().user_text;
+    EXPECT_TRUE(stored->record.left.empty());
+    for (const auto* left : {"{}", "[7]", "[{}]", R"([{"pid":1}])"}) {
+        const auto wrong = text.substr(0, at) + R"(,"left":)" + left + "}";
+        EXPECT_FALSE(parse_live(wrong)) << left;
+    }
 }
 
 TEST_F(StoreTest, counts_that_are_none_are_damage) {

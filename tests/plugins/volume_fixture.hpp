@@ -77,6 +77,8 @@ protected:
     Texts started(Worker worker = kWorker) { return send(Started{std::move(worker)}); }
     Texts stopped() { return send(Stopped{Ended{}}); }
     Texts busy() { return send(Stopped{core::Failure{ETIMEDOUT, "the server does not answer"}}); }
+    /// Its bytes are on the server, and somebody still uses it.
+    Texts used() { return send(Stopped{core::Failure{EBUSY, "in use"}}); }
     Texts ended(Ended how = {}) { return send(WorkerEnded{kWorker.id, std::move(how)}); }
     Texts pass(core::SteadyDuration time) {
         now += time;
@@ -109,6 +111,17 @@ protected:
         done();
         done();
         ASSERT_EQ(volume.state(), State::detached);
+    }
+
+    /// Unmounted, and still used by somebody.
+    void be_left() {
+        be_mounted();
+        unmount();
+        done();
+        used();
+        done();
+        done();
+        ASSERT_EQ(volume.left(), std::vector<Worker>{kWorker});
     }
 
     Volume volume;

@@ -3,6 +3,7 @@
 // must hold whatever the order.
 #include "tests/plugins/volume_fixture.hpp"
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -46,6 +47,10 @@ public:
             while (running_) finish_step(Luck::good);
             if (!running_ && volume_.state() == State::detached) end_worker();
         }
+        while (!left_.empty()) {
+            end_one_of_left();
+            while (running_) finish_step(Luck::good);
+        }
         submit(Drain{});
         for (int i = 0; i < 100; ++i) {
             while (running_) finish_step(Luck::good);
@@ -56,6 +61,7 @@ public:
     void expect_clean() {
         EXPECT_FALSE(running_.has_value());
         EXPECT_EQ(workers_, 0) << "a worker was left behind";
+        EXPECT_EQ(volume_.left(), std::vector<Worker>{});
         EXPECT_FALSE(kept_record_) << "a record was left behind";
         EXPECT_EQ(kept_definition_ != nullptr, volume_.state() == State::created);
         EXPECT_EQ(volume_.holders(), Texts{});
@@ -95,6 +101,19 @@ private:
         mounts_.clear();
         answered_.clear();
         if (one_in(4)) lose_worker();
+        std::erase_if(left_, [this](const Worker&) { return one_in(4); });
+        // That it is left may not be on disk: then it is still to be stopped. Of one whose every
+        // save failed, from its Mount on, nothing is there: that was told each time.
+        const auto others = std::partition(left_.begin(), left_.end(), [this](const Worker& one) {
+            return kept_record_ && is_among(one, kept_record_->left);
+        });
+        for (auto one = others; kept_record_ && one != left_.end(); ++one) {
+            if (*one != kept_record_->worker) continue;
+            ASSERT_FALSE(worker_.has_value());
+            worker_ = *one;
+            ++workers_;
+        }
+        left_.erase(others, left_.end());
         volume_ = Volume({Dialect::docker, "a"}, lifetime_, {});
         perform(volume_.restore(kept_definition_, kept_record_));
     }
@@ -103,6 +122,16 @@ private:
         if (!worker_) return;
         worker_.reset();
         --workers_;
+    }
+
+    static bool is_among(const Worker& worker, const std::vector<Worker>& all) {
+        return std::find(all.begin(), all.end(), worker) != all.end();
+    }
+
+    void end_one_of_left() {
+        const auto id = left_.back().id;
+        left_.pop_back();
+        handle(WorkerEnded{id, {"its users ended", {}}});
     }
 
     /// What a step that succeeds leaves on disk.
@@ -134,6 +163,7 @@ private:
     }
 
     void die() {
+        if (!left_.empty() && one_in(2)) return end_one_of_left();
         if (!worker_ || !one_in(3)) return;
         end_worker();
     }
@@ -157,11 +187,13 @@ private:
             case Step::start:
                 EXPECT_TRUE(kept_record_) << "a worker without a record that finds it again";
                 EXPECT_EQ(workers_, 0) << "a second worker";
+                for (const auto& one : left_) EXPECT_TRUE(is_among(one, kept_record_->left));
                 if (fails) return handle(Started{failure});
                 worker_ = Worker{{++pid_, 1}, "/m", "/c"};
                 ++workers_;
                 return handle(Started{*worker_});
             case Step::stop:
+                if (fails && one_in(2)) return handle(Stopped{core::Failure{EBUSY, "in use"}});
                 if (fails || !worker_) return handle(Stopped{failure});
                 lose_worker();
                 return handle(Stopped{Ended{}});
@@ -174,9 +206,13 @@ private:
                 return handle(Done{{}});
             case Step::erase_live:
                 EXPECT_EQ(workers_, 0) << "a worker that nothing finds again";
+                EXPECT_TRUE(left_.empty()) << "a worker that is left and that nothing finds again";
                 keep(step);
                 return handle(Done{{}});
             case Step::adopt:
+                for (const auto& one : volume_.record().left) {
+                    if (!is_among(one, left_)) handle(WorkerEnded{one.id, {"it is gone", {}}});
+                }
                 if (!worker_) return handle(Started{core::Failure{ESRCH, "it is gone"}});
                 return handle(Started{*worker_});
         }
@@ -184,6 +220,10 @@ private:
 
     void handle(Event event) {
         perform(volume_.handle(std::move(event), now_));
+        if (worker_ && is_among(*worker_, volume_.left())) {
+            left_.push_back(*worker_);  // somebody uses it, and no command is about it any more
+            lose_worker();
+        }
         if (volume_.state() == State::mounted) {
             ASSERT_TRUE(volume_.worker().has_value());
             ASSERT_FALSE(volume_.holders().empty());
@@ -219,6 +259,7 @@ private:
     std::optional<Step> running_;
     std::optional<Worker> worker_;
     int workers_ = 0;
+    std::vector<Worker> left_;
     DefinitionPtr kept_definition_;  // on disk
     std::optional<LiveRecord> kept_record_;
     DefinitionPtr new_definition_;  // being written

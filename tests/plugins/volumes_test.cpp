@@ -347,6 +347,47 @@ TEST_F(VolumesTest, a_busy_mount_is_detached_and_its_name_is_free_after_the_flus
     EXPECT_EQ(told, "/var/lib/uidnfs/volumes/docker-web");
 }
 
+TEST_F(VolumesTest, a_mount_that_is_used_on_is_known_until_it_ends) {
+    create("web", "used");
+    mount("web");
+    EXPECT_EQ(unmount("web"), "ok");
+    EXPECT_EQ(state("web"), State::detached);
+    const auto left = mounter.detached.at(key("web"));
+    EXPECT_EQ(mount("web", "h2"), "/var/lib/uidnfs/volumes/docker-web");
+    EXPECT_EQ(state("web"), State::mounted);
+    restart();
+    run_until([&] { return state("web") == State::mounted; });
+    EXPECT_EQ(mounter.detached.at(key("web")), left);
+    observer.decisions.clear();
+    volumes->worker_ended(key("web"), left.id, {"", {"log/a 0-4095"}});
+    ASSERT_EQ(observer.decisions.size(), 1u);
+    EXPECT_EQ(observer.decisions[0].event, Decision::Event::data_lost);
+    EXPECT_EQ(observer.decisions[0].text, "log/a 0-4095");
+    EXPECT_EQ(state("web"), State::mounted);
+}
+
+TEST_F(VolumesTest, a_drain_does_not_end_before_what_is_used_on) {
+    create("web", "used");
+    mount("web");
+    unmount("web");
+    std::optional<std::vector<std::string>> left;
+    const auto told = [&](std::vector<std::string> names) { left = std::move(names); };
+    volumes->drain(std::chrono::steady_clock::now() + 50ms, told);
+    run_until([&] { return left.has_value(); });
+    EXPECT_THAT(*left, ElementsAre(HasSubstr("programs still use it")));
+    restart();
+    run_until([&] { return !volumes->is_restoring(); });
+    left.reset();
+    volumes->drain(std::chrono::steady_clock::now() + 50ms, told);
+    run_until([&] { return left.has_value(); });
+    EXPECT_EQ(left->size(), 1u) << "a daemon that was started again knows it too";
+    volumes->worker_ended(key("web"), mounter.detached.at(key("web")).id, {});
+    left.reset();
+    volumes->drain(std::chrono::steady_clock::now() + 5s, told);
+    run_until([&] { return left.has_value(); });
+    EXPECT_THAT(*left, IsEmpty());
+}
+
 TEST_F(VolumesTest, restart_finds_everything_again) {
     create("web", "nas1");
     create("idle", "nas1");

@@ -216,12 +216,13 @@ class OutageTest(LifeTest):
     def test_a_mount_that_ended_is_told_and_the_next_container_has_a_new_one(self):
         self.volume("team-a")
         self.start_app("holder", "team-a", "echo x > /data/f; exec sleep 60")
-        wait_until(lambda: os.path.exists(self.on_server("f")), 10, "the container's file")
-        # At once: a worker without a keeper is given the next one soon.
-        for pid in sorted(self.uidnfs.processes(),
-                          key=lambda pid: volume_daemon.status_of(pid, "Name")):
-            if volume_daemon.status_of(pid, "Name") in ("uidnfs-keeper", "uidnfs-worker"):
-                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: os.path.exists(self.on_server("f")) and
+                   os.path.getsize(self.on_server("f")), 10, "what the container wrote")
+        pids = {volume_daemon.status_of(pid, "Name"): pid for pid in self.uidnfs.processes()}
+        # A worker without a keeper is given the next one soon, unless it cannot answer.
+        os.kill(pids["uidnfs-worker"], signal.SIGSTOP)
+        for name in ("uidnfs-keeper", "uidnfs-worker"):
+            os.kill(pids[name], signal.SIGKILL)
         wait_until(lambda: "failed" == self.engine.inspect("volume", "inspect", "team-a")["Status"][
             "state"], 10, "the state failed")
         self.assertIn("cat:", self.refusal("exec", "holder", "cat", "/data/f"))

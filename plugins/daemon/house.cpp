@@ -64,8 +64,6 @@ void tell_of_hidden_mounts(const std::string& root) {
     }
 }
 
-std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
-
 /// The audit is opened again at each reload, by the service user. Nothing here is the end: who
 /// opens it says why not. In a directory that is not root's alone the service user opens it at the
 /// start too, since a name there may lead anywhere: nothing then.

@@ -23,11 +23,6 @@ core::Failure trouble(const std::string& path, int code) {
     return {code, fmt::format("{}: {}", path, core::describe_errno(code))};
 }
 
-std::string directory_of(const std::string& path) {
-    const auto slash = path.rfind('/');
-    return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 /// What is above `path`, as root's.
 void make_parents(const std::string& path) {
     for (auto at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
@@ -90,6 +85,11 @@ core::Outcome<void> check_way(const std::string& path, const ServiceUser& user) 
 }
 
 }  // namespace
+
+std::string directory_of(const std::string& path) {
+    const auto slash = path.rfind('/');
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
 
 core::Outcome<ServiceUser> find_service_user(const std::string& name) {
     const auto found = core::find_user(name);

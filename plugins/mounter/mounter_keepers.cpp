@@ -95,7 +95,9 @@ void MounterProcess::ended(
     if (last_word) watched->connections = last_word->text("connections");
     watched->end = std::move(end);
     --keepers_;
-    groups_.remove(watched->directory);
+    // Of one that outlived its Unmount: another mount may be on its way to the same place.
+    const bool is_replaced = starts_.contains(watched->directory);
+    if (!is_replaced) groups_.remove(watched->directory);
     share_out_soon();
     const auto found = watched_.find(watched->directory);
     const bool is_current = found != watched_.end() && found->second == watched;
@@ -104,7 +106,7 @@ void MounterProcess::ended(
         // Nobody serves it any more, or nobody who can be understood.
         const auto path = path_of(watched->directory);
         if (minor_at(path) == watched->minor) detach_all(path);
-        remove_directory(watched->directory);
+        if (!is_replaced) remove_directory(watched->directory);
     }
     if (watched->stop == Watched::Stop::running) return;
     auto reply = describe(*watched);

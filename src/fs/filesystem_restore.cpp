@@ -111,7 +111,12 @@ void Filesystem::restore_extents() {
         const auto& right = extent_records_[b];
         return std::pair(left.order, left.offset) < std::pair(right.order, right.offset);
     });
-    for (const auto i : found) writer_.restore(inodes_.find(extent_records_[i].inode), i);
+    for (const auto i : found) {
+        const auto inode = inodes_.find(extent_records_[i].inode);
+        writer_.restore(inode, i);
+        // Nobody knows what others did to the file since.
+        writer_.note_overtaken(*inode);
+    }
     for (WrittenRecords::Index i = 0; i < written_records_.high_water(); ++i) {
         if (!written_records_.is_valid(i)) continue;
         writer_.restore_written(inodes_.find(written_records_[i].inode), i);

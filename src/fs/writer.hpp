@@ -77,7 +77,7 @@ public:
     /// Somebody else changed the file. Until its bytes that are held by then are on the disk only
     /// the server knows what it contains.
     void note_overtaken(Inode& inode);
-    /// Waits for that, if it is so. Afterwards what is held may be shown.
+    /// Waits for that, if it is so: what is held afterwards may be shown.
     core::Task<void> catch_up(InodeRef inode);
 
     core::Task<std::vector<LostRange>> drain(core::SteadyTime deadline);

@@ -145,6 +145,18 @@ TEST_F(HeldBytes, the_next_worker_sends_nothing_again_that_the_server_has) {
     EXPECT_EQ(server.uncommitted_bytes(), 0u);
 }
 
+TEST_F(HeldBytes, an_open_after_the_workers_death_sees_what_another_client_closed) {
+    auto& m = mount();
+    const auto file = write_uncommitted("/a", 2);
+    overwrite_elsewhere("/a", "LATER");
+    m.kill_and_restart();
+    const auto reader = m.open_file("/a", O_RDONLY);
+    EXPECT_EQ(m.read_at(reader, 0, 5), "LATER");
+    m.close_file(reader);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.content("/a").substr(0, 5), "LATER");
+}
+
 TEST_F(HeldBytes, the_next_worker_sends_again_what_the_server_lost) {
     auto& m = mount();
     const auto file = write_uncommitted("/a", 2);

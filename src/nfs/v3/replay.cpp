@@ -64,7 +64,12 @@ bool may_be_for_mark(const core::Error& error) noexcept {
 }
 
 bool matches(const Expected& expected, const Attr& found) noexcept {
-    if (expected.mark) return found.type == expected.type && found.atime == *expected.mark;
+    if (expected.mark) {
+        // Some file systems keep whole seconds only.
+        const Time coarse{expected.mark->seconds, 0};
+        return found.type == expected.type &&
+               (found.atime == *expected.mark || found.atime == coarse);
+    }
     return found.type == expected.type && (!expected.size || *expected.size == found.size) &&
            (!expected.fileid || *expected.fileid == found.fileid) &&
            // Servers add setgid in directories that pass it on, and refuse it to strangers.

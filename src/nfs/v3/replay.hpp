@@ -30,8 +30,9 @@ Replay interpret(
 
 /// What a call that makes something has the server keep with it, to know it again: the access time.
 /// Of two calls no two are the same but for one chance in a million. It lies within the last
-/// second, in whole microseconds, which every server's file systems can keep. Any word gives a
-/// time; draw_mark() gives words whose times are right.
+/// second, in whole microseconds, which few file systems cannot keep (matches() takes whole seconds
+/// for it as well: calls of the same second cannot be told apart there). Any word gives a time;
+/// draw_mark() gives words whose times are right.
 std::uint64_t draw_mark();
 Time mark_time(std::uint64_t mark) noexcept;
 

@@ -114,8 +114,8 @@ void Filesystem::restore_extents() {
     for (const auto i : found) {
         const auto inode = inodes_.find(extent_records_[i].inode);
         writer_.restore(inode, i);
-        // Nobody knows what others did to the file since.
-        writer_.note_overtaken(*inode);
+        // What others may have written since over bytes that are not sent again, nobody knows.
+        if (inode->file->extents.has_uncommitted()) writer_.note_overtaken(*inode);
     }
     for (WrittenRecords::Index i = 0; i < written_records_.high_water(); ++i) {
         if (!written_records_.is_valid(i)) continue;

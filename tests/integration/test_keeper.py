@@ -339,7 +339,9 @@ class HostileWorker(OwnMount):
                 done = self.hand(said, fds)
                 self.assertEqual(1, done.returncode, done.stderr)
                 self.assertIn(why, done.stderr)
-        self.assertEqual([self.status["worker_pid"]], self.uidnfs.processes())
+        # The keeper of the last one has answered, and may still be about to end.
+        wait_until(lambda: self.uidnfs.processes() == [self.status["worker_pid"]], 5,
+                   "the end of all that were started")
         os.kill(self.status["worker_pid"], signal.SIGCONT)
         self.door.setblocking(False)
         done = self.uidnfs.run("adopt", self.m.path)

@@ -6,6 +6,7 @@
 #include "plugins/daemon/roles.hpp"
 #include "plugins/daemon/rules.hpp"
 #include "plugins/observe/mounted_volume.hpp"
+#include "plugins/settings/secret_file.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>

@@ -4,6 +4,7 @@
 #include "core/fd.hpp"
 #include "core/text.hpp"
 #include "core/user.hpp"
+#include "plugins/settings/secret_file.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -85,11 +86,6 @@ core::Outcome<void> check_way(const std::string& path, const ServiceUser& user) 
 }
 
 }  // namespace
-
-std::string directory_of(const std::string& path) {
-    const auto slash = path.rfind('/');
-    return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 core::Outcome<ServiceUser> find_service_user(const std::string& name) {
     const auto found = core::find_user(name);

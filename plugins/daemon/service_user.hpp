@@ -19,9 +19,6 @@ struct ServiceUser {
 /// ENOENT: there is no such user; EPERM: it is root.
 core::Outcome<ServiceUser> find_service_user(const std::string& name);
 
-/// What the last name of an absolute path is in.
-std::string directory_of(const std::string& path);
-
 /// Whether `path` is a directory in which root may open files by name: `user` can change neither
 /// what is in it nor what leads to it.
 bool is_roots_directory(const std::string& path, const ServiceUser& user);

@@ -64,12 +64,6 @@ ssize_t read_all(int fd, char* buffer, std::size_t size) {
     return static_cast<ssize_t>(filled);
 }
 
-std::string directory_of(const std::string& path) {
-    const auto slash = path.rfind('/');
-    if (slash == std::string::npos) return ".";
-    return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 /// In which the name is, and where links led to, if that can be told.
 std::vector<std::string> directories_of(const std::string& path, const core::Fd& file) {
     std::vector<std::string> found{directory_of(path)};
@@ -88,6 +82,12 @@ std::string judge_owner(const FileFacts& facts, const Trust& trust) {
 }
 
 }  // namespace
+
+std::string directory_of(const std::string& path) {
+    const auto slash = path.rfind('/');
+    if (slash == std::string::npos) return ".";
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
 
 Trust make_trust(const std::string& service_user) {
     Trust trust{{0, ::geteuid()}, {0, ::getegid()}};

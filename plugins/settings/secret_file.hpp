@@ -28,6 +28,9 @@ Trust make_trust(const std::string& service_user);
 /// does, with `group`. Never the service user, whose mounts it limits.
 Trust make_configuration_trust(uid_t reader, gid_t group);
 
+/// What the last name of a path is in.
+std::string directory_of(const std::string& path);
+
 /// What a file is judged by: see stat(2).
 struct FileFacts {
     mode_t mode = 0;

@@ -125,8 +125,8 @@ core::Task<core::Result<Entry>> Filesystem::mkdir(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
-    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
-    const NameLock lock(changing_names_, parent->id, name);
+    auto locking = changing_names_.lock({parent->id, name});
+    const auto lock = co_await locking;
     parent->attrs.begin_change();
     auto reply = co_await deps_.client.mkdir(ctx, parent->handle, name, with_mode(mode));
     const bool is_new = reply && reply->handle && reply->attr;
@@ -144,8 +144,8 @@ core::Task<core::Result<Entry>> Filesystem::symlink(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
-    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
-    const NameLock lock(changing_names_, parent->id, name);
+    auto locking = changing_names_.lock({parent->id, name});
+    const auto lock = co_await locking;
     parent->attrs.begin_change();
     auto reply = co_await deps_.client.symlink(ctx, parent->handle, name, target, with_mode(0777));
     co_return co_await finish_create(ctx, parent, name, std::move(reply));
@@ -169,8 +169,8 @@ core::Task<core::Result<Entry>> Filesystem::mknod(
         case S_IFCHR: type = nfs::FileType::character_device; break;
         default: co_return core::Error(EINVAL);
     }
-    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
-    const NameLock lock(changing_names_, parent->id, name);
+    auto locking = changing_names_.lock({parent->id, name});
+    const auto lock = co_await locking;
     parent->attrs.begin_change();
     core::Result<nfs::CreateReply> reply = core::Error(EIO);
     if (type == nfs::FileType::regular) {
@@ -206,8 +206,8 @@ core::Task<core::Result<Entry>> Filesystem::link(
     const auto inode = admitted->inode;
     const auto parent = *found_parent;
     const auto ctx = admitted->context;
-    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
-    const NameLock lock(changing_names_, parent->id, name);
+    auto locking = changing_names_.lock({parent->id, name});
+    const auto lock = co_await locking;
     const auto reply = co_await link_call(ctx, inode, parent, name);
     if (!reply) {
         on_surprise(*parent, reply.error());
@@ -331,8 +331,8 @@ core::Task<core::Result<void>> Filesystem::unlink(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
-    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
-    const NameLock lock(changing_names_, parent->id, name);
+    auto locking = changing_names_.lock({parent->id, name});
+    const auto lock = co_await locking;
     const auto found = co_await named(ctx, parent, name);
     if (!found) co_return found.error();
     const auto child = *found;
@@ -378,8 +378,8 @@ core::Task<core::Result<void>> Filesystem::rmdir(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
-    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
-    const NameLock lock(changing_names_, parent->id, name);
+    auto locking = changing_names_.lock({parent->id, name});
+    const auto lock = co_await locking;
     if (silly_removals_ > 0) co_await silly_names_gone(ctx, parent, name);
     parent->attrs.begin_change();
     const auto reply = co_await deps_.client.rmdir(ctx, parent->handle, name);
@@ -413,15 +413,8 @@ core::Task<core::Result<void>> Filesystem::rename(
     const auto from = admitted->inode;
     const auto to = *found_to;
     const auto ctx = admitted->context;
-    while (changing_names_.is_held(from->id, from_name) || changing_names_.is_held(to->id, to_name)
-    ) {
-        co_await changing_names_.freed.wait();
-    }
-    const NameLock lock(changing_names_, from->id, from_name);
-    std::optional<NameLock> lock_of_target;
-    if (from != to || from_name != to_name) {
-        lock_of_target.emplace(changing_names_, to->id, to_name);
-    }
+    auto locking = changing_names_.lock({from->id, from_name}, NameLocks::Name(to->id, to_name));
+    const auto lock = co_await locking;
     if (ctx.progress.was_sent()) {
         auto asking = was_moved(ctx, from, from_name, to, to_name);
         if (co_await asking) co_return core::Result<void>();

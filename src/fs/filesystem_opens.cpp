@@ -119,8 +119,8 @@ core::Task<core::Result<CreateReply>> Filesystem::create(
     if (!admitted) co_return admitted.error();
     const auto parent = admitted->inode;
     const auto ctx = admitted->context;
-    while (changing_names_.is_held(parent->id, name)) co_await changing_names_.freed.wait();
-    const NameLock lock(changing_names_, parent->id, name);
+    auto locking = changing_names_.lock({parent->id, name});
+    const auto lock = co_await locking;
     parent->attrs.begin_change();
     auto created = co_await create_call(ctx, parent, name, mode, flags);
     finish_change(parent, created ? created->reply.dir : nfs::Wcc{});

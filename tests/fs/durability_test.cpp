@@ -10,16 +10,6 @@ constexpr std::size_t kMegabyte = 1 << 20;
 
 class Durability : public FsTest {
 protected:
-    /// Writes `megabytes` MiB in full calls: UNSTABLE, not yet committed.
-    File write_unstable(std::string_view path, std::size_t megabytes) {
-        auto& m = mount();
-        const auto file = m.create_file(path);
-        for (std::size_t i = 0; i < megabytes; ++i) {
-            m.write_at(file, i * kMegabyte, std::string(kMegabyte, static_cast<char>('a' + i)));
-        }
-        world.serve_until([&] { return server.uncommitted_bytes() == megabytes * kMegabyte; });
-        return file;
-    }
     static std::string letters(std::size_t megabytes) {
         std::string out;
         for (std::size_t i = 0; i < megabytes; ++i) {

@@ -456,6 +456,17 @@ std::size_t FsTest::count(Procedure procedure, std::string_view origin) const {
     });
 }
 
+File FsTest::write_unstable(std::string_view path, std::size_t megabytes) {
+    constexpr std::size_t kMegabyte = 1 << 20;
+    auto& m = mount();
+    const auto file = m.create_file(path);
+    for (std::size_t i = 0; i < megabytes; ++i) {
+        m.write_at(file, i * kMegabyte, std::string(kMegabyte, static_cast<char>('a' + i)));
+    }
+    world.serve_until([&] { return server.uncommitted_bytes() == megabytes * kMegabyte; });
+    return file;
+}
+
 std::size_t FsTest::count_all() const {
     return server.count([](const Call&) { return true; });
 }

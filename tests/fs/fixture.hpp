@@ -222,6 +222,9 @@ protected:
     /// Calls of one kind since the last clear_calls(), of one mount or of all.
     std::size_t count(Procedure procedure, std::string_view origin = "") const;
     std::size_t count_all() const;
+    /// A new file of `megabytes` MiB, 'a' in the first and so on, in full calls: UNSTABLE, not yet
+    /// committed. Open still.
+    File write_unstable(std::string_view path, std::size_t megabytes);
 
     World world;
     MemoryServer& server;

@@ -13,16 +13,6 @@ constexpr std::int64_t kLongAgo = 1'000'000;
 
 class HeldBytes : public FsTest {
 protected:
-    /// An open file whose bytes the server has, and no COMMIT.
-    File write_uncommitted(std::string_view path, std::size_t megabytes) {
-        auto& m = mount();
-        const auto file = m.create_file(path);
-        for (std::size_t i = 0; i < megabytes; ++i) {
-            m.write_at(file, i * kMegabyte, std::string(kMegabyte, static_cast<char>('a' + i)));
-        }
-        world.serve_until([&] { return server.uncommitted_bytes() == megabytes * kMegabyte; });
-        return file;
-    }
     /// By another client, closed.
     void overwrite_elsewhere(std::string_view path, const std::string& bytes) {
         auto& other = second();
@@ -39,7 +29,7 @@ protected:
 
 TEST_F(HeldBytes, an_open_sees_what_another_client_closed_over_them) {
     auto& m = mount();
-    const auto writer = write_uncommitted("/a", 1);
+    const auto writer = write_unstable("/a", 1);
     overwrite_elsewhere("/a", "LATER");
     const auto reader = m.open_file("/a", O_RDONLY);
     EXPECT_EQ(m.read_at(reader, 0, 5), "LATER");
@@ -53,7 +43,7 @@ TEST_F(HeldBytes, an_open_sees_what_another_client_closed_over_them) {
 
 TEST_F(HeldBytes, a_file_that_was_open_shows_it_once_its_attributes_do) {
     auto& m = mount();
-    const auto writer = write_uncommitted("/a", 1);
+    const auto writer = write_unstable("/a", 1);
     overwrite_elsewhere("/a", "LATER");
     world.clock.advance(100s);
     m.stat_of("/a");
@@ -63,7 +53,7 @@ TEST_F(HeldBytes, a_file_that_was_open_shows_it_once_its_attributes_do) {
 
 TEST_F(HeldBytes, what_is_written_after_it_is_known_is_newer) {
     auto& m = mount();
-    const auto writer = write_uncommitted("/a", 1);
+    const auto writer = write_unstable("/a", 1);
     overwrite_elsewhere("/a", "LATER");
     const auto reader = m.open_file("/a", O_RDONLY);
     m.write_at(writer, 0, "NEWER");
@@ -76,7 +66,7 @@ TEST_F(HeldBytes, what_is_written_after_it_is_known_is_newer) {
 TEST_F(HeldBytes, behind_a_close_they_do_not_hide_a_shorter_file) {
     options.commit_on = fs::CommitOn::behind;
     auto& m = mount();
-    ASSERT_EQ(m.close_file(write_uncommitted("/a", 2)), 0);
+    ASSERT_EQ(m.close_file(write_unstable("/a", 2)), 0);
     second().make_file("/a", "later");
     ASSERT_EQ(server.content("/a"), "later");
     EXPECT_EQ(m.content_of("/a"), "later");
@@ -85,7 +75,7 @@ TEST_F(HeldBytes, behind_a_close_they_do_not_hide_a_shorter_file) {
 
 TEST_F(HeldBytes, stat_shows_the_size_that_another_client_left) {
     auto& m = mount();
-    const auto writer = write_uncommitted("/a", 2);
+    const auto writer = write_unstable("/a", 2);
     fs::SetAttrRequest request;
     request.size = 10;
     ASSERT_EQ(second().set_attributes("/a", request), 0);
@@ -97,7 +87,7 @@ TEST_F(HeldBytes, stat_shows_the_size_that_another_client_left) {
 
 TEST_F(HeldBytes, times_that_are_set_outlive_a_restart_of_the_server) {
     auto& m = mount();
-    const auto file = write_uncommitted("/a", 2);
+    const auto file = write_unstable("/a", 2);
     ASSERT_EQ(set_mtime("/a"), 0);
     server.crash();
     EXPECT_EQ(m.close_file(file), 0);
@@ -107,7 +97,7 @@ TEST_F(HeldBytes, times_that_are_set_outlive_a_restart_of_the_server) {
 
 TEST_F(HeldBytes, a_mode_that_is_set_outlives_a_restart_of_the_server) {
     auto& m = mount();
-    const auto file = write_uncommitted("/a", 2);
+    const auto file = write_unstable("/a", 2);
     ASSERT_EQ(m.chmod_path("/a", 04755), 0);
     server.crash();
     EXPECT_EQ(m.close_file(file), 0);
@@ -116,7 +106,7 @@ TEST_F(HeldBytes, a_mode_that_is_set_outlives_a_restart_of_the_server) {
 
 TEST_F(HeldBytes, times_that_are_set_outlive_the_worker) {
     auto& m = mount();
-    const auto file = write_uncommitted("/a", 2);
+    const auto file = write_unstable("/a", 2);
     ASSERT_EQ(set_mtime("/a"), 0);
     m.kill_and_restart();
     EXPECT_EQ(m.close_file(file), 0);
@@ -126,7 +116,7 @@ TEST_F(HeldBytes, times_that_are_set_outlive_the_worker) {
 TEST_F(HeldBytes, behind_a_close_times_outlive_the_worker_too) {
     options.commit_on = fs::CommitOn::behind;
     auto& m = mount();
-    ASSERT_EQ(m.close_file(write_uncommitted("/a", 2)), 0);
+    ASSERT_EQ(m.close_file(write_unstable("/a", 2)), 0);
     ASSERT_EQ(set_mtime("/a"), 0);
     m.kill_and_restart();
     m.drain();
@@ -135,7 +125,7 @@ TEST_F(HeldBytes, behind_a_close_times_outlive_the_worker_too) {
 
 TEST_F(HeldBytes, the_next_worker_sends_nothing_again_that_the_server_has) {
     auto& m = mount();
-    const auto file = write_uncommitted("/a", 2);
+    const auto file = write_unstable("/a", 2);
     overwrite_elsewhere("/a", "LATER");
     const auto writes = count(Procedure::write);
     m.kill_and_restart();
@@ -147,7 +137,7 @@ TEST_F(HeldBytes, the_next_worker_sends_nothing_again_that_the_server_has) {
 
 TEST_F(HeldBytes, an_open_after_the_workers_death_sees_what_another_client_closed) {
     auto& m = mount();
-    const auto file = write_uncommitted("/a", 2);
+    const auto file = write_unstable("/a", 2);
     overwrite_elsewhere("/a", "LATER");
     m.kill_and_restart();
     const auto reader = m.open_file("/a", O_RDONLY);
@@ -159,7 +149,7 @@ TEST_F(HeldBytes, an_open_after_the_workers_death_sees_what_another_client_close
 
 TEST_F(HeldBytes, the_next_worker_sends_again_what_the_server_lost) {
     auto& m = mount();
-    const auto file = write_uncommitted("/a", 2);
+    const auto file = write_unstable("/a", 2);
     server.crash();
     ASSERT_TRUE(server.content("/a").empty());
     m.kill_and_restart();

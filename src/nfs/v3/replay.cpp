@@ -46,7 +46,7 @@ std::uint64_t draw_mark() {
     using std::chrono::microseconds;
     std::uint32_t random = 0;
     // Not before the system has any: then the clock must do.
-    (void)::getrandom(&random, sizeof random, GRND_NONBLOCK);
+    if (::getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) random = 0;
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const auto at = std::chrono::duration_cast<microseconds>(now).count() - random % 1'000'000;
     const auto seconds = static_cast<std::uint64_t>(at / 1'000'000);

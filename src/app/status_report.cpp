@@ -117,6 +117,7 @@ json::object describe_unknown(std::string_view mountpoint, std::string_view sour
         {"operations", nullptr},
         {"callers", nullptr},
         {"released_callers", nullptr},
+        {"piped_bytes", nullptr},
         {"calls", nullptr},
         {"cache", nullptr},
         {"bytes_not_committed", nullptr},
@@ -219,6 +220,7 @@ void add_session(json::object& status, const fuse::SessionStatus& session) {
     status["operations"] = std::move(operations);
     status["callers"] = session.callers == fuse::Callers::visible ? "visible" : "hidden";
     status["released_callers"] = session.released_callers;
+    status["piped_bytes"] = session.piped_bytes;
 }
 
 std::optional<json::object> parse_status(std::string_view text) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Payload without copies: a Slice is a read-only view that keeps the memory behind it alive,
-// whether that is a pooled receive buffer or a slot of the arena. Reference counts are not atomic:
+// whether that is a pooled receive buffer or a slot of the arena. The bytes may still be in the
+// kernel (core/piped.hpp): they come when somebody looks at them. Reference counts are not atomic:
 // slices live and die on the reactor's thread.
 #pragma once
 
@@ -11,6 +12,8 @@
 #include <vector>
 
 namespace uidnfs::core {
+
+class PipedMemory;
 
 /// Memory with a reference count that knows where to return to.
 class SharedMemory {
@@ -23,13 +26,22 @@ public:
     }
     /// Somebody but one holder still looks at it.
     bool is_shared() const noexcept { return references_ > 1; }
+    /// Not nullptr: a part of the bytes is in a pipe.
+    const PipedMemory* piped() const noexcept { return piped_; }
+    /// From now on all of them are here.
+    void fetch() noexcept {
+        if (piped_) bring();
+    }
 
 protected:
     SharedMemory() = default;
     ~SharedMemory() = default;
 
+    PipedMemory* piped_ = nullptr;  ///< the object itself, as long as its pipe holds something
+
 private:
     virtual void recycle() noexcept = 0;
+    virtual void bring() noexcept {}
 
     std::uint32_t references_ = 0;
 };
@@ -59,10 +71,17 @@ public:
         if (owner_) owner_->release();
     }
 
-    const std::byte* data() const noexcept { return data_; }
+    const std::byte* data() const noexcept {
+        if (owner_) owner_->fetch();
+        return data_;
+    }
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
-    std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+    std::span<const std::byte> bytes() const noexcept { return {data(), size_}; }
+    /// Where the bytes are or would come to; only looked at as far as they are here.
+    std::span<const std::byte> place() const noexcept { return {data_, size_}; }
+    /// Not nullptr: a part of them may be in a pipe.
+    const PipedMemory* piped() const noexcept { return owner_ ? owner_->piped() : nullptr; }
     /// REQUIRES: offset + length <= size().
     Slice sub(std::size_t offset, std::size_t length) const noexcept {
         return owner_ ? Slice(*owner_, data_ + offset, length) : Slice();

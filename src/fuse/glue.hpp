@@ -36,6 +36,9 @@ struct Glue {
     core::Slot* slot = nullptr;
     std::span<const std::byte> bytes = {};
     core::Progress progress = {};
+
+    /// The data of the answer that libfuse is being given, where it may be in a pipe.
+    const core::Slice* piped = nullptr;
 };
 
 }  // namespace uidnfs::fuse

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/reply.hpp"
 
+#include "core/task.hpp"
+#include "fuse/glue.hpp"
+#include "fuse/libfuse.hpp"
+
 #include <fcntl.h>
 #include <sys/uio.h>
 
@@ -9,9 +13,6 @@
 #include <cerrno>
 #include <cstring>
 #include <vector>
-
-#include "core/task.hpp"
-#include "fuse/libfuse.hpp"
 
 namespace uidnfs::fuse {
 namespace {
@@ -83,6 +84,17 @@ void map_pages(const fs::ReadData& data) noexcept {
     }
 }
 
+/// libfuse writes the head of the answer, and hands both to the session's writev.
+Delivered deliver_piped(fuse_req* handle, const core::Slice& piece) {
+    auto& glue = *static_cast<Glue*>(fuse_req_userdata(handle));
+    glue.piped = &piece;
+    const auto place = piece.place();
+    const auto* const bytes = reinterpret_cast<const char*>(place.data());
+    const auto result = fuse_reply_buf(handle, bytes, place.size());
+    glue.piped = nullptr;
+    return delivered(result);
+}
+
 iovec to_iovec(const core::Slice& piece) noexcept {
     return {const_cast<std::byte*>(piece.data()), piece.size()};
 }
@@ -133,6 +145,7 @@ Delivered deliver(fuse_req* handle, const RequestInfo& info, const fs::CreateRep
 Delivered deliver(fuse_req* handle, const RequestInfo&, const fs::ReadData& data) {
     const auto& pieces = data.pieces;
     if (pieces.empty()) return delivered(fuse_reply_buf(handle, nullptr, 0));
+    if (pieces.size() == 1 && pieces[0].piped()) return deliver_piped(handle, pieces[0]);
     map_pages(data);
     if (pieces.size() == 1) {
         const auto* bytes = reinterpret_cast<const char*>(pieces[0].data());

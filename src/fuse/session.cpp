@@ -235,7 +235,7 @@ ssize_t Session::Impl::write(int fd, iovec* vectors, int count) {
         info.opcode == FUSE_INIT && count == 2 && vectors[1].iov_len == sizeof(fuse_init_out);
     const auto written = is_init && state_ == SessionStatus::State::starting
                              ? write_init(fd, vectors, count)
-                             : ::writev(fd, vectors, count);
+                             : write_data(fd, vectors, count);
     if (written >= 0) return written;
     // ENOENT: the request is gone with its process or its mount. libfuse prints everything else to
     // standard error; what matters goes to the log instead, and all of them mean "not delivered".
@@ -246,6 +246,15 @@ ssize_t Session::Impl::write(int fd, iovec* vectors, int count) {
     }
     errno = ENOENT;
     return -1;
+}
+
+ssize_t Session::Impl::write_data(int fd, iovec* vectors, int count) {
+    if (piped && count == 2) {
+        if (const auto written = piped_answers_.write(fd, vectors[0], *piped)) return *written;
+        // Its place is what libfuse was given.
+        (void)piped->data();
+    }
+    return ::writev(fd, vectors, count);
 }
 
 ssize_t Session::Impl::write_init(int fd, iovec* vectors, int count) {
@@ -292,6 +301,7 @@ SessionStatus Session::Impl::status() const {
     status.state = state_;
     status.protocol_minor = protocol_minor_;
     status.callers = proc.callers();
+    status.piped_bytes = piped_answers_.bytes();
     status.free_slots = filesystem.slots().available();
     requests.report(status);
     return status;
@@ -315,6 +325,6 @@ SessionStatus Session::status() const { return impl_->status(); }
 void Session::pause() noexcept { impl_->pause(); }
 void Session::resume() { impl_->resume(); }
 bool Session::is_idle() const noexcept { return impl_->is_idle(); }
-void Session::trim() noexcept { impl_->listing_blocks->trim(); }
+void Session::trim() noexcept { impl_->trim(); }
 
 }  // namespace uidnfs::fuse

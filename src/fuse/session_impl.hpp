@@ -7,6 +7,7 @@
 #include "fuse/device.hpp"
 #include "fuse/glue.hpp"
 #include "fuse/libfuse.hpp"
+#include "fuse/piped_answers.hpp"
 #include "fuse/raw_request.hpp"
 #include "fuse/session.hpp"
 
@@ -35,6 +36,10 @@ public:
     }
     void pause() noexcept { device_->pause(); }
     void resume() { device_->resume(); }
+    void trim() noexcept {
+        listing_blocks->trim();
+        piped_answers_.trim();
+    }
     bool is_idle() const noexcept {
         return requests.empty() && (!memory_ || memory_->in_flight().size() == 0);
     }
@@ -73,6 +78,7 @@ private:
     /// Whether the kernel has no answer yet; where its caller was interrupted it says so again.
     bool is_waited_for(std::uint64_t unique) const noexcept;
     ssize_t write(int fd, iovec* vectors, int count);
+    ssize_t write_data(int fd, iovec* vectors, int count);
     /// Writes the answer to INIT with what libfuse leaves out.
     ssize_t write_init(int fd, iovec* vectors, int count);
 
@@ -93,6 +99,7 @@ private:
     Events events_;
     fuse_session* session_ = nullptr;
     std::optional<Device> device_;
+    PipedAnswers piped_answers_;
     InitExchange init_;
     std::uint32_t protocol_minor_ = 0;
     SessionStatus::State state_ = SessionStatus::State::starting;

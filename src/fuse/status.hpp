@@ -28,6 +28,7 @@ struct SessionStatus {
     std::uint64_t in_background = 0;      ///< going on although their caller was released
     std::uint64_t released_callers = 0;   ///< answered EINTR because they were dying
     std::uint64_t free_slots = 0;         ///< of the arena; at 0 nothing is read from the kernel
+    std::uint64_t piped_bytes = 0;        ///< of READ, that no process copied (PipedAnswers)
     Callers callers = Callers::visible;
     std::vector<OperationStatus> operations;  ///< those that were asked for
 };

@@ -3,8 +3,12 @@
 files, long names and paths, and the errno that programs fall back on."""
 
 import errno
+import hashlib
 import os
+import random
+import signal
 import stat
+import time
 
 import suite
 
@@ -457,3 +461,72 @@ os.chdir("/")
 """, path=self.path())
         self.assertEqual(b"here", content)
         self.assertEqual([], os.listdir(self.on_server()))
+
+
+class LargeReads(suite.MountedTest):
+    """Their data goes from the connection to the kernel without a copy of the worker's."""
+
+    SIZE = (24 << 20) + 12345
+
+    def setUp(self):
+        super().setUp()
+        self.data = random.Random(7).randbytes(self.SIZE)
+        with open(self.on_server("large"), "wb") as file:
+            file.write(self.data)
+            os.fchmod(file.fileno(), 0o666)
+
+    def piped(self):
+        return self.m.status()["piped_bytes"]
+
+    def test_a_program_that_reads_in_order(self):
+        self.assertEqual(self.data, self.app.read_file(self.path("large")))
+        self.assertGreater(self.piped(), self.SIZE // 2)
+
+    def test_small_pieces_that_the_kernel_joins(self):
+        self.assertEqual(self.data, self.app.run("""
+with open(path, "rb", buffering=0) as file:
+    result = b"".join(iter(lambda: file.read(100_003), b""))
+""", path=self.path("large")))
+        self.assertGreater(self.piped(), self.SIZE // 2)
+
+    def test_direct_reads_of_any_part(self):
+        places = [(0, 1 << 20), (4096, 1 << 20), (self.SIZE // 4096 * 4096 - (1 << 20), 2 << 20)]
+        seen = self.app.run("""
+result = []
+fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+for at, size in places:
+    space = mmap.mmap(-1, size)
+    got = os.preadv(fd, [space], at)
+    result.append(space[:got])
+os.close(fd)
+""", path=self.path("large"), places=places)
+        self.assertEqual([self.data[at:at + size] for at, size in places], seen)
+        self.assertGreater(self.piped(), 1 << 20)
+
+    def test_parts_that_the_program_has_written(self):
+        seen = self.app.run("""
+fd = os.open(path, os.O_RDWR)
+os.pwrite(fd, b"mine" * 5000, 3_000_000)
+os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+result = b"".join(iter(lambda: os.read(fd, 1 << 20), b""))
+os.close(fd)
+""", path=self.path("large"))
+        self.assertEqual(self.data[:3_000_000] + b"mine" * 5000 + self.data[3_020_000:], seen)
+
+    def test_workers_that_die_in_the_midst(self):
+        self.app.start_run("""
+digest = hashlib.sha256()
+for _ in range(12):
+    with open(path, "rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+result = digest.hexdigest()
+""", path=self.path("large"))
+        for _ in range(8):
+            os.kill(self.m.status()["worker_pid"], signal.SIGKILL)
+            time.sleep(0.1)
+        wanted = hashlib.sha256()
+        for _ in range(12):
+            wanted.update(self.data)
+        self.assertEqual(wanted.hexdigest(), self.app.finish())

@@ -3,6 +3,9 @@
 
 #include "wire_fixture.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <random>
 
@@ -26,6 +29,19 @@ protected:
         while (at < stream.size() && reader_.fault() == RecordReader::Fault::none) {
             const auto end = std::min(stream.size(), at + chunk);
             std::size_t taken = 0;
+            if (const auto* const pipe = reader_.pipe()) {
+                const auto n = std::min(reader_.missing(), end - at);
+                const auto put = ::write(pipe->in.get(), stream.data() + at, n);
+                if (put <= 0) {
+                    reader_.leave_pipe();
+                    ++left_pipes_;
+                    continue;
+                }
+                reader_.piped(static_cast<std::size_t>(put));
+                at += static_cast<std::size_t>(put);
+                while (auto record = reader_.next()) take(*record);
+                continue;
+            }
             for (const auto& piece : reader_.space(expect)) {
                 const auto n = std::min(piece.iov_len, end - at - taken);
                 std::memcpy(piece.iov_base, stream.data() + at + taken, n);
@@ -34,12 +50,19 @@ protected:
             ASSERT_GT(taken, 0u);
             reader_.received(taken);
             at += taken;
-            while (auto record = reader_.next()) records_.push_back(text_of(*record));
+            while (auto record = reader_.next()) take(*record);
         }
+    }
+
+    void take(const core::Slice& record) {
+        if (record.piped()) ++piped_records_;
+        records_.push_back(text_of(record));
     }
 
     ReceiveBlocks blocks_;
     RecordReader reader_{blocks_};
+    int piped_records_ = 0;
+    int left_pipes_ = 0;
     std::vector<std::string> records_;
 };
 
@@ -76,6 +99,54 @@ TEST_F(RecordReaderTest, AnyCutOfTheStreamGivesTheSameRecords) {
             EXPECT_EQ(records_, wanted) << "chunk " << chunk;
         }
     }
+}
+
+TEST_F(RecordReaderTest, TheEndOfAVeryLongRecordStaysInAPipe) {
+    const auto text = pattern(1 << 20);
+    const auto stream = record(bytes_of(text));
+    feed(stream, 65536, RecordReader::Expect::bulk);
+    EXPECT_EQ(records_, std::vector<std::string>{text});
+    EXPECT_EQ(piped_records_, 1);
+    records_.clear();
+    feed(stream, 100, RecordReader::Expect::bulk);
+    EXPECT_EQ(records_, std::vector<std::string>{text}) << "its head came alone";
+    EXPECT_EQ(piped_records_, 1) << "less than the head of a READ reply was here";
+}
+
+TEST_F(RecordReaderTest, APipeThatIsFullIsLeft) {
+    const auto text = pattern(1 << 20);
+    const auto stream = record(bytes_of(text));
+    const auto space = reader_.space(RecordReader::Expect::bulk);
+    std::memcpy(space[0].iov_base, stream.data(), space[0].iov_len);
+    const auto at = space[0].iov_len;
+    reader_.received(at);
+    EXPECT_FALSE(reader_.next());
+    ASSERT_TRUE(reader_.pipe());
+    // Pieces that are not joined, as those of a network card: each takes a place of its own.
+    const auto flags = ::fcntl(reader_.pipe()->in.get(), F_GETFL);
+    ASSERT_EQ(::fcntl(reader_.pipe()->in.get(), F_SETFL, flags | O_DIRECT), 0);
+    feed(
+        ByteVector(stream.begin() + static_cast<std::ptrdiff_t>(at), stream.end()),
+        1000,
+        RecordReader::Expect::bulk
+    );
+    EXPECT_EQ(left_pipes_, 1);
+    EXPECT_EQ(piped_records_, 0);
+    EXPECT_EQ(records_, std::vector<std::string>{text});
+    EXPECT_FALSE(blocks_.pipes().take()) << "the next record is not tried at once";
+}
+
+TEST_F(RecordReaderTest, AStreamThatEndsInAPipeIsForgotten) {
+    const auto text = pattern(1 << 20);
+    auto stream = record(bytes_of(text));
+    const auto whole = stream;
+    stream.resize(stream.size() / 2);
+    feed(stream, 65536, RecordReader::Expect::bulk);
+    ASSERT_TRUE(reader_.pipe());
+    reader_.reset();
+    EXPECT_FALSE(reader_.pipe());
+    feed(whole, 65536, RecordReader::Expect::bulk);
+    EXPECT_EQ(records_, std::vector<std::string>{text});
 }
 
 TEST_F(RecordReaderTest, FragmentsAreJoined) {

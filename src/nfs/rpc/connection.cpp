@@ -4,6 +4,7 @@
 #include "nfs/rpc/status.hpp"
 
 #include <boost/asio/post.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -310,7 +311,43 @@ void Connection::on_readable() {
     wait_readable();
 }
 
+Connection::Then Connection::receive_to_pipe(core::SteadyTime now) {
+    const auto& pipe = *reader_.pipe();
+    const auto received = ::splice(
+        socket_.native_handle(),
+        nullptr,
+        pipe.in.get(),
+        nullptr,
+        reader_.missing(),
+        SPLICE_F_NONBLOCK
+    );
+    if (received > 0) {
+        note_received(static_cast<std::size_t>(received), now);
+        reader_.piped(static_cast<std::size_t>(received));
+        // Less than asked for does not mean that nothing is left.
+        return take_records(now);
+    }
+    if (received < 0 && errno == EINTR) return Then::go_on;
+    const bool may_be_dry = received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (may_be_dry && !pipe.is_full()) return Then::wait;
+    if (received == 0) return end_of_stream();
+    // Full, or not to be had from this socket. What else is wrong with it recvmsg(2) will say.
+    reader_.leave_pipe();
+    return Then::go_on;
+}
+
+Connection::Then Connection::end_of_stream() {
+    lose(socket_error(ECONNRESET));
+    return Then::lost;
+}
+
+void Connection::note_received(std::size_t bytes, core::SteadyTime now) noexcept {
+    shared_->traffic.bytes_received += bytes;
+    heard_at_ = now;
+}
+
 Connection::Then Connection::receive_some(core::SteadyTime now) {
+    if (reader_.pipe()) return receive_to_pipe(now);
     const auto expect =
         calls_.expects_bulk() ? RecordReader::Expect::bulk : RecordReader::Expect::small;
     const auto space = reader_.space(expect);
@@ -327,13 +364,9 @@ Connection::Then Connection::receive_some(core::SteadyTime now) {
         lose(socket_error(errno));
         return Then::lost;
     }
-    if (received == 0) {
-        lose(socket_error(ECONNRESET));
-        return Then::lost;
-    }
+    if (received == 0) return end_of_stream();
     const auto bytes = static_cast<std::size_t>(received);
-    shared_->traffic.bytes_received += bytes;
-    heard_at_ = now;
+    note_received(bytes, now);
     if (reader_.is_between_records()) record_begun_at_ = now;
     reader_.received(bytes);
     if (const auto then = take_records(now); then != Then::go_on) return then;
@@ -343,7 +376,7 @@ Connection::Then Connection::receive_some(core::SteadyTime now) {
 Connection::Then Connection::take_records(core::SteadyTime now) {
     while (auto record = reader_.next()) {
         record_begun_at_ = now;
-        const auto xid = reply_xid(record->bytes());
+        const auto xid = reply_xid(core::beginning(*record));
         if (!xid) {
             if (may_complain()) {
                 core::log::warning(
@@ -409,7 +442,8 @@ void Connection::take_reply(core::Slice record, std::uint32_t xid) {
     backoff_.succeeded();
     end_silence();
 
-    const auto offset = results_offset(record.bytes());
+    auto offset = results_offset(core::beginning(record));
+    if (!offset && record.piped()) offset = results_offset(record.bytes());  // a long verifier
     if (!offset) return finish(*call, offset.error());
     const auto transmission = call->transmissions > 1 ? Transmission::repeated : Transmission::once;
     finish(*call, Reply{record.sub(*offset, record.size() - *offset), transmission});

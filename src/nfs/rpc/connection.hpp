@@ -117,6 +117,9 @@ private:
     void wait_readable();
     void on_readable();
     Then receive_some(core::SteadyTime now);
+    Then receive_to_pipe(core::SteadyTime now);
+    Then end_of_stream();
+    void note_received(std::size_t bytes, core::SteadyTime now) noexcept;
     Then take_records(core::SteadyTime now);
     void refuse_endless_record(core::SteadyTime now);
     bool may_complain();

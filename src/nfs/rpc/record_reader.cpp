@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace uidnfs::nfs::rpc {
 namespace {
@@ -14,6 +15,8 @@ constexpr std::uint32_t kLastFragment = 0x8000'0000;
 /// head, so that both the payload and what the kernel copies begin at one.
 constexpr std::size_t kHeaderWindow = kMarkBytes + 256;
 constexpr std::size_t kCacheLine = 64;
+/// The usual head of a READ reply. It must be here before the rest may go to a pipe.
+constexpr std::size_t kLeastHead = 128;
 /// A window with less room is replaced.
 constexpr std::size_t kMinimumRoom = 4096;
 
@@ -34,9 +37,13 @@ void ReceiveBlocks::trim() noexcept {
     windows_.trim();
     medium_.trim();
     large_.trim();
+    pipes_.trim();
 }
 
 void RecordReader::reset() noexcept {
+    if (pipe_) blocks_->pipes().give_back(std::move(*pipe_), piped_bytes_);
+    pipe_.reset();
+    piped_bytes_ = 0;
     if (window_) window_->release();
     if (record_) record_->release();
     window_ = record_ = nullptr;
@@ -81,8 +88,35 @@ void RecordReader::received(std::size_t bytes) noexcept {
     filled_ += bytes - to_record;
 }
 
+void RecordReader::piped(std::size_t bytes) noexcept {
+    record_bytes_ += bytes;
+    piped_bytes_ += bytes;
+    missing_ -= bytes;
+}
+
+void RecordReader::leave_pipe() noexcept {
+    auto& pipes = blocks_->pipes();
+    core::read_pipe(*pipe_, place() + record_bytes_ - piped_bytes_, piped_bytes_);
+    pipes.give_back(std::move(*pipe_), 0);
+    pipes.does_not_fit();
+    pipe_.reset();
+    piped_bytes_ = 0;
+}
+
+core::SharedMemory& RecordReader::take_owner() {
+    if (!pipe_) return *record_;
+    auto& pipes = blocks_->pipes();
+    pipes.fits();
+    const auto* const from = place() + record_bytes_ - piped_bytes_;
+    auto* const memory = new core::PipedMemory(
+        *record_, from, std::exchange(piped_bytes_, 0), std::move(*pipe_), pipes
+    );
+    pipe_.reset();
+    return *memory;
+}
+
 std::optional<core::Slice> RecordReader::finish_record() {
-    core::Slice record(*record_, place(), record_bytes_);
+    core::Slice record(take_owner(), place(), record_bytes_);
     record_->release();
     record_ = nullptr;
     record_bytes_ = 0;
@@ -135,6 +169,8 @@ std::optional<core::Slice> RecordReader::next() {
         record_bytes_ += here;
         missing_ = bytes - here;
         fragment_ = fragment;
+        if (is_whole && here >= kLeastHead && missing_ >= kPipedBytes)
+            pipe_ = blocks_->pipes().take();
     }
     return std::nullopt;
 }

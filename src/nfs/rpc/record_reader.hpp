@@ -2,10 +2,12 @@
 // RecordReader: cuts the byte stream of a connection into records (RFC 5531 section 11) and decides
 // where the next bytes go, so that no payload is copied: small records are cut out of a window that
 // one receive fills with many of them; a large one gets a block of its own, and the kernel writes
-// its bytes there. Decisions only, no socket. Owned by one Connection.
+// its bytes there; the payload of a very large one goes to a pipe, by reference, where whoever
+// passes it on need not look at it. Decisions only, no socket. Owned by one Connection.
 #pragma once
 
 #include "core/buffer.hpp"
+#include "core/piped.hpp"
 
 #include <sys/uio.h>
 
@@ -21,6 +23,8 @@ namespace uidnfs::nfs::rpc {
 inline constexpr std::size_t kMaxRecordBytes = (1u << 20) + 8192;
 /// Replies from this size on are received to a place of their own.
 inline constexpr std::size_t kBulkBytes = 16384;
+/// From this size on a pipe and its system calls cost less than the copies that they save.
+inline constexpr std::size_t kPipedBytes = 131072;
 
 /// Blocks for received bytes, shared by the connections of a transport.
 class ReceiveBlocks {
@@ -28,6 +32,7 @@ public:
     core::BufferPool::Block& window() { return windows_.take(); }
     /// REQUIRES: bytes <= kLargestBlock.
     core::BufferPool::Block& record(std::size_t bytes);
+    core::Pipes& pipes() noexcept { return pipes_; }
     void trim() noexcept;
 
     static constexpr std::size_t kWindowBytes = 65536;
@@ -39,6 +44,7 @@ private:
     core::BufferPool windows_{kWindowBytes, 16};
     core::BufferPool medium_{kMediumBytes, 16};
     core::BufferPool large_{kLargestBlock, 16};
+    core::Pipes pipes_;
 };
 
 class RecordReader {
@@ -57,6 +63,13 @@ public:
     std::span<const iovec> space(Expect expect);
     /// So many bytes were put there.
     void received(std::size_t bytes) noexcept;
+    /// The pipe that the next missing() bytes go to instead; nullptr: none.
+    const core::Pipe* pipe() const noexcept { return pipe_ ? &*pipe_ : nullptr; }
+    std::size_t missing() const noexcept { return missing_; }
+    void piped(std::size_t bytes) noexcept;
+    /// The pipe takes no more: the rest of the record is received as others are.
+    /// REQUIRES: pipe().
+    void leave_pipe() noexcept;
     /// The next whole record; nothing when more bytes are needed, or after a fault.
     std::optional<core::Slice> next();
 
@@ -69,6 +82,7 @@ private:
     std::size_t available() const noexcept { return filled_ - parsed_; }
     std::byte* place() const noexcept { return record_->data() + record_offset_; }
     void make_room();
+    core::SharedMemory& take_owner();
     std::optional<core::Slice> finish_record();
 
     ReceiveBlocks* blocks_;
@@ -86,6 +100,8 @@ private:
     std::size_t record_offset_ = 0;
     std::size_t record_bytes_ = 0;
     std::size_t missing_ = 0;
+    std::optional<core::Pipe> pipe_;
+    std::size_t piped_bytes_ = 0;  // the last ones of record_bytes_
     enum class Fragment : std::uint8_t { last, more } fragment_ = Fragment::last;
 };
 

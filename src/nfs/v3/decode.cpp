@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/v3/decode.hpp"
 
+#include "core/piped.hpp"
 #include "nfs/rpc/status.hpp"
 #include "nfs/v3/encode.hpp"
 #include "nfs/v3/status.hpp"
@@ -13,6 +14,8 @@ namespace uidnfs::nfs::v3 {
 namespace {
 
 constexpr std::uint32_t kMaxNanoseconds = 999'999'999;
+/// READ3res up to its data (RFC 1813 3.3.6): status, attributes, count, eof, length.
+constexpr std::size_t kReadHeadBytes = 4 + 4 + 84 + 4 + 4 + 4;
 
 Time read_time(XdrReader& in) {
     Time time;
@@ -172,7 +175,10 @@ core::Result<ReadlinkReply> decode_readlink(Bytes results) {
 }
 
 core::Result<ReadReply> decode_read(const core::Slice& results, std::uint32_t asked) {
-    return decode<ReadReply>(results.bytes(), [&](XdrReader& in, ReadReply& reply) {
+    // The data may be in a pipe, and stays there.
+    const bool has_head = core::beginning(results).size() >= kReadHeadBytes;
+    const auto all = has_head ? results.place() : results.bytes();
+    return decode<ReadReply>(all, [&](XdrReader& in, ReadReply& reply) {
         reply.attr = read_post_op_attr(in);
         const auto count = in.u32();
         reply.end = in.boolean() ? ReadReply::End::yes : ReadReply::End::no;
@@ -180,7 +186,7 @@ core::Result<ReadReply> decode_read(const core::Slice& results, std::uint32_t as
         const bool gets_on = count > 0 || asked == 0 || reply.end == ReadReply::End::yes;
         if (!in.ok() || count != data.size() || !gets_on) return in.fail();
         if (count == 0) return;
-        const auto offset = static_cast<std::size_t>(data.data() - results.data());
+        const auto offset = static_cast<std::size_t>(data.data() - all.data());
         reply.data = results.sub(offset, data.size());
     });
 }

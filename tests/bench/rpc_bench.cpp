@@ -89,6 +89,7 @@ private:
                     auto asking = client_.read(context, file, offset, work.bytes);
                     const auto reply = co_await asking;
                     if (!reply) fail(core::to_string(reply.error()));
+                    (void)reply->data.data();  // in memory, where libnfs has it
                     break;
                 }
                 case Operation::write: {

@@ -95,6 +95,12 @@ void Process::stop() {
 
 void Process::signal(int number) const { ::kill(pid_, number); }
 
+void Process::freeze() const {
+    signal(SIGSTOP);
+    siginfo_t stopped{};
+    ::waitid(P_PID, static_cast<id_t>(pid_), &stopped, WSTOPPED);
+}
+
 bool Process::is_running() const {
     siginfo_t ended{};
     return pid_ > 0 &&

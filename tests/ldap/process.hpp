@@ -38,6 +38,8 @@ public:
     /// SIGTERM, and SIGKILL after some seconds.
     void stop();
     void signal(int number) const;
+    /// SIGSTOP, and waits until no thread of it runs: one that does may still answer.
+    void freeze() const;
     bool is_running() const;
     pid_t pid() const { return pid_; }
 

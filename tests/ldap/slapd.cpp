@@ -259,7 +259,7 @@ void Slapd::start() {
     }
 }
 
-void Slapd::freeze() const { process_.signal(SIGSTOP); }
+void Slapd::freeze() const { process_.freeze(); }
 void Slapd::thaw() const { process_.signal(SIGCONT); }
 
 std::string Slapd::url() const { return fmt::format("ldap://127.0.0.1:{}", port_); }

@@ -169,8 +169,9 @@ std::optional<core::Slice> RecordReader::next() {
         record_bytes_ += here;
         missing_ = bytes - here;
         fragment_ = fragment;
-        if (is_whole && here >= kLeastHead && missing_ >= kPipedBytes)
+        if (is_whole && bytes >= kPipedBytes && here >= kLeastHead && missing_ > 0) {
             pipe_ = blocks_->pipes().take();
+        }
     }
     return std::nullopt;
 }

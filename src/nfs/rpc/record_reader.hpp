@@ -23,7 +23,8 @@ namespace uidnfs::nfs::rpc {
 inline constexpr std::size_t kMaxRecordBytes = (1u << 20) + 8192;
 /// Replies from this size on are received to a place of their own.
 inline constexpr std::size_t kBulkBytes = 16384;
-/// From this size on a pipe and its system calls cost less than the copies that they save.
+/// Records from this size on may go to a pipe, whose system calls cost less than the copies that
+/// they save.
 inline constexpr std::size_t kPipedBytes = 131072;
 
 /// Blocks for received bytes, shared by the connections of a transport.

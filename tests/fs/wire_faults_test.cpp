@@ -441,6 +441,25 @@ TEST_F(WireFaults, names_that_are_not_stale_are_asked_for_again) {
     EXPECT_EQ(server.names("/"), (std::vector<std::string>{"a", "c", "m", "s"}));
 }
 
+TEST_F(WireFaults, a_listing_that_is_said_to_be_nowhere_is_asked_for_again) {
+    client();
+    const auto list = [&](Procedure procedure) {
+        const auto& root = client().root();
+        return procedure == Procedure::readdir
+                   ? code(client().readdir(context, root, {}, 8192))
+                   : code(client().readdirplus(context, root, {}, 8192));
+    };
+    for (const auto procedure : {Procedure::readdir, Procedure::readdirplus}) {
+        SCOPED_TRACE(to_string(procedure));
+        server.inject({.procedure = procedure, .times = 2, .fail = Status::noent});
+        EXPECT_EQ(list(procedure), 0);
+        EXPECT_EQ(wire(procedure).size(), 3u);
+        server.inject({.procedure = procedure, .times = 4, .fail = Status::noent});
+        EXPECT_EQ(list(procedure), EIO) << "ENOENT would be the end of the directory";
+        EXPECT_EQ(wire(procedure).size(), 7u);
+    }
+}
+
 TEST_F(WireFaults, names_that_are_stale_are_told_so) {
     server.put_directory("/d");
     const auto directory = server.handle("/d");

@@ -42,6 +42,14 @@ Sizes cut(std::uint32_t max, std::uint32_t preferred, std::uint32_t asked) noexc
     return {max, preferred ? std::min(max, round_down(preferred)) : max};
 }
 
+/// The C library takes ENOENT for the end of a directory: names would be missing without a word.
+core::Result<DirPage> listed(core::Result<DirPage> page) {
+    if (!page && page.error().code() == ENOENT) {
+        return core::Error(EIO, page.error().source(), page.error().detail());
+    }
+    return page;
+}
+
 /// The rest of the loop's work comes first.
 struct Hop {
     core::Reactor& reactor;
@@ -271,12 +279,13 @@ core::Task<core::Result<DirPage>> Client3::readdir(
     const auto bytes = std::clamp(max_bytes, kSmallestListing, kMaxTransfer);
     Shape shape{Procedure::readdir, refuse(dir), rpc::Route::any(), bytes + kListingOverhead};
     shape.named = {&dir};
-    return call<DirPage>(
+    auto listing = call<DirPage>(
         context,
         shape,
         [&dir, &from, bytes](Buffer out) { return encode_readdir(out, dir, from, bytes); },
         [&from](const core::Slice& results) { return decode_readdir(results.bytes(), from); }
     );
+    co_return listed(co_await listing);
 }
 
 core::Task<core::Result<DirPage>> Client3::readdirplus(
@@ -288,12 +297,13 @@ core::Task<core::Result<DirPage>> Client3::readdirplus(
     const auto bytes = std::clamp(max_bytes, kSmallestListing, kMaxTransfer);
     Shape shape{Procedure::readdirplus, refuse(dir), rpc::Route::any(), bytes + kListingOverhead};
     shape.named = {&dir};
-    return call<DirPage>(
+    auto listing = call<DirPage>(
         context,
         shape,
         [&dir, &from, bytes](Buffer out) { return encode_readdirplus(out, dir, from, bytes); },
         [&from](const core::Slice& results) { return decode_readdirplus(results.bytes(), from); }
     );
+    co_return listed(co_await listing);
 }
 
 core::Task<core::Result<FsStatReply>> Client3::fsstat(

@@ -31,6 +31,15 @@ inline int refuse(const FileHandle& handle, std::string_view name) noexcept {
 /// How often a call about names that are said to be stale, and are not, is made again.
 inline constexpr int kMostStrays = 3;
 
+/// RFC 1813 means the handle that was sent (STALE), or nothing at all (NOENT of a listing, which
+/// has no name). NFS-Ganesha says so of a directory in which another call removes a name at that
+/// moment.
+inline bool may_be_stray(Procedure procedure, const core::Error& error) noexcept {
+    if (is_status(error, Status::stale)) return true;
+    const bool is_listing = procedure == Procedure::readdir || procedure == Procedure::readdirplus;
+    return is_listing && is_status(error, Status::noent);
+}
+
 template <class T, class Encode, class Decode>
 core::Task<core::Result<T>> Client3::call(
     const CallContext& context, Shape shape, Encode encode, Decode decode
@@ -69,9 +78,8 @@ core::Task<core::Result<T>> Client3::call(
         }
         account(shape.procedure, begun_at, result.error());
         if (result) co_return result;
-        // RFC 1813 means the handle that was sent, but NFS-Ganesha says so of a directory in which
-        // another call removes a name at that moment.
-        if (shape.named[0] && is_status(result.error(), Status::stale) && strays++ < kMostStrays) {
+        const bool is_stray = shape.named[0] && may_be_stray(shape.procedure, result.error());
+        if (is_stray && strays++ < kMostStrays) {
             auto asking = is_there(context, shape);
             if (co_await asking) continue;
         }

@@ -472,6 +472,34 @@ while time.monotonic() < end:
             over.set()
             thread.join()
 
+    def test_no_listing_is_empty_while_names_are_removed_and_renamed(self):
+        """NFS-Ganesha answers some of them with NOENT."""
+        first, second = self.mount(), self.mount()
+        self.app.mkdir(first / self.name)
+        self.other.start_run("""
+import time
+until = time.monotonic() + 6
+while time.monotonic() < until:
+    os.close(os.open(f"{d}/new", os.O_CREAT | os.O_WRONLY))
+    os.rename(f"{d}/new", f"{d}/moved")
+    os.unlink(f"{d}/moved")
+result = None
+""", d=second / self.name)
+        missing, count = self.app.run("""
+import time
+for name in names:
+    os.close(os.open(f"{d}/{name}", os.O_CREAT | os.O_WRONLY))
+missing, count = 0, 0
+until = time.monotonic() + 5
+while time.monotonic() < until:
+    missing += not names <= set(os.listdir(d))
+    count += 1
+result = missing, count
+""", d=first / self.name, names={f"stays-{number}" for number in range(10)})
+        self.other.finish(60)
+        self.assertEqual(0, missing, f"of {count} listings")
+        self.assertGreater(count, 100)
+
     def test_symbolic_links_lead_to_the_clients_own_files(self):
         mount = self.mount()
         self.app.symlink("/etc/hosts", mount / self.name)

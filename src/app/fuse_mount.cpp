@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -196,6 +197,11 @@ std::optional<std::uint32_t> minor_of_device(int fuse) {
     const auto connection = descriptor_fact(fuse, "fuse_connection:");
     if (!connection || *connection > 0xffff'ffff) return std::nullopt;
     return static_cast<std::uint32_t>(*connection);
+}
+
+bool is_session_over(int fuse) noexcept {
+    pollfd device{fuse, 0, 0};
+    return ::poll(&device, 1, 0) == 1 && (device.revents & POLLERR) != 0;
 }
 
 core::Result<void> raise_read_ahead(std::uint32_t minor, std::uint64_t kib) {

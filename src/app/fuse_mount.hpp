@@ -54,6 +54,10 @@ core::Result<std::uint32_t> minor_of(int mount);
 /// (before 6.18).
 std::optional<std::uint32_t> minor_of_device(int fuse);
 
+/// Whether the mount of an open /dev/fuse is no more, or its connection was aborted. Without one
+/// yet: so too.
+bool is_session_over(int fuse) noexcept;
+
 /// Raises the kernel's read-ahead to `kib`, which it cuts to 128 KiB otherwise. Errors: errno of
 /// open(2) and write(2) on /sys/class/bdi.
 core::Result<void> raise_read_ahead(std::uint32_t minor, std::uint64_t kib);

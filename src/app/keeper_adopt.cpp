@@ -106,7 +106,8 @@ core::Outcome<void> Keeper::adopt(std::uint32_t minor) {
 
 /// For the keeper that comes after this one.
 void Keeper::write_down() {
-    if (!control_) return;
+    // The path, too, is the next mount's.
+    if (!control_ || is_unmounted()) return;
     const auto written = write_kept_spec(control_->companion(control::kSpecSuffix), spec_);
     if (!written) {
         log::warning(

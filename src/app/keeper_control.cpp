@@ -199,7 +199,8 @@ Message Keeper::status_reply(std::string json) const {
     const bool ends = phase_ == Phase::ending || phase_ == Phase::over;
     reply.add("phase", is_starting() ? "starting" : ends ? "ending" : "serving");
     const auto mounts = minor_ ? read_mountinfo() : std::vector<MountEntry>();
-    const bool is_detached = minor_ && mounts && find_by_minor(*mounts, *minor_).empty();
+    const bool is_detached =
+        is_unmounted() || (minor_ && mounts && find_by_minor(*mounts, *minor_).empty());
     reply.add("attached", is_starting() || is_detached ? "no" : "yes");
     return reply;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a mount ends: in order, with its bytes on the server; or, where server or worker do not
 // answer in time, detached, with the loss told. Nothing here waits for either of them.
+#include "app/fuse_mount.hpp"
 #include "app/fusermount.hpp"
 #include "app/keeper.hpp"
 #include "app/names.hpp"
@@ -69,8 +70,12 @@ void Keeper::finish() {
     log::info("ended, exit status {}", exit_status_);
 }
 
+bool Keeper::is_unmounted() const noexcept {
+    return descriptors_.fuse && is_session_over(descriptors_.fuse.get());
+}
+
 void Keeper::unmount(Detach how) {
-    if (!minor_) return;
+    if (!minor_ || is_unmounted()) return;
     const auto mounts = read_mountinfo();
     if (!mounts) return;
     auto ours = find_by_minor(*mounts, *minor_);
@@ -105,7 +110,10 @@ int Keeper::unmount_one(const std::string& path, Detach how) {
     return ::umount2(path.c_str(), flags) == 0 ? 0 : errno;
 }
 
-void Keeper::release_device() { descriptors_.fuse.reset(); }
+void Keeper::release_device() {
+    if (is_unmounted()) minor_.reset();
+    descriptors_.fuse.reset();
+}
 
 void Keeper::note_lost(const std::vector<std::string>& lost) {
     for (const auto& range : lost) {

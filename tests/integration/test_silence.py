@@ -3,6 +3,7 @@
 get an answer in time, and what could not be saved is named."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -46,6 +47,11 @@ def _threads(pid):
         return len(os.listdir(f"/proc/{pid}/task"))
     except OSError:
         return 0
+
+
+def _children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
+        return [int(word) for word in file.read().split()]
 
 
 class Sync(SilentTest):
@@ -222,7 +228,7 @@ class Stop(SilentTest):
     """SIGTERM to the keeper of a mount in the foreground, as a service manager sends it."""
 
     def start(self, deadline):
-        host = suite.lab().proxy()
+        host = self.host = suite.lab().proxy()
         self.addCleanup(host.stop)
         self.path = suite.lab().new_mountpoint()
         export = suite.lab().export("a")
@@ -268,3 +274,40 @@ class Stop(SilentTest):
         self.assertEqual(1, process.returncode)
         self.assertIn("stopped by a second signal", words)
         self.assertFalse(os.path.ismount(self.path))
+
+    def take_away_and_mount_again(self):
+        """The next mount, whose server answers, has the device number of the one that ends."""
+        number = self.number(self.path)
+        subprocess.run(["umount", "--lazy", self.path], check=True)
+        self.host.black_hole()
+        self.server.thaw()
+        mount = self.mount()
+        self.assertEqual(number, self.number(mount.path))
+        return mount
+
+    def number(self, path):
+        return next(entry.device for entry in self.uidnfs.mounts() if entry.mountpoint == str(path))
+
+    def test_the_next_mount_with_its_number_stays_when_the_deadline_is_over(self):
+        process = self.start(4)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        mount = self.take_away_and_mount_again()
+        words = process.communicate(timeout=4 + 2 * GRACE)[1]
+        self.assertRegex(words, r"lost: f \(fileid \d+\): .* at offset 4096")
+        self.assertTrue(os.path.ismount(mount.path))
+
+    def test_the_next_mount_with_its_number_stays_after_a_second_signal(self):
+        process = self.start(600)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        mount = self.take_away_and_mount_again()
+        spec = pathlib.Path(f"/run/uidnfs/mounts/{self.number(mount.path)[2:]}.spec")
+        worker = _children(process.pid)[0]
+        os.kill(worker, signal.SIGKILL)
+        uidnfs_command.wait_until(
+            lambda: _children(process.pid) not in ([], [worker]), 10, "the next worker")
+        self.assertIn(str(mount.path).encode(), spec.read_bytes())
+        process.send_signal(signal.SIGTERM)
+        self.assertIn("stopped by a second signal", process.communicate(timeout=2 * GRACE)[1])
+        self.assertTrue(os.path.ismount(mount.path))

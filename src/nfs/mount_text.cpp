@@ -3,6 +3,7 @@
 
 #include "nfs/mount3.hpp"
 #include "nfs/rpc/status.hpp"
+#include "nfs/v3/status.hpp"
 
 #include <fmt/format.h>
 
@@ -82,6 +83,7 @@ core::Failure MountText::unanswered(
                                             : "check that mountport= is the server's MOUNT port"
                 );
             case core::ErrorSource::nfs:
+                if (v3::is_status(error, v3::Status::jukebox)) return put_off(who);
                 return make(
                     error.code(),
                     fmt::format(
@@ -126,6 +128,14 @@ core::Failure MountText::refused_by_export(const core::Error& error) const {
         error.code(),
         fmt::format("the server failed to mount it ({})", core::to_string(error)),
         fmt::format("look into the log of {}", target_.host)
+    );
+}
+
+core::Failure MountText::put_off(const std::string& who) const {
+    return make(
+        ETIMEDOUT,
+        fmt::format("{} puts every call off (NFS3ERR_JUKEBOX)", who),
+        "wait until it has started or has its files back, or look into its log"
     );
 }
 

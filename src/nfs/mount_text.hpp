@@ -39,6 +39,7 @@ public:
 private:
     core::Failure make(int code, std::string why, std::string_view what_to_do) const;
     core::Failure refused_by_export(const core::Error& error) const;
+    core::Failure put_off(const std::string& who) const;
     core::Failure refused_call(const std::string& who, Service service, const core::Error& error)
         const;
     core::Failure unreachable(const std::string& who, Service service, const core::Error& error)

@@ -277,6 +277,37 @@ INSTANTIATE_TEST_SUITE_P(
     )
 );
 
+TEST_F(MountWireTest, AServerThatPutsEveryCallOff) {
+    Peer mount_service([](Peer& p) {
+        {
+            auto c = p.accept();
+            answer_mount(c, mnt_ok());
+        }
+        answer_unmount(p);
+    });
+    int put_off = 0;
+    Peer nfs([&](Peer& p) {
+        auto c = p.accept();
+        c.reply(c.read_call(), {});
+        // Until the client closes.
+        try {
+            for (;; ++put_off) c.reply(c.read_call(), XdrWriter().u32(10008).no_attr().bytes());
+        } catch (const std::runtime_error&) {
+        }
+    });
+    const auto begun_at = std::chrono::steady_clock::now();
+    EXPECT_EQ(
+        mount(mount_service.port(), nfs.port()),
+        "cannot mount 127.0.0.1:/a: " + at(nfs.port()) +
+            " (NFS service) puts every call off (NFS3ERR_JUKEBOX); wait until it has started or "
+            "has its files back, or look into its log"
+    );
+    EXPECT_LT(std::chrono::steady_clock::now() - begun_at, 2s);
+    EXPECT_EQ(mount_service.finish(), "");
+    EXPECT_EQ(nfs.finish(), "");
+    EXPECT_GE(put_off, 1);
+}
+
 TEST_F(MountWireTest, ARootThatTheIdentityMayNotRead) {
     Peer mount_service([](Peer& p) {
         {

@@ -19,10 +19,17 @@ std::uint32_t first_xid() {
     return value;
 }
 
+/// Only a mount that is there waits for ever.
+core::SteadyTime last_try(const Patience& patience, ConnectionOptions::Persistence persistence) {
+    if (persistence == ConnectionOptions::Persistence::forever) return core::SteadyTime::max();
+    return std::chrono::steady_clock::now() + patience.total();
+}
+
 }  // namespace
 
 Transport::Transport(core::Reactor& reactor, const TransportOptions& options)
     : server_(options.connection.server),
+      last_try_(rpc::last_try(options.connection.patience, options.connection.persistence)),
       shared_(std::make_shared<Shared>(
           reactor, options.server_name, options.port_notice, options.on_connection
       )),
@@ -52,6 +59,7 @@ Connection& Transport::pick(const Route& route) noexcept {
 }
 
 void Transport::set_terms(const Patience& patience, ConnectionOptions::Persistence persistence) {
+    last_try_ = rpc::last_try(patience, persistence);
     for (const auto& connection : connections_) connection->set_terms(patience, persistence);
 }
 

@@ -113,6 +113,8 @@ public:
     const std::vector<std::shared_ptr<Connection>>& connections() const noexcept {
         return connections_;
     }
+    /// Until then a call that the server puts off is made again.
+    core::SteadyTime last_try() const noexcept { return last_try_; }
     PortNotice port_notice() const noexcept { return shared_->port_notice; }
     std::uint32_t next_xid() const noexcept { return shared_->next_xid; }
     void trim() noexcept;
@@ -124,6 +126,7 @@ private:
     Connection& pick(const Route& route) noexcept;
 
     Endpoint server_;
+    core::SteadyTime last_try_;
     std::shared_ptr<Shared> shared_;
     std::vector<std::shared_ptr<Connection>> connections_;
     core::Semaphore budget_;

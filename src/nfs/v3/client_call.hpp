@@ -84,9 +84,11 @@ core::Task<core::Result<T>> Client3::call(
             if (co_await asking) continue;
         }
         if (!is_status(result.error(), Status::jukebox)) co_return result;
+        const auto wait = delay.next();
+        if (begun_at + wait > transport_->last_try()) co_return result;
         // A new xid each time: the server would take the old one for a retransmission and say the
         // same.
-        rpc::Transport::Pause pause(*transport_, delay.next());
+        rpc::Transport::Pause pause(*transport_, wait);
         co_await pause;
     }
 }

@@ -145,6 +145,9 @@ void Keeper::give_device() {
         request_.options, request_.source.display(), ::geteuid(), read_fuse_conf(), cannot()
     );
     if (!plan) return fail_start(plan.error());
+    if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
+        return fail_start(free.error());
+    }
     auto device = fusermount(*plan, spec_.mountpoint, cannot());
     if (!device) return fail_start(device.error());
     descriptors_.fuse = std::move(*device);
@@ -190,6 +193,9 @@ core::Outcome<std::uint32_t> Keeper::attach_ours(std::uint64_t read_bytes) {
         auto target = open_mountpoint(spec_.mountpoint, request_.source.display());
         if (!target) return target.error();
         descriptors_.directory = std::move(target->directory);
+    }
+    if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
+        return free.error();
     }
     const auto minor = minor_of(descriptors_.mount.get());
     if (!minor) return because(cannot(), "its device is unknown", minor.error());

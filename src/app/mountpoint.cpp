@@ -44,6 +44,19 @@ core::Failure explain(int code, const std::string& source, const std::string& pa
     }
 }
 
+core::Failure is_taken(
+    const MountEntry& other, const std::string& source, const std::string& path
+) {
+    return {
+        EBUSY,
+        cannot_mount(source, path) +
+            fmt::format(
+                "{} is mounted there already; unmount it first (uidnfs umount {})",
+                printable(other.source),
+                path
+            )};
+}
+
 }  // namespace
 
 core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::string& source) {
@@ -66,16 +79,16 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
     }
     const auto* below = find_by_id(*mounts, *id);
     if (below && is_ours(*below) && below->mountpoint == *canonical) {
-        return core::Failure{
-            EBUSY,
-            cannot_mount(source, path) +
-                fmt::format(
-                    "{} is mounted there already; unmount it first (uidnfs umount {})",
-                    printable(below->source),
-                    path
-                )};
+        return is_taken(*below, source, path);
     }
     return Mountpoint{std::move(directory), *canonical};
+}
+
+core::Outcome<void> check_still_free(const std::string& path, const std::string& source) {
+    const auto mounts = read_mountinfo();
+    const auto* there = mounts ? find_by_path(*mounts, path) : nullptr;
+    if (there && is_ours(*there)) return is_taken(*there, source, path);
+    return {};
 }
 
 std::string absolute_path(const std::string& path) {

@@ -3,6 +3,7 @@
 
 #include "core/text.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -90,10 +91,21 @@ core::Result<std::vector<MountEntry>> read_mountinfo() {
 bool is_ours(const MountEntry& entry) noexcept { return entry.type == kFilesystemType; }
 
 const MountEntry* find_by_path(const std::vector<MountEntry>& mounts, std::string_view path) {
-    for (auto entry = mounts.rbegin(); entry != mounts.rend(); ++entry) {
-        if (entry->mountpoint == path) return &*entry;
+    const auto last = std::find_if(mounts.rbegin(), mounts.rend(), [path](const auto& entry) {
+        return entry.mountpoint == path;
+    });
+    if (last == mounts.rend()) return nullptr;
+    const auto* top = &*last;
+    // One that was made before it and attached after it lies on it: its parent says so. No pile is
+    // higher than the list is long.
+    for (auto left = mounts.size(); left > 0; --left) {
+        const auto on_it = std::find_if(mounts.begin(), mounts.end(), [top](const auto& entry) {
+            return entry.parent == top->id && entry.mountpoint == top->mountpoint;
+        });
+        if (on_it == mounts.end()) break;
+        top = &*on_it;
     }
-    return nullptr;
+    return top;
 }
 
 const MountEntry* find_below(const std::vector<MountEntry>& mounts, std::string_view path) {
@@ -103,9 +115,9 @@ const MountEntry* find_below(const std::vector<MountEntry>& mounts, std::string_
         const bool holds =
             path.starts_with(place) &&
             (place == "/" || path.size() == place.size() || path[place.size()] == '/');
-        if (holds && (!found || place.size() >= found->mountpoint.size())) found = &entry;
+        if (holds && (!found || place.size() > found->mountpoint.size())) found = &entry;
     }
-    return found;
+    return found ? find_by_path(mounts, found->mountpoint) : nullptr;
 }
 
 const MountEntry* find_by_id(const std::vector<MountEntry>& mounts, std::uint64_t id) {

@@ -29,8 +29,8 @@ struct MountEntry {
     std::string propagation = {};  ///< optional fields: "shared:5 master:1"
 };
 
-/// In the order of the file: of two mounts on one path the later one lies on top. Lines that are
-/// not understood are left out.
+/// In the order of the file, in which they were made, not attached. Lines that are not understood
+/// are left out.
 std::vector<MountEntry> parse_mountinfo(std::string_view text);
 core::Result<std::vector<MountEntry>> read_mountinfo();
 

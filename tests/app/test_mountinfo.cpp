@@ -53,6 +53,20 @@ TEST_F(Mountinfo, FindsWhatLiesOnTop) {
     EXPECT_EQ(find_by_path(mounts_, "/mnt"), nullptr);
 }
 
+TEST_F(Mountinfo, WhatWasMadeBeforeAndAttachedAfterLiesOnTop) {
+    const auto mounts = parse_mountinfo(
+        "28 0 8:1 / / rw - ext4 /dev/sda rw\n"
+        "50 52 0:50 / /mnt/a rw - fuse.uidnfs nas1:/second rw\n"
+        "51 50 0:51 / /mnt/a rw - fuse.uidnfs nas1:/third rw\n"
+        "52 28 0:52 / /mnt/a rw - tmpfs none rw\n"
+        "53 51 0:53 / /mnt/a/below rw - tmpfs none rw\n"
+    );
+    ASSERT_EQ(mounts.size(), 5u);
+    EXPECT_EQ(find_by_path(mounts, "/mnt/a")->source, "nas1:/third");
+    EXPECT_EQ(find_below(mounts, "/mnt/a/deep/er")->source, "nas1:/third");
+    EXPECT_EQ(find_below(mounts, "/mnt/a/below/deep")->id, 53u);
+}
+
 TEST_F(Mountinfo, FindsWhatAPathIsOn) {
     EXPECT_EQ(find_below(mounts_, "/mnt/a/deep/er")->type, "tmpfs");
     EXPECT_EQ(find_below(mounts_, "/mnt/ab")->mountpoint, "/");

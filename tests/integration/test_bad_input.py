@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import ganesha
+import rpc_proxy
 import suite
 
 FAILED = 1
@@ -201,6 +202,37 @@ class MountPoint(Refusal):
         self.assertEqual(1, len(self.uidnfs.mounts()))
         self.assertEqual("a", mount.export_path.name)
         self.assertEqual(2, len(self.uidnfs.processes()))
+
+    def slow_mount(self, path):
+        """A `uidnfs mount` whose server is about to answer."""
+        host = suite.lab().proxy()
+        self.addCleanup(host.stop)
+        self.addCleanup(suite.clear_away, self.uidnfs)
+        rule = host.rule(rpc_proxy.named("NFS3 FSINFO"), rpc_proxy.DelayReply(1.0))
+        process = self.uidnfs.start("mount", f"{host.address}:/exports/a", path, "-o", IDENTITY,
+                                    stderr=subprocess.PIPE)
+        rule.wait_for_hits(1)
+        return process
+
+    def test_a_mount_of_ours_that_came_meanwhile(self):
+        path = suite.lab().new_mountpoint()
+        process = self.slow_mount(path)
+        done = self.uidnfs.run("mount", f"{self.server.address}:/exports/a", path, "-o", IDENTITY)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertRegex(process.communicate(timeout=20)[1], rf"{path}.*mounted there already")
+        self.assertEqual(FAILED, process.returncode)
+        self.assertEqual(1, len(self.uidnfs.mounts()))
+
+    def test_on_what_came_meanwhile(self):
+        """Made before it and attached after it: what lies on top is not what the kernel lists last."""
+        path = suite.lab().new_mountpoint()
+        process = self.slow_mount(path)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", path], check=True)
+        self.addCleanup(subprocess.run, ["umount", path], check=True)
+        self.assertEqual("", process.communicate(timeout=20)[1])
+        done = self.uidnfs.run("umount", path)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.uidnfs.check_nothing_left()
 
     def test_no_fuse_device(self):
         hide = ("mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3 && "

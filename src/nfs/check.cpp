@@ -74,6 +74,8 @@ private:
     core::Task<bool> connect();
     core::Task<bool> connect_to(rpc::Address address);
     core::Task<std::uint16_t> ask_portmapper(Service service, std::uint32_t program);
+    /// All of the rest over one address, nfs_.
+    core::Task<bool> use(CheckWrite write);
     core::Task<bool> mount();
     core::Task<bool> look(CheckWrite write);
     core::Task<bool> ask_root(v3::Client3& client);
@@ -93,7 +95,9 @@ private:
     MountText text_;
     std::function<void(const CheckStep&)> report_;
     std::vector<rpc::Address> addresses_;
-    rpc::Endpoint nfs_;  ///< the first that answered
+    std::vector<rpc::Endpoint> answering_;
+    rpc::Endpoint nfs_;               ///< the one of them that is looked at
+    Weight weight_ = Weight::server;  ///< of what failed last
     rpc::Endpoint mount_service_;
     mount3::Export export_;
 };
@@ -103,6 +107,7 @@ void Checkup::tell(const char* name, Result result, std::string text) {
 }
 
 void Checkup::fail(const char* name, const core::Failure& failure) {
+    weight_ = weight_of(failure);
     tell(name, Result::failed, failure.user_text);
 }
 
@@ -117,6 +122,15 @@ rpc::TransportOptions Checkup::options_for(const rpc::Endpoint& server) const {
 }
 
 core::Task<bool> Checkup::resolve() {
+    for (const auto& text : parameters_.addresses) {
+        boost::system::error_code error;
+        const auto address = boost::asio::ip::make_address(text, error);
+        if (!error) addresses_.push_back(address);
+    }
+    if (!addresses_.empty()) {
+        tell("name", Result::ok, "not resolved, addr= is given");
+        co_return true;
+    }
     auto resolving =
         rpc::resolve(reactor_, target_.host, std::chrono::steady_clock::now() + patience());
     auto found = co_await resolving;
@@ -164,7 +178,7 @@ core::Task<bool> Checkup::connect_to(rpc::Address address) {
                 describe(origin)
             )
         );
-        if (nfs_.port() == 0) nfs_ = service;
+        answering_.push_back(service);
     } else {
         fail("connect", text_.unanswered(Service::nfs, service, pinged.error()));
     }
@@ -291,7 +305,8 @@ core::Task<bool> Checkup::ask_root(v3::Client3& client) {
         fail("access", text_.root_not_directory());
         co_return false;
     }
-    if (!(root->granted & (kAccessRead | kAccessLookup))) {
+    const bool is_readable = root->granted & (kAccessRead | kAccessLookup);
+    if (!is_readable && parameters_.root_access == MountParameters::RootAccess::needed) {
         fail("access", text_.root_not_readable(*credential_, root->attr));
         co_return false;
     }
@@ -390,6 +405,18 @@ core::Task<bool> Checkup::run(CheckWrite write) {
     if (!co_await resolving) co_return false;
     auto connecting = connect();
     if (!co_await connecting) co_return false;
+    // As a mount does: what does not serve one address may serve the next.
+    for (const auto& service : answering_) {
+        nfs_ = service;
+        weight_ = Weight::server;
+        auto using_it = use(write);
+        if (co_await using_it) co_return true;
+        if (weight_ == Weight::server) break;
+    }
+    co_return false;
+}
+
+core::Task<bool> Checkup::use(CheckWrite write) {
     auto mounting = mount();
     if (!co_await mounting) co_return false;
     auto looking = look(write);

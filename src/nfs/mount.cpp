@@ -280,29 +280,6 @@ core::Task<core::Outcome<MountedExport>> Mounting::over(
     co_return std::move(*failure);
 }
 
-/// How much a failure says about the server as a whole.
-enum class Weight : std::uint8_t {
-    address,  ///< nobody there, or not on this address: another may do
-    refusal,  ///< somebody is there and does not serve this address: another may do
-    server,   ///< no other address of it will do better
-};
-
-Weight weight_of(const core::Failure& failure) {
-    switch (failure.code) {
-        case ECONNREFUSED:
-        case EHOSTUNREACH:
-        case ENETUNREACH:
-        case EADDRNOTAVAIL:
-        case EAFNOSUPPORT:
-        case ECONNRESET:
-        case ETIMEDOUT: return Weight::address;
-        // Exported to our IPv4 address only; registered with rpcbind for one family only.
-        case EACCES:
-        case ENOTSUP: return Weight::refusal;
-        default: return Weight::server;
-    }
-}
-
 }  // namespace
 
 std::string Target::display() const {

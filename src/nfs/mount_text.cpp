@@ -37,6 +37,22 @@ std::string_view version_of(Service service) {
 
 }  // namespace
 
+Weight weight_of(const core::Failure& failure) noexcept {
+    switch (failure.code) {
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+        case EADDRNOTAVAIL:
+        case EAFNOSUPPORT:
+        case ECONNRESET:
+        case ETIMEDOUT: return Weight::address;
+        // Exported to our IPv4 address only; registered with rpcbind for one family only.
+        case EACCES:
+        case ENOTSUP: return Weight::refusal;
+        default: return Weight::server;
+    }
+}
+
 core::Failure MountText::make(int code, std::string why, std::string_view what_to_do) const {
     auto text = fmt::format("{}; {}", why, what_to_do);
     if (form_ == Form::whole) text = fmt::format("cannot mount {}: {}", target_.display(), text);

@@ -49,4 +49,13 @@ private:
     Form form_;
 };
 
+/// How much a failure says about the server as a whole.
+enum class Weight : std::uint8_t {
+    address,  ///< nobody there, or not on this address: another may do
+    refusal,  ///< somebody is there and does not serve this address: another may do
+    server,   ///< no other address of it will do better
+};
+
+Weight weight_of(const core::Failure& failure) noexcept;
+
 }  // namespace uidnfs::nfs

@@ -8,9 +8,11 @@ import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import time
 
+import rpc_proxy
 import suite
 import uidnfs_command
 
@@ -556,6 +558,31 @@ class Check(suite.IntegrationTest):
                 code, steps = self.check(source=source)
                 self.assertEqual((1, step, "failed"),
                                  (code, steps[-1]["step"], steps[-1]["result"]), steps)
+
+    def test_a_root_that_others_will_use(self):
+        """With identity=caller the mount's own identity need not read it: that is no failure."""
+        code, steps = self.check(source="nas1:/exports/private", options="identity=caller")
+        self.assertEqual((0, "access", "note"), (code, steps[-1]["step"], steps[-1]["result"]))
+        self.assertIn("65534:65534 may nothing", steps[-1]["text"])
+
+    def test_an_address_that_is_not_served_before_one_that_is(self):
+        hosts = [suite.lab().proxy(), suite.lab().proxy()]
+        for host in hosts:
+            self.addCleanup(host.stop)
+            suite.sandbox.add_host("half-served", host.address)
+        refusal = struct.pack(">I", 13)  # MNT3ERR_ACCES
+        hosts[0].rule(rpc_proxy.named("MOUNT3 MNT"),
+                      rpc_proxy.ReplaceReply(lambda record: record[:24] + refusal))
+        code, steps = self.check(source="half-served:/exports/a")
+        self.assertEqual(0, code, steps)
+        self.assertEqual(["ok", "failed"], sorted({step["result"] for step in steps})[::-1])
+        self.assertEqual(("access", "ok"), (steps[-1]["step"], steps[-1]["result"]))
+
+    def test_addresses_that_are_given(self):
+        address = suite.lab().server.address
+        code, steps = self.check(source="nosuchhost:/exports/a", options=f"{IDENTITY},addr={address}")
+        self.assertEqual(0, code, steps)
+        self.assertIn(address, steps[1]["text"])
 
     def test_wrong_options_are_no_mount_that_failed(self):
         done = self.uidnfs.run("check", "nas1:/exports/a", "-o", "uid=1001")

@@ -71,16 +71,18 @@ int Keeper::keep() {
 }
 
 void Keeper::wait_for_events() {
+    const bool listens = control_ && now() >= listen_again_;
     std::vector<pollfd> fds{
         {signals_.get(), POLLIN, 0},
         {worker_channel_.fd(), POLLIN, 0},
         {worker_ ? worker_->pidfd() : -1, POLLIN, 0},
         {is_starting() ? starter_->fd() : -1, POLLIN, 0},
-        {control_ ? control_->fd() : -1, POLLIN, 0},
+        {listens ? control_->fd() : -1, POLLIN, 0},
         {upgrade_ && upgrade_->successor ? upgrade_->channel.fd() : -1, POLLIN, 0},
     };
     const auto fixed = fds.size();
     auto next = std::min(deadline_, next_look());
+    if (control_ && !listens) next = std::min(next, listen_again_);
     if (upgrade_) next = std::min(next, upgrade_->deadline);
     for (const auto& client : clients_) {
         // One that waits for an answer is only watched for its end.

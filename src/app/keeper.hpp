@@ -128,6 +128,7 @@ private:
     bool can_take_over() const noexcept;
     void take_over(const std::string& why, Death death = Death::failed);
     void start_next_worker();
+    void wait_for_more(const core::Failure& failure);
     void on_next_ready();
     void check_worker(core::SteadyTime now);
     void reap_others();
@@ -219,6 +220,8 @@ private:
     } succession_ = Succession::none;
     ConnectionRecord connections_;
     Restarts restarts_;
+    std::string want_;  ///< for which the next worker cannot be started
+    core::SteadyTime listen_again_ = core::SteadyTime::min();  ///< for want of a descriptor
     HangWatch hang_watch_;
     std::vector<Child> dead_;  ///< killed and not reaped yet
     core::Fd program_;         ///< of the workers; none: ours

@@ -30,6 +30,7 @@ constexpr milliseconds kAccessLimit{4000};
 /// Of the daemon's making; it is a line of the log.
 constexpr std::size_t kLongestReason = 512;
 constexpr std::size_t kMaxClients = 32;
+constexpr milliseconds kListenPause{100};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -44,7 +45,10 @@ milliseconds Keeper::limit_of(const Message& request, core::SteadyDuration other
 }
 
 void Keeper::accept_client() {
-    while (auto channel = control_->accept()) {
+    auto channel = control_->accept();
+    // Whoever waits outside still does: without a pause nothing else would be done.
+    if (!channel) listen_again_ = now() + kListenPause;
+    for (; channel; channel = control_->accept()) {
         if (clients_.size() >= kMaxClients) continue;  // closed: nobody needs that many
         clients_.push_back({std::move(*channel), Client::Wants::unknown, 0, now() + kSilentCaller});
     }
@@ -173,14 +177,16 @@ void Keeper::answer_status(Client& client) {
         set_health(status, {State::degraded, "unmounted; it is being ended"});
     } else if (succession_ != Succession::none) {
         status["takeover"] = takeover_;
-        const bool fails = restarts_.failures() > 1;
+        const bool fails = restarts_.failures() > 1 || !want_.empty();
         set_health(
             status,
             {fails ? State::failed : State::degraded,
              fmt::format(
                  "the worker process died ({}) and the next one {}",
                  spec_.takeover_reason,
-                 fails ? "does not start" : "is being started"
+                 !want_.empty() ? fmt::format("cannot be started ({})", want_)
+                 : fails        ? "does not start"
+                                : "is being started"
              )}
         );
     } else {

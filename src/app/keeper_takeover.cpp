@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 namespace uidnfs::app {
@@ -21,6 +22,10 @@ namespace log = core::log;
 constexpr std::chrono::seconds kGetReady{30};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+bool is_want(int code) noexcept {
+    return code == EAGAIN || code == ENOMEM || code == EMFILE || code == ENFILE;
+}
 
 }  // namespace
 
@@ -66,12 +71,24 @@ void Keeper::take_over(const std::string& why, Death death) {
 void Keeper::start_next_worker() {
     succession_ = Succession::getting_ready;
     if (const auto launched = launch_worker(); !launched) {
-        log::error("{}", launched.error().user_text);
-        take_over(launched.error().user_text);
+        const auto& failure = launched.error();
+        if (!worker_ && is_want(failure.code)) return wait_for_more(failure);
+        log::error("{}", failure.user_text);
+        take_over(failure.user_text);
         return;
     }
+    want_.clear();
     hang_watch_.end();
     if (phase_ == Phase::serving) deadline_ = now() + kGetReady;
+}
+
+/// What was not written is in the arena, and whoever waits for the mount waits on.
+void Keeper::wait_for_more(const core::Failure& failure) {
+    auto want = describe_errno(failure.code);
+    if (want_ != want) log::error("{}; trying again", failure.user_text);
+    want_ = std::move(want);
+    succession_ = Succession::waiting;
+    restarts_.wanted(now());
 }
 
 std::optional<core::SteadyDuration> Keeper::time_left() const {

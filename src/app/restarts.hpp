@@ -22,6 +22,7 @@ public:
     static constexpr std::chrono::milliseconds kOneMore{500};
     /// Workers that never get ready, one after another.
     static constexpr int kMostFailures = 8;
+    static constexpr std::chrono::milliseconds kWant{500};
 
     /// The worker is ready.
     void ready() noexcept {
@@ -37,6 +38,9 @@ public:
         next_ = std::max(next_, allowance_.take(now));
         return next_;
     }
+    /// It could not be started for want of something that comes back, a descriptor or a process:
+    /// that says nothing about the workers.
+    void wanted(core::SteadyTime now) noexcept { next_ = now + kWant; }
     core::SteadyTime next() const noexcept { return next_; }
     int failures() const noexcept { return failures_; }
 

@@ -116,6 +116,16 @@ TEST(Restarts, EndWithWorkersThatNeverGetReady) {
     EXPECT_FALSE(restarts.died(before));
 }
 
+TEST(Restarts, WhatCannotBeStartedForNowIsNoFailure) {
+    Restarts restarts;
+    EXPECT_EQ(restarts.died(at(0s)), at(0s));
+    for (int i = 0; i < 10 * Restarts::kMostFailures; ++i) {
+        restarts.wanted(at(0s));
+        EXPECT_EQ(restarts.next(), at(0s) + Restarts::kWant);
+        EXPECT_EQ(restarts.failures(), 0);
+    }
+}
+
 TEST(MountMemory, TheLastClientStateIsFound) {
     const auto regions = mount_regions();
     auto arena = core::Arena::create(regions);

@@ -5,7 +5,9 @@ import errno
 import os
 import pathlib
 import random
+import resource
 import signal
+import socket
 import time
 
 import each_operation
@@ -175,6 +177,11 @@ class HeldBytes(suite.MountedTest):
         self.app.run("os.close(state.pop('fd'))")
 
 
+def _processor_seconds(pid):
+    words = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Standing(suite.MountedTest):
     """What an application holds stays what it is."""
 
@@ -229,6 +236,45 @@ class Standing(suite.MountedTest):
         self.server.thaw()
         self.app.run("os.fsync(state['fd']); os.close(state.pop('fd'))")
         self.assertEqual(data, pathlib.Path(self.on_server("f")).read_bytes())
+
+    def limit_descriptors(self, keeper, limit):
+        before = resource.prlimit(keeper, resource.RLIMIT_NOFILE)
+        resource.prlimit(keeper, resource.RLIMIT_NOFILE, (limit, before[1]))
+        return lambda: resource.prlimit(keeper, resource.RLIMIT_NOFILE, before)
+
+    def test_a_keeper_that_can_start_no_worker_waits(self):
+        self.app.run("state['fd'] = os.open(d + '/f', os.O_RDWR | os.O_CREAT);"
+                     "os.pwrite(state['fd'], b'x' * 100_000, 0)", d=self.path())
+        before = self.m.status()
+        keeper = before["keeper_pid"]
+        # Enough for a socket to the next worker and not for that.
+        undo = self.limit_descriptors(keeper, 6)
+        os.kill(before["worker_pid"], signal.SIGKILL)
+        used = _processor_seconds(keeper)
+        time.sleep(17)  # workers that die before they are ready end a mount sooner
+        self.assertLess(_processor_seconds(keeper) - used, 3)
+        undo()
+        self.worker.wait_for_next(before, 30)
+        self.app.run("os.fsync(state['fd']); os.close(state.pop('fd'))")
+        self.assertEqual(b"x" * 100_000, pathlib.Path(self.on_server("f")).read_bytes())
+
+    def test_a_keeper_that_can_take_no_caller_waits(self):
+        keeper = self.m.status()["keeper_pid"]
+        # Four are free below that; and each of these callers keeps one.
+        undo = self.limit_descriptors(keeper, 14)
+        number = next(entry.device for entry in self.uidnfs.mounts())[2:]
+        callers = []
+        for _ in range(6):
+            callers.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            self.addCleanup(callers[-1].close)
+            callers[-1].connect(f"/run/uidnfs/mounts/{number}.sock")
+            callers[-1].send(b"watch\n")
+        used = _processor_seconds(keeper)
+        time.sleep(2)
+        self.assertLess(_processor_seconds(keeper) - used, 0.5)
+        callers[0].close()
+        undo()
+        self.assertEqual("healthy", self.m.status()["state"])
 
     def test_a_worker_that_hangs(self):
         before = self.m.status()

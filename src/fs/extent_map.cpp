@@ -363,7 +363,8 @@ std::vector<ExtentMap::Origin> ExtentMap::begin_commit() {
     return whose;
 }
 
-void ExtentMap::committed(const nfs::Verifier& verifier, core::SteadyTime now) {
+std::size_t ExtentMap::committed(const nfs::Verifier& verifier, core::SteadyTime now) {
+    std::size_t lost = 0;
     for (auto it = extents_.begin(); it != extents_.end();) {
         if (it->second.state != ExtentState::uncommitted || it->second.batch != commit_id_) {
             ++it;
@@ -373,8 +374,10 @@ void ExtentMap::committed(const nfs::Verifier& verifier, core::SteadyTime now) {
             set_state(it, ExtentState::dirty);
             dirty_since_ = std::min(dirty_since_, now);
             ++it;
+            ++lost;
         }
     }
+    return lost;
 }
 
 void ExtentMap::commit_failed() {

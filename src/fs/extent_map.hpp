@@ -105,8 +105,9 @@ public:
 
     /// Marks what a COMMIT sent now covers, and says whose bytes that are, each once.
     std::vector<Origin> begin_commit();
-    /// Bytes under another verifier were lost by the server and become dirty again.
-    void committed(const nfs::Verifier& verifier, core::SteadyTime now);
+    /// Bytes under another verifier were lost by the server and become dirty again: how many
+    /// extents.
+    std::size_t committed(const nfs::Verifier& verifier, core::SteadyTime now);
     void commit_failed();
 
     Epoch next_epoch() noexcept { return epoch_++; }

@@ -73,6 +73,7 @@ struct FileState {
     core::Mutex order;        ///< cutting the file, and appends, go one at a time
     std::uint32_t holds = 0;  ///< nothing is sent while somebody holds it
     enum class Commit : std::uint8_t { idle, under_way } commit = Commit::idle;
+    std::uint32_t vain_commits = 0;  ///< one after another: the server had lost some of the bytes
     /// After ENOSPC or EDQUOT writes wait for the server until one succeeds, to report early.
     enum class Mode : std::uint8_t { behind, through } mode = Mode::behind;
     /// The open files through which data came, by ExtentMap::Origin; equal ones are one.

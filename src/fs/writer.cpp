@@ -14,6 +14,9 @@ using namespace std::chrono_literals;
 constexpr std::size_t kCopyBelow = 64u << 10;
 /// WRITEs of one file under way at once.
 constexpr std::size_t kBatchesUnderWay = 32;
+/// Servers restart; one whose verifier is another each time, as of several behind one address, has
+/// each byte put on its disk at once, or it would be asked for ever.
+constexpr std::uint32_t kMostVainCommits = 3;
 constexpr auto kTick = 250ms;
 constexpr auto kSendAfter = 1s;
 constexpr auto kCommitAfter = 5s;
@@ -150,6 +153,7 @@ void Writer::settle(const InodeRef& inode) {
     file.charged = now;
     if (file.extents.empty()) {
         end_record(file);
+        file.vain_commits = 0;
         if (file.commit == FileState::Commit::idle) file.origins.clear();
         if (active_.erase(inode) == 0) return;
         deps_.inodes.drop_if_unused(inode);
@@ -172,6 +176,7 @@ void Writer::kick(const InodeRef& inode, std::uint64_t offset) {
 
 void Writer::pump(const InodeRef& inode, ExtentMap::Send what, nfs::Stability stability) {
     auto& file = *inode->file;
+    if (file.vain_commits >= kMostVainCommits) stability = nfs::Stability::file_sync;
     while (file.holds == 0 && file.extents.batches_under_way() < kBatchesUnderWay) {
         auto batch = file.extents.next_batch(deps_.client.fs_info().write_max, what);
         if (!batch) return;
@@ -268,7 +273,8 @@ core::Task<void> Writer::commit(InodeRef inode) {
     }
     file.commit = FileState::Commit::idle;
     if (reply) {
-        file.extents.committed(reply->verifier, deps_.clock.now());
+        const auto lost = file.extents.committed(reply->verifier, deps_.clock.now());
+        file.vain_commits = lost > 0 ? file.vain_commits + 1 : 0;
         if (file.extents.has_unsent() && !file.extents.batches_under_way()) {
             pump(inode, ExtentMap::Send::all, nfs::Stability::unstable);
         }

@@ -83,6 +83,18 @@ TEST_F(Durability, new_verifier_without_loss_is_treated_as_loss) {
     EXPECT_EQ(server.disk_content("/a"), letters(2));
 }
 
+TEST_F(Durability, a_verifier_that_is_always_another_is_not_asked_for_ever) {
+    const auto file = write_unstable("/a", 3);
+    server.clear_calls();
+    server.inject({.procedure = Procedure::commit, .times = 100, .before = [&] {
+                       server.change_verifier();
+                   }});
+    EXPECT_EQ(mount().close_file(file), 0);
+    EXPECT_LE(count(Procedure::commit), 4u);
+    server.crash();
+    EXPECT_EQ(server.content("/a"), letters(3));
+}
+
 TEST_F(Durability, bytes_are_readable_between_crash_and_repair) {
     const auto file = write_unstable("/a", 1);
     server.crash();

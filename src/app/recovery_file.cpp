@@ -29,6 +29,7 @@ constexpr std::string_view kMagic = "uidnfsR1";
 constexpr std::string_view kMagicOfAll = "uidnfsR";
 constexpr std::uint64_t kMaxJson = 256ull << 20;
 constexpr std::size_t kNumber = 8;
+constexpr int kMostOfOneName = 100;
 
 /// CRC-64/XZ.
 using Crc =
@@ -171,6 +172,14 @@ Recovery from_json(const json::object& object, std::span<const std::byte> bytes)
     return recovery;
 }
 
+/// "mnt-2026-7.recovery", "mnt-2026-7-2.recovery": keepers of several containers have the same
+/// process id, and may end in the same second.
+std::string with_number(const std::string& name, int number) {
+    if (number == 1) return name;
+    const auto end = std::min(name.rfind('.'), name.size());
+    return fmt::format("{}-{}{}", name.substr(0, end), number, name.substr(end));
+}
+
 core::Failure cannot_read(const std::string& path, std::string_view why) {
     return {EINVAL, fmt::format("cannot recover {}: {}", printable(path), why)};
 }
@@ -291,16 +300,25 @@ core::Outcome<NewRecoveryFile> NewRecoveryFile::create(
     if (!opened) return opened.error();
     NewRecoveryFile out;
     out.path_ = directory;
-    out.name_ = name;
     out.directory_ = std::move(*opened);
-    out.file_ = core::Fd(::openat(
-        out.directory_.get(),
-        out.temporary().c_str(),
-        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-        0600
-    ));
-    if (!out.file_) return cannot_keep(directory, errno);
-    return out;
+    for (int number = 1;; ++number) {
+        out.name_ = with_number(name, number);
+        out.file_ = core::Fd(::openat(
+            out.directory_.get(),
+            out.temporary().c_str(),
+            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+            0600
+        ));
+        const int code = out.file_ ? 0 : errno;
+        // Whoever has the temporary name is the only one to give the other one.
+        const bool is_free =
+            ::faccessat(out.directory_.get(), out.name_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+        if (out.file_ && is_free) return out;
+        if (!out.file_ && (code != EEXIST || number >= kMostOfOneName)) {
+            return cannot_keep(directory, code);
+        }
+        if (out.file_) ::unlinkat(out.directory_.get(), out.temporary().c_str(), 0);
+    }
 }
 
 NewRecoveryFile::~NewRecoveryFile() {

@@ -84,7 +84,7 @@ core::Outcome<core::Fd> open_recovery_directory(const std::string& directory);
 /// A recovery file that is being made: it has its name once it is complete.
 class NewRecoveryFile {
 public:
-    /// In what open_recovery_directory() accepts.
+    /// In what open_recovery_directory() accepts; `name` with a number where another has it.
     static core::Outcome<NewRecoveryFile> create(
         const std::string& directory, const std::string& name
     );

@@ -122,6 +122,19 @@ TEST_F(RecoveryFileTest, HasItsNameOnlyOnceItIsComplete) {
     EXPECT_THAT(names(), ElementsAre("x.recovery"));
 }
 
+TEST_F(RecoveryFileTest, TwoOfOneNameAreBothKept) {
+    // Keepers of two containers with one directory: the same process id, the same second.
+    auto first = NewRecoveryFile::create(directory, "x.recovery");
+    auto second = NewRecoveryFile::create(directory, "x.recovery");
+    ASSERT_TRUE(first && second);
+    EXPECT_EQ(*first->keep(), directory + "/x.recovery");
+    auto third = NewRecoveryFile::create(directory, "x.recovery");
+    ASSERT_TRUE(third);
+    EXPECT_EQ(*third->keep(), directory + "/x-3.recovery");
+    EXPECT_EQ(*second->keep(), directory + "/x-2.recovery");
+    EXPECT_THAT(names(), ElementsAre("x-2.recovery", "x-3.recovery", "x.recovery"));
+}
+
 TEST_F(RecoveryFileTest, DirectoriesThatAreMissingAreMade) {
     const auto deep = directory + "/a/b/c";
     ASSERT_TRUE(NewRecoveryFile::create(deep, "x"));

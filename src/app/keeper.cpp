@@ -81,7 +81,7 @@ void Keeper::wait_for_events() {
         {upgrade_ && upgrade_->successor ? upgrade_->channel.fd() : -1, POLLIN, 0},
     };
     const auto fixed = fds.size();
-    auto next = std::min(deadline_, next_look());
+    auto next = std::min({deadline_, next_look(), write_again_});
     if (control_ && !listens) next = std::min(next, listen_again_);
     if (upgrade_) next = std::min(next, upgrade_->deadline);
     for (const auto& client : clients_) {
@@ -145,6 +145,7 @@ void Keeper::check_time(core::SteadyTime time) {
         }
     }
     check_upgrade(time);
+    if (phase_ != Phase::over && time >= write_again_) write_down();
     if (phase_ != Phase::over) check_worker(time);
     for (auto& client : clients_) {
         if (time >= client.deadline) answer_end(client);

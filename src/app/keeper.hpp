@@ -204,6 +204,7 @@ private:
     Channel worker_channel_{core::Fd()};
     std::optional<ControlSocket> control_;
     core::Fd door_;  ///< of the worker, for the time after this keeper
+    core::SteadyTime write_again_ = core::SteadyTime::max();  ///< write_down() that failed
     core::Fd signals_;
     int signals_seen_ = 0;
     std::optional<std::uint32_t> minor_;  ///< of the mount that we attached, and may unmount

@@ -27,6 +27,8 @@ namespace log = core::log;
 /// machine under load.
 constexpr milliseconds kAnswerLimit{3000};
 constexpr milliseconds kPause{20};
+/// The file system may have room again.
+constexpr std::chrono::seconds kWriteAgain{5};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -106,10 +108,13 @@ core::Outcome<void> Keeper::adopt(std::uint32_t minor) {
 
 /// For the keeper that comes after this one.
 void Keeper::write_down() {
+    const bool is_told = write_again_ != core::SteadyTime::max();
+    write_again_ = core::SteadyTime::max();
     // The path, too, is the next mount's.
     if (!control_ || is_unmounted()) return;
     const auto written = write_kept_spec(control_->companion(control::kSpecSuffix), spec_);
-    if (!written) {
+    if (!written) write_again_ = now() + kWriteAgain;
+    if (!written && !is_told) {
         log::warning(
             "no other keeper can take this mount over: {}: {}",
             control_->companion(control::kSpecSuffix),

@@ -13,8 +13,9 @@
 
 namespace uidnfs::app {
 
-core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spec) {
-    const auto bytes = spec.encode().encode();
+namespace {
+
+core::Result<void> replace(const std::string& path, const std::string& bytes) {
     const auto temporary = path + ".new";
     const core::Fd file(
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)
@@ -26,6 +27,17 @@ core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spe
     // What ends with the machine need not be on a disk.
     if (std::rename(temporary.c_str(), path.c_str()) != 0) return core::Error(errno);
     return {};
+}
+
+}  // namespace
+
+core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spec) {
+    auto written = replace(path, spec.encode().encode());
+    if (!written) {
+        ::unlink((path + ".new").c_str());
+        ::unlink(path.c_str());
+    }
+    return written;
 }
 
 core::Result<MountSpec> read_kept_spec(const std::string& path) {

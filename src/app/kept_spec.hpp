@@ -12,8 +12,9 @@
 
 namespace uidnfs::app {
 
-/// The spec before or this one is there at any moment. Errors: errno of open(2), write(2),
-/// rename(2).
+/// The spec before or this one is there at any moment; where this one cannot be, none: what the one
+/// before says is not so any more, access that was taken away among it. Errors: errno of open(2),
+/// write(2), rename(2).
 core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spec);
 
 /// EPERM: somebody else could have written it; EPROTO: it is no spec; else errno of open(2),

@@ -10,6 +10,7 @@ import pathlib
 import random
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -271,6 +272,46 @@ class Adopted(OwnMount):
                             binary=str(self.uidnfs.binary), path=str(self.m.path))
         self.assertNotEqual(0, code)
         self.assert_adopted()
+
+
+class NoRoom(OwnMount):
+    """What a keeper writes down for the next one does not fit into its file system."""
+
+    adopt, assert_adopted, tell = Adopted.adopt, Adopted.assert_adopted, Adopted.tell
+
+    def setUp(self):
+        CONTROL.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k,mode=700", "tmpfs", CONTROL],
+                       check=True)
+        self.addCleanup(subprocess.run, ["umount", CONTROL], check=True)
+        super().setUp()
+        self.app.write_file(self.path("f"), b"before")
+        self.filler = CONTROL / "filler"
+        with contextlib.suppress(OSError), open(self.filler, "wb", buffering=0) as filler:
+            while filler.write(b"x" * 4096) == 4096:
+                pass
+        self.assertEqual(b"ok\n", self.tell(b"deny\nreason=gone\n"))
+
+    def assert_denied(self):
+        with self.assert_errno(errno.EACCES):
+            self.app.read_file(self.path("f"))
+
+    def test_no_keeper_believes_what_is_not_so_any_more(self):
+        self.filler.unlink()
+        self.keeper.kill()
+        done = self.adopt()
+        self.assertIn("has left no word", done.stderr)
+        self.assert_denied()
+
+    def test_it_is_written_once_there_is_room(self):
+        self.assertEqual([], list(CONTROL.glob("*.spec*")))
+        self.filler.unlink()
+        wait_until(lambda: list(CONTROL.glob("*.spec")), 15, "the spec")
+        self.keeper.kill()
+        self.assert_adopted()
+        self.assertEqual("denied: gone", self.m.status()["reason"])
+        self.assert_denied()
+        self.assertEqual(b"ok\n", self.tell(b"allow\n"))
 
 
 class HostileWorker(OwnMount):

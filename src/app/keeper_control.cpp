@@ -25,6 +25,7 @@ constexpr milliseconds kStatusLimit{500};
 /// Until the kernel must have told the worker that the last mount is gone.
 constexpr milliseconds kUnmountNews{2000};
 constexpr milliseconds kRemountLimit{2000};
+constexpr milliseconds kRemountMargin{500};
 /// What waits for the server ends at once; the kernel's pages may take a second.
 constexpr milliseconds kAccessLimit{4000};
 /// Of the daemon's making; it is a line of the log.
@@ -244,6 +245,10 @@ void Keeper::remount(Client& client, const Message& request) {
     client.wants = Client::Wants::remount;
     client.deadline = now() + kRemountLimit;
     Message question("remount");
+    // One that hangs until this caller has heard that nothing was changed must not change it later.
+    const auto until = client.deadline - kRemountMargin;
+    const auto since_boot = std::chrono::duration_cast<milliseconds>(until.time_since_epoch());
+    question.add("until", static_cast<std::uint64_t>(since_boot.count()));
     for (const auto& option : client.asked) question.add("option", write_option(option));
     if (!ask_worker(client, std::move(question))) answer_end(client);
 }

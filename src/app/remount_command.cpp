@@ -9,9 +9,11 @@
 #include <fmt/format.h>
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <string>
+#include <string_view>
 
 namespace uidnfs::app {
 namespace {
@@ -25,13 +27,21 @@ public:
 
     int run() {
         if (!find()) return kExitFailed;
-        auto plan = ask("check");
+        const auto plan = ask("check");
         if (!plan) return status_;
-        const bool becomes_read_only = plan->text("read_only") == "on";
+        unsigned long wanted = 0;
+        if (plan->text("read_only") == "on") wanted |= MS_RDONLY;
+        if (plan->text("noexec") == "on") wanted |= MS_NOEXEC;
+        if (plan->text("noatime") == "on") wanted |= MS_NOATIME;
+        const auto before = flags_of(entry_);
         // Files that are open for writing keep it from becoming read-only: the kernel knows them.
-        if (becomes_read_only && !tell_kernel(*plan)) return kExitFailed;
-        if (!ask("change")) return status_;
-        if (!becomes_read_only && !tell_kernel(*plan)) return kExitFailed;
+        const bool is_first = (wanted & MS_RDONLY) != 0;
+        if (is_first && !tell_kernel(before, wanted)) return kExitFailed;
+        if (!ask("change")) {
+            if (is_first) tell_kernel(wanted, before);
+            return status_;
+        }
+        if (!is_first && !tell_kernel(before, wanted)) return kExitFailed;
         return kExitDone;
     }
 
@@ -73,13 +83,26 @@ private:
         return std::nullopt;
     }
 
+    /// As the kernel has them, which is not what the keeper knows where a change of it failed.
+    static unsigned long flags_of(const MountEntry& entry) {
+        unsigned long flags = 0;
+        std::string_view rest = entry.flags;
+        while (!rest.empty()) {
+            const auto word = rest.substr(0, rest.find(','));
+            rest.remove_prefix(std::min(word.size() + 1, rest.size()));
+            if (word == "ro") flags |= MS_RDONLY;
+            if (word == "noexec") flags |= MS_NOEXEC;
+            if (word == "noatime") flags |= MS_NOATIME;
+        }
+        return flags;
+    }
+
     /// All flags at once: what mount(2) is not told again is taken away.
-    bool tell_kernel(const Message& plan) {
-        unsigned long flags = MS_REMOUNT | MS_NOSUID | MS_NODEV;
-        if (plan.text("read_only") == "on") flags |= MS_RDONLY;
-        if (plan.text("noexec") == "on") flags |= MS_NOEXEC;
-        if (plan.text("noatime") == "on") flags |= MS_NOATIME;
-        if (plan.text("kernel") == "same") return true;
+    bool tell_kernel(unsigned long before, unsigned long wanted) {
+        if (before == wanted) return true;
+        auto flags = MS_REMOUNT | MS_NOSUID | MS_NODEV | wanted;
+        // Without a word of it, it stays as it is.
+        if ((wanted & MS_NOATIME) == 0) flags |= MS_RELATIME;
         const char* path = entry_.mountpoint.c_str();
         if (::mount(nullptr, path, nullptr, flags, nullptr) == 0) return true;
         if (errno == EBUSY) {

@@ -99,7 +99,10 @@ void Worker::remount(const Message& message) {
                         : core::Outcome<fs::Options>(plan.error());
     Message reply("remounted");
     reply.add("id", message.number("id").value_or(0));
-    if (options) {
+    const auto until = message.number("until");
+    if (until && now() > core::SteadyTime(milliseconds(*until))) {
+        reply.add("text", "the worker process was busy for too long");
+    } else if (options) {
         spec_.options = std::move(plan->options);
         request_ = std::move(plan->request);
         mount_->filesystem.change(*options);

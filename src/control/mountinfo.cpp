@@ -54,7 +54,7 @@ std::optional<MountEntry> parse_line(std::string_view line) {
     if (!parse_number(device.substr(colon + 1), entry.minor)) return std::nullopt;
     entry.root = unmangle(next_word(line));
     entry.mountpoint = unmangle(next_word(line));
-    next_word(line);  // options of the mount
+    entry.flags = next_word(line);
     for (auto field = next_word(line); !line.empty() && field != "-"; field = next_word(line)) {
         if (!entry.propagation.empty()) entry.propagation += ' ';
         entry.propagation += field;

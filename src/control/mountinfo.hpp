@@ -27,6 +27,7 @@ struct MountEntry {
     std::string source;
     std::uint32_t owner = 0;       ///< user_id= of a FUSE mount (fuse(4))
     std::string propagation = {};  ///< optional fields: "shared:5 master:1"
+    std::string flags = {};        ///< of the mount, not of the file system: "rw,nosuid,nodev"
 };
 
 /// In the order of the file, in which they were made, not attached. Lines that are not understood

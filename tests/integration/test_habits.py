@@ -320,6 +320,31 @@ class Helpers(suite.IntegrationTest):
         self.assertIn("rw", options)
         self.good("umount", self.point)
 
+    def test_a_remount_that_fails_changes_nothing(self):
+        self.good("mount", "-t", "uidnfs", self.source, self.point, "-o", IDENTITY)
+        worker = self.uidnfs.status(self.point)[1][0]["worker_pid"]
+        os.kill(worker, signal.SIGSTOP)
+        # mount(8) would look at the root first.
+        done = self.uidnfs.run("mount", self.source, self.point, "-o", "remount,ro")
+        os.kill(worker, signal.SIGCONT)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("does not answer", done.stderr)
+        self.assertIn("rw", self.options())
+        self.actor(2000).write_file(str(self.point / "written"), b"still")
+        # By hand, the kernel alone: the next remount sees it.
+        self.good("mount", "-i", "-o", "remount,ro", self.point)
+        self.good("mount", "-o", "remount,rw", self.point)
+        self.assertIn("rw", self.options())
+        self.good("umount", self.point)
+
+    def test_remount_brings_access_times_back(self):
+        self.good("mount", "-t", "uidnfs", self.source, self.point, "-o", IDENTITY + ",noatime")
+        self.assertIn("noatime", self.options())
+        done = self.uidnfs.run("mount", self.source, self.point, "-o", "remount,atime")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertNotIn("noatime", self.options())
+        self.good("umount", self.point)
+
     def test_remount_is_refused_while_files_are_written(self):
         self.good("mount", "-t", "uidnfs", self.source, self.point, "-o", IDENTITY)
         app = self.actor(2000)

@@ -7,6 +7,7 @@
 #include "app/names.hpp"
 #include "core/log.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -23,9 +24,20 @@ constexpr std::chrono::seconds kCheck{30};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
-bool is_file(int fd) {
-    struct stat info {};
-    return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+/// What is known of it without asking the file system that it is on, which may be a mount of ours.
+struct Place {
+    bool is_file;
+    bool is_on_ours;
+};
+
+Place place_of(int program) {
+    struct statx info {};
+    const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+    if (::statx(program, "", flags, STATX_TYPE, &info) != 0) return {};
+    const auto mounts = read_mountinfo();
+    const bool is_on_ours =
+        mounts && info.stx_dev_major == 0 && !find_by_minor(*mounts, info.stx_dev_minor).empty();
+    return {S_ISREG(info.stx_mode), is_on_ours};
 }
 
 }  // namespace
@@ -48,8 +60,11 @@ void Keeper::upgrade(Client& client, const Message& request, std::vector<core::F
     if (succession_ != Succession::none || !worker_) {
         return refuse("its worker process has died and the next one is being started; try again");
     }
-    if (descriptors.size() != 1 || !is_file(descriptors.front().get())) {
-        return refuse("no program came with the request; use uidnfs upgrade");
+    const auto place = descriptors.size() == 1 ? place_of(descriptors.front().get()) : Place{};
+    if (!place.is_file) return refuse("no program came with the request; use uidnfs upgrade");
+    if (place.is_on_ours) {
+        // Its pages would come from a worker, in the end from itself.
+        return refuse("the program lies on a mount of uidnfs; copy it to a disk of this machine");
     }
     auto ends = Channel::make_pair();
     if (!ends) return refuse(describe_errno(ends.error().code()));

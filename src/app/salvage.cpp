@@ -7,6 +7,7 @@
 #include "app/convert.hpp"
 #include "app/keeper.hpp"
 #include "app/landlock.hpp"
+#include "app/lost_lines.hpp"
 #include "app/mount_memory.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
@@ -22,9 +23,6 @@
 
 namespace uidnfs::app {
 namespace {
-
-/// More would not fit into one message; the file has them all.
-constexpr std::size_t kMaxRangesTold = 200;
 
 RecoveryIdentity identity_of(const mapper::Credential& credential) {
     RecoveryIdentity identity{credential.uid().value(), credential.gid().value()};
@@ -77,21 +75,15 @@ private:
 Message told(const Recovery& recovery) {
     Message message("saved");
     message.add("bytes", recovery.bytes()).add("files", recovery.entries.size());
-    std::size_t count = 0;
+    LostLines lines(message);
     for (const auto& entry : recovery.entries) {
         for (const auto& range : entry.ranges) {
-            if (count++ >= kMaxRangesTold) continue;
-            message.add(
-                "lost",
-                fmt::format(
-                    "{}: {} at offset {}", entry.describe(), human_bytes(range.length), range.offset
-                )
-            );
+            lines.add(fmt::format(
+                "{}: {} at offset {}", entry.describe(), human_bytes(range.length), range.offset
+            ));
         }
     }
-    if (count > kMaxRangesTold) {
-        message.add("lost", fmt::format("and {} more, see the file", count - kMaxRangesTold));
-    }
+    lines.end("see the file");
     return message;
 }
 

@@ -2,6 +2,7 @@
 // What the keeper orders, and what it is told.
 #include "app/adoption.hpp"
 #include "app/convert.hpp"
+#include "app/lost_lines.hpp"
 #include "app/names.hpp"
 #include "app/remount.hpp"
 #include "app/worker.hpp"
@@ -20,8 +21,6 @@ namespace {
 using std::chrono::milliseconds;
 namespace log = core::log;
 
-/// More would not fit into one message; the log has them all.
-constexpr std::size_t kMaxLostTold = 200;
 /// For the kernel to drop pages; one of them may be held by a request.
 constexpr milliseconds kPagesGone{1000};
 constexpr milliseconds kPagesStep{5};
@@ -39,12 +38,11 @@ std::string describe_lost(const fs::LostRange& range) {
     );
 }
 
-void add_lost(Message& message, const std::vector<fs::LostRange>& lost) {
-    const auto told = std::min(lost.size(), kMaxLostTold);
-    for (std::size_t i = 0; i < told; ++i) message.add("lost", describe_lost(lost[i]));
-    if (told < lost.size()) {
-        message.add("lost", fmt::format("and {} more, see the log", lost.size() - told));
-    }
+/// How many are in the message; the log has them all.
+std::size_t add_lost(Message& message, const std::vector<fs::LostRange>& lost) {
+    LostLines lines(message);
+    for (const auto& range : lost) lines.add(describe_lost(range));
+    return lines.end("see the log");
 }
 
 }  // namespace
@@ -222,10 +220,10 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
         co_await leaving;
     }
     Message message("ended");
-    add_lost(message, lost);
+    const auto told = add_lost(message, lost);
     // The keeper logs what it is told; the rest, and without it all of it, is to be read as well.
     const bool is_told = has_keeper() && keeper_.send(message);
-    for (std::size_t i = is_told ? kMaxLostTold : 0; i < lost.size(); ++i) {
+    for (std::size_t i = is_told ? told : 0; i < lost.size(); ++i) {
         log::error("lost: {}", describe_lost(lost[i]));
     }
     log::debug("the worker ends");

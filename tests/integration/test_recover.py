@@ -101,6 +101,32 @@ class AfterUmount(RecoverTest):
         self.assertEqual(0, again.returncode, again.stderr)
         self.assertEqual(2, again.stdout.count("the server has it already"))
 
+    def test_many_files_with_long_names(self):
+        """More than fits into one message between the processes of a mount."""
+        mount = self.mount_directly()
+        writer = self.actor(suite.APP_UID)
+        below = "/".join("d" * 220 for _ in range(4))
+        files = [f"{below}/{i}" for i in range(150)]
+        writer.run("os.makedirs(path)", path=mount / below)
+        for name in files:
+            writer.run(OLD, path=mount / name)
+        self.server.kill()
+        self.down = True
+        writer.run("[os.pwrite(fd, data, offset) for fd in state.values()]", data=BYTES,
+                   offset=OFFSET)
+        writer.kill()
+        done = mount.umount("--flush-deadline=1")
+        self.assertIn("not yet written: ", done.stderr)
+        done = mount.umount("--force")
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"(?m)^lost: and \d+ more, see the log$")
+        kept = self.kept_by(done.stderr)
+        self.bring_back()
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual(0, done.returncode, done.stderr)
+        for name in files:
+            self.assert_right(mount, name)
+
     def test_names_are_bytes(self):
         """Of a server whose users wrote Latin-1: neither the recovery file nor the answer is lost."""
         name = os.fsdecode(b"caf\xe9")

@@ -227,6 +227,14 @@ class Refused(UpgradeTest):
         asked.join(60)
         uidnfs_command.wait_until(lambda: not runs(), 30, "the end of the program")
 
+    def test_a_program_that_lies_on_the_mount(self):
+        """It would read its own pages through itself."""
+        program = pathlib.Path(self.on_server("uidnfs"))
+        program.write_bytes(self.uidnfs.binary.read_bytes())
+        program.chmod(0o755)
+        done = self.upgrade(uidnfs_command.Uidnfs(self.path("uidnfs")))
+        self.assert_refused(done, "lies on a mount of uidnfs")
+
     def test_a_silent_server(self):
         """What is under way is not ended in time: the old worker goes on, and so does the call."""
         self.app.write_file(self.path("f"), b"content")

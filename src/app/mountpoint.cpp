@@ -65,6 +65,9 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
     const auto id = descriptor_fact(directory.get(), "mnt_id:");
     const auto canonical = path_of(directory.get());
     const auto mounts = read_mountinfo();
+    if (!canonical && canonical.error().code() == ENAMETOOLONG) {
+        return explain(ENAMETOOLONG, source, path);  // reached from a directory above it
+    }
     if (!id || !canonical || !mounts) {
         return core::Failure{
             EIO,

@@ -190,6 +190,17 @@ class MountPoint(Refusal):
         point.touch()
         self.refused(FAILED, rf"{point}.*not a directory", point=point)
 
+    def test_a_path_that_is_too_long(self):
+        """Beyond what a system call takes; reached step by step."""
+        before = os.open(".", os.O_RDONLY)
+        self.addCleanup(os.close, before)
+        self.addCleanup(os.fchdir, before)
+        os.chdir(suite.lab().new_mountpoint())
+        for _ in range(20):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+        self.refused(FAILED, r"the mount point cannot be opened \(File name too long\)", point=".")
+
     def test_the_root(self):
         for point in "/", "/proc/self/root", "//":
             self.refused(FAILED, r"nobody would see it under /; choose a directory below it", point=point)

@@ -31,6 +31,15 @@ std::string_view start_it(Service service) {
     return "check the server";
 }
 
+std::string_view remedy_of_garbage(Service service) {
+    switch (service) {
+        case Service::portmapper: return "check the address, or give mountport=";
+        case Service::mount: return "check that mountport= is the server's MOUNT port";
+        case Service::nfs: return "check that port= is the server's NFS port";
+    }
+    return "check the server";
+}
+
 std::string_view version_of(Service service) {
     return service == Service::portmapper ? "this version" : "version 3";
 }
@@ -48,7 +57,9 @@ Weight weight_of(const core::Failure& failure) noexcept {
         case ETIMEDOUT: return Weight::address;
         // Exported to our IPv4 address only; registered with rpcbind for one family only.
         case EACCES:
-        case ENOTSUP: return Weight::refusal;
+        case ENOTSUP:
+        // Something else answers there.
+        case EPROTO: return Weight::refusal;
         default: return Weight::server;
     }
 }
@@ -93,10 +104,7 @@ core::Failure MountText::unanswered(
             case core::ErrorSource::rpc: return refused_call(who, service, error);
             case core::ErrorSource::protocol:
                 return make(
-                    EPROTO,
-                    fmt::format("{} answers with garbage", who),
-                    service == Service::nfs ? "check that port= is the server's NFS port"
-                                            : "check that mountport= is the server's MOUNT port"
+                    EPROTO, fmt::format("{} answers with garbage", who), remedy_of_garbage(service)
                 );
             case core::ErrorSource::nfs:
                 if (v3::is_status(error, v3::Status::jukebox)) return put_off(who);

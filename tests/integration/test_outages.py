@@ -252,6 +252,11 @@ class Addresses(suite.IntegrationTest):
         self.assertLess(took, 20)
         self.assertIn(self.server.address, self.address)
 
+    def test_an_address_where_something_else_answers(self):
+        other = self.garbage_server((111, 2049, 20048), b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.mount_by("elsewhere", other.address, self.server.address)
+        self.assertIn(self.server.address, self.address)
+
     def test_version_6_of_the_internet_protocol(self):
         """Portmapper (rpcbind version 3), MOUNT and NFS by an IPv6 address."""
         self.mount_by(f"[{suite.sandbox.SERVER_ADDRESS_6}]")

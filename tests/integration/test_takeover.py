@@ -35,7 +35,8 @@ class Worker:
     def wait_for_next(self, before, seconds=60):
         def next_one():
             now = self.status()
-            is_next = now["takeovers"] > before["takeovers"] and now["operations"] is not None
+            # None: on a busy machine the keeper did not answer in time.
+            is_next = (now["takeovers"] or 0) > before["takeovers"] and now["operations"] is not None
             return now if is_next else None
         return uidnfs_command.wait_until(next_one, seconds, "a take-over")
 

@@ -163,7 +163,7 @@ private:
     int unmount_one(const std::string& path, Detach how);
     void release_device();
     /// Also by somebody else. Its number is then free for the next mount.
-    bool is_unmounted() const noexcept;
+    bool is_unmounted() const;
     void note_lost(const std::vector<std::string>& lost);
 
     // What was not written (keeper_recovery.cpp)

@@ -9,6 +9,7 @@
 #include "core/service_manager.hpp"
 
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -70,8 +71,17 @@ void Keeper::finish() {
     log::info("ended, exit status {}", exit_status_);
 }
 
-bool Keeper::is_unmounted() const noexcept {
-    return descriptors_.fuse && is_session_over(descriptors_.fuse.get());
+bool Keeper::is_unmounted() const {
+    if (!descriptors_.fuse || !is_session_over(descriptors_.fuse.get())) return false;
+    // Its connection may have been aborted: then it is there, and nobody has come after us.
+    const auto mounts = minor_ ? read_mountinfo() : std::vector<MountEntry>();
+    if (!mounts || !control_ || !control_->has_its_path()) return true;
+    const auto there = find_by_minor(*mounts, *minor_);
+    const auto& options = request_.options;
+    const auto owner = options.access == mapper::Access::strict ? options.app_uid : ::geteuid();
+    return std::none_of(there.begin(), there.end(), [owner](const MountEntry& entry) {
+        return entry.owner == owner;
+    });
 }
 
 void Keeper::unmount(Detach how) {

@@ -195,6 +195,8 @@ ControlSocket::~ControlSocket() {
     for (const auto suffix : {kDoorSuffix, kSpecSuffix}) ::unlink(companion(suffix).c_str());
 }
 
+bool ControlSocket::has_its_path() const { return leads_to_us(path_); }
+
 std::string ControlSocket::companion(std::string_view suffix) const {
     return with_suffix(path_, suffix);
 }

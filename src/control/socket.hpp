@@ -67,6 +67,8 @@ public:
     ~ControlSocket();
 
     int fd() const noexcept { return socket_.get(); }
+    /// No other mount of our user has its number. With doubt: so it is.
+    bool has_its_path() const;
     /// Path of the file with that suffix that belongs to the same mount.
     std::string companion(std::string_view suffix) const;
     /// A caller of our own user or root; others are turned away. Nothing when nobody waits.

@@ -275,6 +275,22 @@ class Stop(SilentTest):
         self.assertIn("stopped by a second signal", words)
         self.assertFalse(os.path.ismount(self.path))
 
+    def test_a_mount_whose_connection_was_aborted_does_not_stay(self):
+        """What is done about a FUSE mount that hangs, before its service is stopped."""
+        process = self.start(600)
+        connections = suite.lab().new_mountpoint()
+        subprocess.run(["mount", "-t", "fusectl", "fusectl", connections], check=True)
+        self.addCleanup(subprocess.run, ["umount", connections], check=True)
+        worker = _children(process.pid)[0]
+        os.kill(worker, signal.SIGSTOP)
+        (connections / self.number(self.path)[2:] / "abort").write_text("1", encoding="ascii")
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        self.assertIn("stopped by a second signal", process.communicate(timeout=2 * GRACE)[1])
+        self.assertFalse(os.path.ismount(self.path))
+        self.assertEqual([], self.uidnfs.mounts())
+
     def take_away_and_mount_again(self):
         """The next mount, whose server answers, has the device number of the one that ends."""
         number = self.number(self.path)

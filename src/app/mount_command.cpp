@@ -334,6 +334,7 @@ int run_mount(const MountArguments& arguments, Console& console) {
             console.complain(logging.error().user_text);
             return kExitFailed;
         }
+        ::signal(SIGXFSZ, SIG_IGN);  // as begin_role() has it
         ConsoleStarter starter(console, arguments.ready_fd);
         Keeper keeper(
             std::move(prepared->spec),

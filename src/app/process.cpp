@@ -93,6 +93,7 @@ core::Result<void> begin_role(const char* role) {
     if (::chdir("/") != 0) return core::Error(errno);
     ::umask(077);
     ::signal(SIGPIPE, SIG_IGN);
+    ::signal(SIGXFSZ, SIG_IGN);  // an error of the call that goes beyond RLIMIT_FSIZE
     ::mallopt(M_ARENA_MAX, 1);
     ::mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
     ::mallopt(M_MMAP_THRESHOLD, kMmapThreshold);

@@ -245,6 +245,16 @@ class MountPoint(Refusal):
         self.assertEqual(0, done.returncode, done.stderr)
         self.uidnfs.check_nothing_left()
 
+    def test_a_limit_for_files(self):
+        """RLIMIT_FSIZE counts for the memory that keeper and worker share, too."""
+        limited = ("bash", "-c", 'ulimit -f 1000; exec "$@"', "bash")
+        why = r"the memory for its state cannot be made \(File too large\)"
+        self.refused(FAILED, why, prefix=limited)
+        done = self.uidnfs.run("mount", "--foreground", "nas1:/exports/a",
+                               suite.lab().new_mountpoint(), "-o", IDENTITY, prefix=limited)
+        self.assertEqual(FAILED, done.returncode)
+        self.assertRegex(done.stderr, why)
+
     def test_no_fuse_device(self):
         hide = ("mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3 && "
                 "mknod -m 444 /dev/urandom c 1 9")

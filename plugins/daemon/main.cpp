@@ -9,7 +9,9 @@
 int main(int argc, char** argv) {
     uidnfs::core::Terminal terminal;
     try {
-        return uidnfs::plugins::run_program(std::vector<std::string>(argv, argv + argc), terminal);
+        const auto status =
+            uidnfs::plugins::run_program(std::vector<std::string>(argv, argv + argc), terminal);
+        return terminal.end("uidnfsd", status);
     } catch (const std::exception& error) {
         terminal.complain(std::string("uidnfsd: internal error: ") + error.what());
         return uidnfs::plugins::kExitFailed;

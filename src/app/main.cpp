@@ -9,7 +9,9 @@
 int main(int argc, char** argv) {
     uidnfs::core::Terminal terminal;
     try {
-        return uidnfs::app::run_program(std::vector<std::string>(argv, argv + argc), terminal);
+        const auto status =
+            uidnfs::app::run_program(std::vector<std::string>(argv, argv + argc), terminal);
+        return terminal.end("uidnfs", status);
     } catch (const std::exception& error) {
         terminal.complain(std::string("uidnfs: internal error: ") + error.what());
         return uidnfs::app::kExitFailed;

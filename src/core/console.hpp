@@ -21,6 +21,13 @@ class Terminal final : public Console {
 public:
     void print(std::string_view text) override;
     void complain(std::string_view text) override;
+
+    /// The exit status of a program that would end with `status`: 1 instead of 0, and a word on
+    /// standard error, where standard output did not take all of it (a full disk).
+    int end(std::string_view program, int status);
+
+private:
+    int lost_ = 0;  // errno of the first print that failed
 };
 
 }  // namespace uidnfs::core

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mount, umount, status, help and version as a user or a script calls them."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -46,6 +47,26 @@ class Words(suite.IntegrationTest):
         for option in ("uid", "gid", "gids", "app_uid", "access", "timeo", "rsize", "acregmin"):
             self.assertRegex(text, rf"\b{option}\b")
 
+    def test_what_standard_output_did_not_take_is_said(self):
+        for words in (("--help",), ("status",), ("check", "nas1:/exports/a", "-o", "uid=1001,gid=1001")):
+            with self.subTest(words), open("/dev/full", "wb") as full:
+                done = subprocess.run([self.uidnfs.binary, *words], stdout=full,
+                                      stderr=subprocess.PIPE, text=True, check=False)
+                self.assertEqual((1, "uidnfs: cannot write all of it to standard output: No space "
+                                     "left on device; make room, or write it elsewhere\n"),
+                                 (done.returncode, done.stderr))
+
+    def test_a_pipe_that_does_not_wait_gets_all_of_it(self):
+        read_end, write_end = os.pipe()
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(write_end, False)
+        process = self.uidnfs.start("mount", "--help", stdout=write_end)
+        os.close(write_end)
+        time.sleep(0.5)
+        with os.fdopen(read_end, "rb") as pipe:
+            self.assertEqual(self.uidnfs.run("mount", "--help").stdout.encode(), pipe.read())
+        self.assertEqual(0, process.wait(10))
+
     def test_wrong_usage_exits_2(self):
         for words in ((), ("frobnicate",), ("mount",), ("mount", "nas1:/exports/a"), ("umount",),
                       ("status", "--xml")):
@@ -59,13 +80,14 @@ class Words(suite.IntegrationTest):
 class Mounting(suite.IntegrationTest):
     """Ways to say the same thing, and what is true after exit 0."""
 
-    def mount_by(self, *words):
+    def mount_by(self, *words, prefix=()):
         mountpoint = suite.lab().new_mountpoint()
         exported = suite.lab().export("a")
         mount = uidnfs_command.Mount(self.uidnfs, None, mountpoint, None, exported.path)
         self.addCleanup(self.uidnfs.check_nothing_left)
         self.addCleanup(self.uidnfs.run, "umount", mountpoint)
-        done = self.uidnfs.run("mount", *[word.replace("MP", str(mountpoint)) for word in words])
+        done = self.uidnfs.run("mount", *[word.replace("MP", str(mountpoint)) for word in words],
+                               prefix=prefix)
         self.assertEqual((0, "", ""), (done.returncode, done.stdout, done.stderr))
         return mount
 
@@ -99,6 +121,10 @@ class Mounting(suite.IntegrationTest):
     def test_with_a_url(self):
         self.check_works(
             self.mount_by("nfs://nas1:2049/exports/a?uid=1001&gid=1001&mountport=20048", "MP"))
+
+    def test_where_files_may_not_be_large(self):
+        self.check_works(self.mount_by("nas1:/exports/a", "MP", "-o", "uid=1001,gid=1001",
+                                       prefix=("prlimit", "--fsize=4096:")))
 
     def test_mount_works_the_moment_the_command_returns(self):
         mount = self.mount()

@@ -287,6 +287,13 @@ class CommandLineTest(UidnfsdTest):
         self.assertIn("deadline_seconds = SECONDS", self.run_it("--help-config").stdout)
         self.assertIn("standard input", self.run_it("resolve", "--help").stdout)
 
+    def test_what_standard_output_did_not_take_is_said(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([self.binary, "--help-config"], stdout=full,
+                                  stderr=subprocess.PIPE, text=True, check=False)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("No space left on device", done.stderr)
+
     def test_support_has_no_secrets(self):
         self.configure(self.ldap("ldaps://127.0.0.1:1"), RULE)
         done = self.run_it("support", "--config", self.config)

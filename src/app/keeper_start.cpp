@@ -54,6 +54,12 @@ core::Outcome<void> Keeper::catch_signals() {
 core::Outcome<void> Keeper::start() {
     if (auto caught = catch_signals(); !caught) return caught;
     auto arena = core::Arena::create(mount_regions());
+    if (!arena && arena.error().code() == EFBIG) {
+        constexpr auto* kWhy =
+            "the memory for its state is larger than a file may be here; raise the limit "
+            "(ulimit -f unlimited, fsize in limits.conf(5))";
+        return core::Failure{EFBIG, cannot() + kWhy};
+    }
     if (!arena) return because(cannot(), "the memory for its state cannot be made", arena.error());
     arena_ = core::Fd(::fcntl(arena->fd(), F_DUPFD_CLOEXEC, 0));
     if (!arena_) return because(cannot(), "no descriptor for its state", core::Error(errno));

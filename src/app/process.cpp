@@ -79,6 +79,15 @@ void join_group(const std::string& directory) {
     );
 }
 
+/// Of whoever mounts (ulimit -f). The memory of a mount is a file to the kernel.
+void lift_limit_of_files() {
+    ::signal(SIGXFSZ, SIG_IGN);
+    rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_FSIZE, &limit) == 0 || ::getrlimit(RLIMIT_FSIZE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+}
+
 }  // namespace
 
 core::Result<void> begin_role(const char* role) {
@@ -93,7 +102,7 @@ core::Result<void> begin_role(const char* role) {
     if (::chdir("/") != 0) return core::Error(errno);
     ::umask(077);
     ::signal(SIGPIPE, SIG_IGN);
-    ::signal(SIGXFSZ, SIG_IGN);  // an error of the call that goes beyond RLIMIT_FSIZE
+    lift_limit_of_files();
     ::mallopt(M_ARENA_MAX, 1);
     ::mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
     ::mallopt(M_MMAP_THRESHOLD, kMmapThreshold);

@@ -16,8 +16,8 @@ namespace uidnfs::app {
 inline constexpr int kRoleMisused = 2;
 inline constexpr int kExitRoleFailed = 1;
 
-/// Name, working directory "/", umask, SIGPIPE and SIGXFSZ ignored, malloc(3) for a small process.
-/// EBADF when there is no channel: nobody but this program starts it.
+/// Name, working directory "/", umask, SIGPIPE ignored, the limit of file sizes lifted, malloc(3)
+/// for a small process. EBADF when there is no channel: nobody but this program starts it.
 core::Result<void> begin_role(const char* role);
 
 /// As the mount's options say: its file, else standard error or the journal.

@@ -479,6 +479,12 @@ class User(suite.IntegrationTest):
         done = self.mount(f"app_uid={USER},retry=0", source="nas1:/exports/absent")
         self.assertIn("check the export list", done.stderr)
         self.uidnfs.check_nothing_left()
+        done = self.uidnfs.run("mount", "nas1:/exports/a", self.point, "-o",
+                               f"{IDENTITY},noresvport,app_uid={USER}",
+                               prefix=("setpriv", f"--reuid={USER}", f"--regid={USER}",
+                                       "--clear-groups", "prlimit", "--fsize=4096"))
+        self.assertRegex(done.stderr, "larger than a file may be here; raise the limit")
+        self.uidnfs.check_nothing_left()
         os.chown(self.point, 0, 0)
         done = self.mount(f"app_uid={USER},retry=0")
         self.assertEqual(1, done.returncode)

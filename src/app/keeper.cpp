@@ -156,12 +156,14 @@ void Keeper::check_time(core::SteadyTime time) {
 void Keeper::on_signal() {
     signalfd_siginfo info{};
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-        ++signals_seen_;
+        const auto time = now();
+        if (!signalled_) signalled_ = time;
+        const bool is_first = time - *signalled_ < kOneSignal;
         if (is_starting()) {
             fail_start({EINTR, cannot() + "interrupted"});
-        } else if (signals_seen_ == 1 && phase_ == Phase::serving) {
+        } else if (is_first && phase_ == Phase::serving) {
             begin_stop(flush_deadline());
-        } else if (signals_seen_ > 1 && phase_ != Phase::over) {
+        } else if (!is_first && phase_ != Phase::over) {
             give_up("stopped by a second signal");
         }
     }

@@ -47,6 +47,8 @@ public:
 private:
     /// What a worker may take beyond the deadline it was given, before it counts as hanging.
     static constexpr std::chrono::milliseconds kGrace{2000};
+    /// Signals within it are one: timeout(1) sends its own twice, to the program and to its group.
+    static constexpr std::chrono::milliseconds kOneSignal{200};
     /// From the end of a worker's channel to its own.
     static constexpr std::chrono::milliseconds kLastWords{100};
     /// What an old worker may take to answer what it has, where whoever upgrades does not say.
@@ -206,7 +208,7 @@ private:
     core::Fd door_;  ///< of the worker, for the time after this keeper
     core::SteadyTime write_again_ = core::SteadyTime::max();  ///< write_down() that failed
     core::Fd signals_;
-    int signals_seen_ = 0;
+    std::optional<core::SteadyTime> signalled_;  ///< first
     std::optional<std::uint32_t> minor_;  ///< of the mount that we attached, and may unmount
     std::vector<Client> clients_;
     std::uint64_t next_id_ = 1;

@@ -262,6 +262,16 @@ class Stop(SilentTest):
         self.assertRegex(words, r"lost: f \(fileid \d+\): .* at offset 4096")
         self.assertFalse(os.path.ismount(self.path))
 
+    def test_two_signals_at_once_are_one(self):
+        process = self.start(2)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        words = process.communicate(timeout=2 + 2 * GRACE)[1]
+        self.assertGreater(time.monotonic() - began, 1.5)
+        self.assertNotIn("second signal", words)
+
     def test_a_second_signal_ends_it_at_once(self):
         process = self.start(600)
         process.send_signal(signal.SIGTERM)

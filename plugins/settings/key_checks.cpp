@@ -6,6 +6,7 @@
 #include "plugins/policy/policy.hpp"
 
 #include <fmt/format.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <charconv>
@@ -44,6 +45,13 @@ std::string path(std::string_view text) {
         begin = end + 1;
     }
     return maybe_text(text);
+}
+
+std::string socket_path(std::string_view text) {
+    if (text.size() >= sizeof(sockaddr_un::sun_path)) {
+        return "it is longer than the path of a socket can be (107 bytes); use a shorter one";
+    }
+    return path(text);
 }
 
 std::string maybe_path(std::string_view text) { return text.empty() ? "" : path(text); }

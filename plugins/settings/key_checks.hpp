@@ -13,6 +13,7 @@ namespace uidnfs::plugins::checks {
 std::string any_text(std::string_view text);  ///< no control characters, not empty
 std::string maybe_text(std::string_view text);
 std::string path(std::string_view text);  ///< absolute, without "//", "." and ".."
+std::string socket_path(std::string_view text);  ///< such a path that fits into a sockaddr_un
 std::string maybe_path(std::string_view text);
 std::string destination(std::string_view text);  ///< "journal" or a path
 std::string listen(std::string_view text);       ///< "127.0.0.1:7589", "[::1]:7589"

@@ -478,7 +478,7 @@ void add_docker(Builder& table) {
         "socket",
         "PATH",
         [](S & s) -> auto& { return s.docker->socket; },
-        checks::path,
+        checks::socket_path,
         "where Docker's engine asks"
     ));
 }
@@ -580,7 +580,7 @@ void add_audit_and_admin(Builder& table) {
         "socket",
         "PATH",
         [](S & s) -> auto& { return s.admin.socket; },
-        checks::path,
+        checks::socket_path,
         "metrics, health, volumes, drain and reload, for root only"
     ));
     table

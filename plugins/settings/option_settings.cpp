@@ -67,7 +67,17 @@ OptionOutcome read_false(const OptionSpec& option, std::string_view name, std::s
     return outcome;
 }
 
+/// Callers or the directory say who a volume is; no option of the operator reaches that far.
+bool says_who(const OptionSpec& option, const std::optional<std::string>& value) {
+    return option.name == "uid" || option.name == "gid" ||
+           (option.name == "identity" && value != "fixed");
+}
+
 std::string refusal(const OptionSpec& option, const std::optional<std::string>& value) {
+    if (says_who(option, value)) {
+        return "callers or the directory say who a volume is, each for itself; leave it out, and "
+               "write the ids that are allowed into rules of the policy";
+    }
     const auto& availability = option.availability;
     const bool is_refused = availability.state != Availability::State::now &&
                             (availability.value.empty() || availability.value == value);

@@ -207,7 +207,7 @@ TEST(SettingsChecks, MountOptionsGoTogether) {
         problem("[mounts]\ndefaults = { acregmin = 60, acregmax = 3 }"), HasSubstr("acregmin=60")
     );
     EXPECT_THAT(
-        problem("[mounts]\nfixed = { uid = 0 }"), HasSubstr("user 0 is root on the server")
+        problem("[mounts]\nfixed = { gids = [0] }"), HasSubstr("group 0 in the list is root")
     );
     EXPECT_THAT(
         problem("[mounts]\ndefaults = { sync = true }\nfixed = { async = true }"),
@@ -218,9 +218,31 @@ TEST(SettingsChecks, MountOptionsGoTogether) {
         HasSubstr("mounts.fixed has ro, so callers may not set it")
     );
     EXPECT_THAT(
-        problems("[mounts]\nfixed = { vers = 3, timeo = 600, gids = [5, 6], uid = 1001 }"),
+        problems("[mounts]\nfixed = { vers = 3, timeo = 600, gids = [5, 6], identity = \"fixed\" }"
+        ),
         ElementsAre()
     );
+}
+
+TEST(SettingsChecks, OptionsOfTheOperatorDoNotSayWhoAVolumeIs) {
+    for (const auto* const option : {"uid = 1001", "gid = 1001", "identity = \"caller\""}) {
+        for (const auto* const table : {"defaults", "fixed", "forced"}) {
+            EXPECT_THAT(
+                problem(fmt::format("[mounts]\n{} = {{ {} }}", table, option)),
+                HasSubstr("callers or the directory say who a volume is")
+            );
+        }
+    }
+}
+
+TEST(SettingsChecks, ASocketsPathFitsIntoAnAddress) {
+    const std::string longest = "/" + std::string(106, 's');
+    const auto socket = [](const std::string& path) {
+        return fmt::format("[plugin.docker]\nsocket = \"{0}\"\n[admin]\nsocket = \"{0}a\"", path);
+    };
+    EXPECT_THAT(problems(socket(longest.substr(0, 106))), ElementsAre());
+    EXPECT_THAT(problem(socket(longest)), HasSubstr("admin.socket: found"));
+    EXPECT_THAT(problem(socket(longest)), HasSubstr("longer than the path of a socket can be"));
 }
 
 TEST(SettingsChecks, SocketsAreDifferent) {

@@ -88,7 +88,7 @@ TEST(SettingsOptions, FindsContradictions) {
     EXPECT_THAT(find({{"hard", true}, {"timeo", "600"}, {"sync", false}}), ElementsAre());
     EXPECT_THAT(find({{"ro", true}, {"rw", true}}), ElementsAre(HasSubstr("ro and rw")));
     EXPECT_THAT(find({{"ac", false}, {"ac", true}}), ElementsAre(HasSubstr("contradict")));
-    EXPECT_THAT(find({{"gid", "0"}}), ElementsAre(HasSubstr("group 0 is root")));
+    EXPECT_THAT(find({{"gids", "0"}}), ElementsAre(HasSubstr("group 0 in the list is root")));
 }
 
 }  // namespace

@@ -191,6 +191,8 @@ void Keeper::answer_status(Client& client) {
              )}
         );
     } else {
+        // It hangs perhaps, and will be replaced then.
+        status["takeover"] = takeover_;
         set_health(status, {State::stale, "the worker process does not answer"});
     }
     answer(client, status_reply(boost::json::serialize(status)));

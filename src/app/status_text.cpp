@@ -177,6 +177,19 @@ std::string render_status(const json::object& status) {
             shown(status, "locks")
         )
     );
+    if (const auto* last = part(status, "last_takeover")) {
+        line(
+            out,
+            "replaced",
+            fmt::format(
+                "{} workers ({} of them by upgrades), the last at {}: {}",
+                shown(status, "takeovers"),
+                shown(status, "upgrades"),
+                shown(*last, "time"),
+                shown(*last, "reason")
+            )
+        );
+    }
     if (const auto* cache = part(status, "cache")) {
         line(
             out,

@@ -197,6 +197,19 @@ TEST_F(StatusTest, IsAPageForPeople) {
     EXPECT_THAT(text, HasSubstr("3.0 MiB not yet committed of 64.0 MiB"));
     EXPECT_THAT(text, HasSubstr("LOOKUP"));
     EXPECT_THAT(text, HasSubstr("mean 2.00 ms, longest 4.0 ms, errors 0"));
+    EXPECT_THAT(text, Not(HasSubstr("replaced")));
+}
+
+TEST_F(StatusTest, SaysThatWorkersWereReplacedAndWhy) {
+    status_["takeovers"] = 3;
+    status_["upgrades"] = 1;
+    status_["last_takeover"] = boost::json::object{
+        {"time", "2026-01-31T12:00:00Z"}, {"reason", "killed by signal 9 (Killed)"}};
+    EXPECT_THAT(
+        render_status(status_),
+        HasSubstr("replaced   3 workers (1 of them by upgrades), the last at 2026-01-31T12:00:00Z: "
+                  "killed by signal 9 (Killed)\n")
+    );
 }
 
 TEST_F(StatusTest, BelievesNothingThatItPrints) {

@@ -281,6 +281,8 @@ class Standing(suite.MountedTest):
         before = self.m.status()
         os.kill(before["worker_pid"], signal.SIGSTOP)
         self.app.start("write_file", self.path("f"), b"content")
+        hanging = self.m.status()
+        self.assertEqual(("stale", before["takeover"]), (hanging["state"], hanging["takeover"]))
         after = self.worker.wait_for_next(before, 90)
         self.assertIn("did not answer", after["last_takeover"]["reason"])
         self.app.finish(60)

@@ -24,6 +24,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -155,17 +156,27 @@ core::Outcome<void> check_caller_identity(
     return {};
 }
 
-/// Found out when bytes are to be kept there, it would be too late.
+/// errno of what stands in the way of recovery files there; 0: nothing. Found out when bytes are to
+/// be kept, it would be too late.
+int recovery_obstacle(std::string path) {
+    if (::access(path.c_str(), F_OK) == 0 || errno != ENOENT) {
+        const auto opened = open_recovery_directory(path);
+        return opened ? 0 : opened.error().code;
+    }
+    // It is made when it is needed: a mount that fails leaves nothing behind.
+    while (::access(path.c_str(), F_OK) != 0 && path.size() > 1) {
+        path.erase(std::max<std::size_t>(path.rfind('/'), 1));
+    }
+    return ::faccessat(AT_FDCWD, path.c_str(), W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+}
+
 core::Outcome<void> check_recovery_directory(
     const MountArguments& arguments, const config::MountRequest& request
 ) {
     if (arguments.recovery_directory.empty()) return {};
     const auto path = absolute_path(arguments.recovery_directory);
-    // One that is not there is made when it is needed: a mount that fails leaves nothing behind.
-    if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return {};
-    const auto opened = open_recovery_directory(path);
-    if (opened) return {};
-    const auto code = opened.error().code;
+    const int code = recovery_obstacle(path);
+    if (code == 0) return {};
     return core::Failure{
         code,
         fmt::format(
@@ -176,6 +187,20 @@ core::Outcome<void> check_recovery_directory(
             code == EPERM ? "give a directory that is yours and that nobody else may write to"
                           : "give another directory"
         )};
+}
+
+/// Where nobody has chosen a directory, a mount without one is better than none.
+void warn_of_no_recovery(const MountArguments& arguments, Console& console) {
+    if (!arguments.recovery_directory.empty()) return;
+    const auto path = default_recovery_directory();
+    const int code = recovery_obstacle(path);
+    if (code == 0) return;
+    console.complain(fmt::format(
+        "warning: bytes that the server does not take before the mount ends could not be kept in "
+        "{}: {}; give --recovery-directory",
+        printable(path),
+        describe_errno(code)
+    ));
 }
 
 core::Outcome<Prepared> prepare(const MountArguments& arguments, config::MountRequest request) {
@@ -329,6 +354,7 @@ int run_mount(const MountArguments& arguments, Console& console) {
         console.complain(prepared.error().user_text);
         return kExitFailed;
     }
+    warn_of_no_recovery(arguments, console);
     if (arguments.stay == Stay::foreground) {
         if (auto logging = configure_log(prepared->spec, prepared->request); !logging) {
             console.complain(logging.error().user_text);

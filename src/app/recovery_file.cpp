@@ -359,7 +359,8 @@ std::string default_recovery_directory() {
         ::getpwuid_r(::geteuid(), &entry, space.data(), space.size(), &found);
         home = found ? found->pw_dir : "/tmp";
     }
-    return std::string(home) + "/.local/state/uidnfs/recovery";
+    const std::string_view below(home);
+    return std::string(below == "/" ? "" : below) + "/.local/state/uidnfs/recovery";
 }
 
 }  // namespace uidnfs::app

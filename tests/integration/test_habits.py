@@ -394,12 +394,16 @@ class Context(suite.IntegrationTest):
 class User(suite.IntegrationTest):
     """Not root: fusermount3 mounts, by its rules; or root of a user namespace does."""
 
+    home = pathlib.Path("/run/uidnfs-lab/home")
+
     @classmethod
     def setUpClass(cls):
         """A device that users may open, as udev makes it; in this mount namespace only."""
         # fusermount3 wants to know the user's name.
         with open("/etc/passwd", "a", encoding="ascii") as users:
-            users.write(f"somebody:x:{USER}:{USER}::/:/bin/sh\n")
+            users.write(f"somebody:x:{USER}:{USER}::{cls.home}:/bin/sh\n")
+        cls.home.mkdir()
+        os.chown(cls.home, USER, USER)
         device = pathlib.Path("/run/uidnfs-lab/fuse")
         os.mknod(device, 0o020666, os.makedev(10, 229))
         os.chmod(device, 0o666)
@@ -420,9 +424,10 @@ class User(suite.IntegrationTest):
     def conf(self, text):
         pathlib.Path("/etc/fuse.conf").write_text(text, encoding="ascii")
 
-    def by_user(self, *words):
-        return self.uidnfs.run(*words, prefix=("setpriv", f"--reuid={USER}", f"--regid={USER}",
-                                               "--clear-groups"))
+    def by_user(self, *words, home=None, limit=()):
+        return self.uidnfs.run(*words, prefix=(
+            "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env",
+            "--unset=XDG_STATE_HOME", f"HOME={home or self.home}", *limit))
 
     def mount(self, options, source="nas1:/exports/a"):
         return self.by_user("mount", source, self.point, "-o", f"{IDENTITY},noresvport,{options}")
@@ -459,6 +464,18 @@ class User(suite.IntegrationTest):
         done = self.by_user("umount", self.point)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
 
+    def test_without_a_place_for_recovery_files(self):
+        words = ("mount", "nas1:/exports/a", self.point, "-o", f"{IDENTITY},noresvport,app_uid={USER}")
+        done = self.by_user(*words, home="/nonexistent")
+        self.assertEqual(0, done.returncode)
+        self.assertRegex(done.stderr, "^warning: bytes that the server does not take .* could not be kept in "
+                                      "/nonexistent/.local/state/uidnfs/recovery: Permission denied; give")
+        self.assertEqual(0, self.by_user("umount", self.point).returncode)
+        done = self.by_user(*words, "--recovery-directory=/nonexistent/files")
+        self.assertEqual(1, done.returncode)
+        self.assertIn("--recovery-directory=/nonexistent/files cannot be used: Permission denied", done.stderr)
+        self.assertFalse(os.path.exists("/nonexistent"))
+
     def test_for_others_where_root_allows_it(self):
         self.conf("user_allow_other\n")
         done = self.mount("access=app")
@@ -479,10 +496,9 @@ class User(suite.IntegrationTest):
         done = self.mount(f"app_uid={USER},retry=0", source="nas1:/exports/absent")
         self.assertIn("check the export list", done.stderr)
         self.uidnfs.check_nothing_left()
-        done = self.uidnfs.run("mount", "nas1:/exports/a", self.point, "-o",
-                               f"{IDENTITY},noresvport,app_uid={USER}",
-                               prefix=("setpriv", f"--reuid={USER}", f"--regid={USER}",
-                                       "--clear-groups", "prlimit", "--fsize=4096"))
+        done = self.by_user("mount", "nas1:/exports/a", self.point, "-o",
+                            f"{IDENTITY},noresvport,app_uid={USER}",
+                            limit=("prlimit", "--fsize=4096"))
         self.assertRegex(done.stderr, "larger than a file may be here; raise the limit")
         self.uidnfs.check_nothing_left()
         os.chown(self.point, 0, 0)

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <string>
 
 namespace uidnfs::ldap {
 namespace {
@@ -44,6 +46,17 @@ bool is_filter(const std::string& text) {
     );
     ldap_unbind_ext(ld, nullptr, nullptr);
     return code == LDAP_SUCCESS;
+}
+
+/// In PEM, which is what libldap reads. Of a file in DER, as Windows writes it, it says no more
+/// than of a certificate that nobody signed.
+bool has_certificates(const std::string& path) {
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with("-----BEGIN ") && line.find("CERTIFICATE-----") != line.npos)
+            return true;
+    }
+    return false;
 }
 
 class Checker {
@@ -99,6 +112,11 @@ private:
         }
         if (!options_.ca_file.empty() && ::access(options_.ca_file.c_str(), R_OK) != 0) {
             add("ca_file", options_.ca_file, "a file with certificates that can be read");
+        } else if (!options_.ca_file.empty() && !has_certificates(options_.ca_file)) {
+            add("ca_file",
+                options_.ca_file,
+                "a file with certificates in PEM (openssl x509 -inform der makes it of one in DER)"
+            );
         }
         if (!options_.ca_file.empty() && !options_.ca_pem.empty()) {
             add("ca_file", options_.ca_file, "either a file or the certificates themselves");

@@ -100,13 +100,15 @@ TEST(SettingsManPage, HasEverySection) {
     }
 }
 
-/// Certificates that this machine may not have are replaced by a file that it has.
+/// Certificates that this machine may not have are replaced by ones that it has.
 std::string read_example(const std::filesystem::path& path) {
     std::ifstream file(path);
     EXPECT_TRUE(file) << path;
     const std::string text((std::istreambuf_iterator<char>(file)), {});
+    const auto certificates = testing::TempDir() + "uidnfsd-example.pem";
+    std::ofstream(certificates) << "-----BEGIN CERTIFICATE-----\n";
     return std::regex_replace(
-        text, std::regex("(ca_file = )\"/etc/[^\"]*\""), "$1\"" UIDNFSD_TOML "\""
+        text, std::regex("(ca_file = )\"/etc/[^\"]*\""), "$1\"" + certificates + "\""
     );
 }
 

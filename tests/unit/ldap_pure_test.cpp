@@ -14,6 +14,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdio>
+#include <fstream>
 #include <future>
 #include <random>
 #include <thread>
@@ -478,6 +480,19 @@ TEST(Check, NamesEveryProblemAtOnce) {
             "threads"
         )
     );
+}
+
+TEST(Check, CertificatesAreInPem) {
+    const auto path = testing::TempDir() + "ldap-check-ca";
+    auto options = good();
+    options.ca_file = path;
+    std::ofstream(path) << "\x30\x82\x03\x0d DER\n";
+    EXPECT_THAT(keys(options), ElementsAre("ca_file"));
+    std::ofstream(path) << "-----BEGIN PRIVATE KEY-----\n";
+    EXPECT_THAT(keys(options), ElementsAre("ca_file"));
+    std::ofstream(path) << "# of the domain\n-----BEGIN CERTIFICATE-----\r\n";
+    EXPECT_THAT(keys(options), IsEmpty());
+    std::remove(path.c_str());
 }
 
 TEST(Check, ClearTextNeedsToBeAllowed) {

@@ -32,7 +32,11 @@ HealthWatch::~HealthWatch() = default;
 
 void HealthWatch::start() { look_soon(); }
 
-void HealthWatch::decided(const Decision&) { look_soon(); }
+void HealthWatch::decided(const Decision& decision) {
+    // It has bytes that its server does not take; when it was asked last it may have been healthy.
+    if (decision.event == Decision::Event::abort) ask_soon(decision.volume);
+    look_soon();
+}
 
 void HealthWatch::ask_soon(const VolumeKey& volume) {
     const auto found = entries_.find(volume);
@@ -172,8 +176,8 @@ void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::str
     auto before = entry.health;
     const auto step = entry.health.take(answer, system_clock::now());
     if (step == MountHealth::Step::changed) {
-        // Of an end that was asked for, whoever asked for it is told.
-        if (entry.health.health() != Health::healthy && leaves(volume)) {
+        // Of an end that was asked for, whoever asked for it is told. Until then its server counts.
+        if (entry.health.health() == Health::failed && leaves(volume)) {
             entry.health = std::move(before);
             entry.due = std::min(entry.due, steady_clock::now() + pause_after(Health::failed));
             return;

@@ -169,6 +169,18 @@ TEST_F(HealthWatchTest, one_that_is_being_unmounted_is_not_called_failed) {
     EXPECT_EQ(watch->find(key("b"))->health(), Health::failed);
 }
 
+TEST_F(HealthWatchTest, one_that_still_flushes_to_a_silent_server_says_so_at_once) {
+    add("a", 7);
+    start();
+    ASSERT_TRUE(run_until([&] { return !listener.told.empty(); }));
+    volumes.front().stays = MountedVolume::Stays::no;
+    inspector.answers["a"] = R"({"state":"stale","reason":"server nas1 has not answered for 9 s"})";
+    watch->decided({.event = Decision::Event::abort, .volume = key("a"), .reference = {}});
+    ASSERT_TRUE(run_until([&] { return listener.told.size() == 2; }));
+    EXPECT_EQ(watch->find(key("a"))->reason(), "server nas1 has not answered for 9 s");
+    EXPECT_EQ(watch->count(Health::stale), 1u);
+}
+
 TEST_F(HealthWatchTest, another_worker_of_the_same_volume_begins_anew) {
     inspector.answers["a"] = R"({"state":"failed","reason":"crashed"})";
     add("a", 7);

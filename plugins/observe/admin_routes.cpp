@@ -128,9 +128,11 @@ void MetricsRoutes::handle(
         return responder.send({200, kMetricsType, deps_.metrics.render()});
     }
     const auto healthy = deps_.healthy();
-    if (healthy && healthy->empty()) return responder.send({200, kText, "ok\n"});
-    if (healthy) return responder.send({200, kText, fmt::format("ok\n{}\n", *healthy)});
-    responder.send({503, kText, healthy.error().user_text + "\n"});
+    if (!healthy) return responder.send({503, kText, healthy.error().user_text + "\n"});
+    std::string text = "ok\n";
+    if (!healthy->empty()) text += *healthy + "\n";
+    if (drained_ == Drained::yes) text += "drained: nothing is mounted until it is started again\n";
+    responder.send({200, kText, std::move(text)});
 }
 
 void record_reload(AuditLog& audit, const ReloadReport& report, std::string_view peer) {
@@ -203,6 +205,7 @@ void AdminRoutes::drain(const http::Request& request, Reply reply) {
     }
     core::log::info("drain: every volume is unmounted within {} s", time.count());
     deps_.audit.record("drain", {{"peer", request.peer}, {"deadline_seconds", time.count()}});
+    deps_.metrics.drained();
     deps_.volumes.drain(
         std::chrono::steady_clock::now() + time,
         [reply, &audit = deps_.audit](const std::vector<std::string>& left) {

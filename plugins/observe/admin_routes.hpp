@@ -33,8 +33,12 @@ public:
 
     void handle(http::Request request, http::Responder responder, std::stop_token hung_up) override;
 
+    /// For good: from now on the daemon mounts nothing.
+    void drained() { drained_ = Drained::yes; }
+
 private:
     Deps deps_;
+    enum class Drained : bool { no, yes } drained_ = Drained::no;
 };
 
 /// What a new configuration did.

@@ -667,10 +667,13 @@ if not connection.recv(1):
         inside = self.given(self.mounted())
         self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"drained")
         self.taken_back(inside)
+        self.assertEqual((200, "ok\n"), self.daemon.admin_ask("GET", "/healthz"))
         status, text = self.daemon.admin_ask("POST", "/drain")
         self.assertEqual(200, status, text)
         self.assert_nothing_left()
         self.assertNotEqual("", self.daemon.mount("v")[1])
+        self.assertEqual((200, "ok\ndrained: nothing is mounted until it is started again\n"),
+                         self.daemon.admin_ask("GET", "/healthz"))
         with open(self.on_server("f"), "rb") as file:
             self.assertEqual(b"drained", file.read())
 

@@ -155,12 +155,15 @@ core::Task<> HealthWatch::ask(MountedVolume volume, std::weak_ptr<void> alive) {
     ask_due();
 }
 
-bool HealthWatch::leaves(const MountedVolume& volume) const {
+bool HealthWatch::is_told_elsewhere(const MountedVolume& volume, Health health) const {
     const auto mounted = deps_.mounted();
     const auto same = std::find_if(mounted.begin(), mounted.end(), [&](const MountedVolume& other) {
         return other.key == volume.key && other.worker.id == volume.worker.id;
     });
-    return same == mounted.end() || same->stays == MountedVolume::Stays::no;
+    using Stays = MountedVolume::Stays;
+    const auto stays = same == mounted.end() ? Stays::no : same->stays;
+    // What was detached may stay for long, and its server counts until it ends.
+    return stays == Stays::no || (stays == Stays::detached && health == Health::failed);
 }
 
 std::uint64_t HealthWatch::written(const MountedVolume& volume) const {
@@ -176,8 +179,8 @@ void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::str
     auto before = entry.health;
     const auto step = entry.health.take(answer, system_clock::now());
     if (step == MountHealth::Step::changed) {
-        // Of an end that was asked for, whoever asked for it is told. Until then its server counts.
-        if (entry.health.health() == Health::failed && leaves(volume)) {
+        const auto health = entry.health.health();
+        if (health != Health::healthy && is_told_elsewhere(volume, health)) {
             entry.health = std::move(before);
             entry.due = std::min(entry.due, steady_clock::now() + pause_after(Health::failed));
             return;

@@ -75,8 +75,8 @@ private:
     core::Task<> ask(MountedVolume volume, std::weak_ptr<void> alive);
     void take(const MountedVolume& volume, const core::Outcome<std::string>& answer);
     std::uint64_t written(const MountedVolume& volume) const;
-    /// Whether it is being unmounted, or is already.
-    bool leaves(const MountedVolume& volume) const;
+    /// Of an end that was asked for, whoever asked for it is told.
+    bool is_told_elsewhere(const MountedVolume& volume, Health health) const;
 
     Deps deps_;
     Limits limits_;

@@ -10,13 +10,15 @@ std::vector<MountedVolume> mounted_volumes(const Volumes& volumes) {
     for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
         for (auto& info : volumes.list(dialect)) {
             if (!info.worker) continue;
-            const bool leaves = info.state == State::unmounting || info.state == State::detached;
+            auto stays = MountedVolume::Stays::yes;
+            if (info.state == State::unmounting) stays = MountedVolume::Stays::no;
+            if (info.state == State::detached) stays = MountedVolume::Stays::detached;
             mounted.push_back(
                 {{dialect, std::move(info.name)},
                  std::move(*info.worker),
                  std::move(info.source),
                  std::move(info.identity),
-                 leaves ? MountedVolume::Stays::no : MountedVolume::Stays::yes}
+                 stays}
             );
         }
     }

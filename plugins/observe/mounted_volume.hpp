@@ -17,7 +17,9 @@ struct MountedVolume {
     Worker worker;
     std::string source = {};
     MountIdentity identity = {};
-    enum class Stays : std::uint8_t { yes, no } stays = Stays::yes;  ///< no: it is being unmounted
+    /// no: it is being unmounted; detached: it was, and its worker still flushes, or programs use
+    /// it.
+    enum class Stays : std::uint8_t { yes, no, detached } stays = Stays::yes;
 };
 
 /// Those of all platforms that have a worker.

@@ -268,10 +268,15 @@ os.write(fd, b"x" * 100000)
         self.assertEqual("", self.daemon.unmount("v"))
         self.assertLess(time.monotonic() - began, 10)
         self.assertEqual([], self.daemon.mounts())
+        wait_until(lambda: self.health_of("v") == "degraded", 10, "the health of what still flushes")
         self.server.thaw()
         app.stop()
         wait_until(lambda: not self.keepers(), 40, "the end of the detached worker")
         self.assertEqual(100000, os.path.getsize(self.on_server("held")))
+
+    def health_of(self, name):
+        volumes = json.loads(self.daemon.admin_ask("GET", "/volumes")[1])
+        return next(volume["health"] for volume in volumes if volume["volume"] == name)
 
     def test_a_file_held_open_does_not_keep_the_mount(self):
         inside = self.given(self.mounted())

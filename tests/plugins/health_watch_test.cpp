@@ -160,20 +160,23 @@ TEST_F(HealthWatchTest, an_unmounted_one_is_forgotten_and_told) {
 TEST_F(HealthWatchTest, one_that_is_being_unmounted_is_not_called_failed) {
     add("a", 0);
     add("b", 0);
-    volumes.front().stays = MountedVolume::Stays::no;
+    add("c", 7);
+    inspector.answers["c"] = R"({"state":"degraded","reason":"unmounted; it is being ended"})";
+    volumes.front().stays = volumes.back().stays = MountedVolume::Stays::no;
     start();
-    ASSERT_TRUE(run_until([&] { return inspector.asked.size() == 2; }));
+    ASSERT_TRUE(run_until([&] { return inspector.asked.size() == 3; }));
     ASSERT_TRUE(run_until([&] { return watch->count(Health::failed) == 1; }));
     reactor.io().poll();
-    EXPECT_NE(watch->find(key("a"))->health(), Health::failed);
+    EXPECT_EQ(watch->find(key("a"))->health(), Health::healthy);
     EXPECT_EQ(watch->find(key("b"))->health(), Health::failed);
+    EXPECT_EQ(watch->find(key("c"))->health(), Health::healthy);
 }
 
 TEST_F(HealthWatchTest, one_that_still_flushes_to_a_silent_server_says_so_at_once) {
     add("a", 7);
     start();
     ASSERT_TRUE(run_until([&] { return !listener.told.empty(); }));
-    volumes.front().stays = MountedVolume::Stays::no;
+    volumes.front().stays = MountedVolume::Stays::detached;
     inspector.answers["a"] = R"({"state":"stale","reason":"server nas1 has not answered for 9 s"})";
     watch->decided({.event = Decision::Event::abort, .volume = key("a"), .reference = {}});
     ASSERT_TRUE(run_until([&] { return listener.told.size() == 2; }));

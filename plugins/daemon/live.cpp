@@ -59,6 +59,7 @@ std::vector<FixedKey> fixed_keys(const Settings& settings) {
         {"mounts.root", mounts.root},
         {"mounts.state_dir", mounts.state_dir},
         {"mounts.run_dir", mounts.run_dir},
+        {"mounts.recovery_dir", mounts.recovery_dir},
         {"mounts.deadline_seconds", std::to_string(mounts.deadline_seconds)},
         {"workers.user", workers.user},
         {"workers.memory_limit", std::to_string(workers.memory_limit)},

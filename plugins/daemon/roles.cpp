@@ -92,6 +92,7 @@ int run_mounter(const std::string& config, const Environment& environment) {
         {settings->mounts.root,
          settings->workers.user,
          settings->workers.memory_limit,
+         settings->mounts.recovery_dir,
          *uidnfs,
          {*uidnfs, "uidnfs", "name-resolver", settings->workers.user},
          [&]() -> core::Outcome<mounter::Allowed> {

@@ -31,6 +31,7 @@ public:
         std::string root;                 ///< mounts.root
         std::string worker_user;          ///< who workers and the resolver of names become
         std::uint64_t worker_memory = 0;  ///< bytes, of one worker
+        std::string recovery;             ///< directory; empty: the default of uidnfs
         std::string uidnfs;               ///< path of that program
         std::vector<std::string>
             names;  ///< program and arguments that resolve the name behind them

@@ -194,6 +194,9 @@ core::Task<Reply> MounterProcess::mount(
     program.arguments.push_back("--worker-user=" + options_.worker_user);
     program.arguments.push_back(fmt::format("--worker-memory={}", options_.worker_memory));
     program.arguments.push_back(fmt::format("--write-behind-limit={}", write_behind_share()));
+    if (!options_.recovery.empty()) {
+        program.arguments.push_back("--recovery-directory=" + options_.recovery);
+    }
     if (const auto group = make_group(directory, checked); !group.empty()) {
         program.arguments.push_back("--worker-group=" + group);
     }

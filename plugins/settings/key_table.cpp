@@ -68,6 +68,15 @@ void add_mounts(Builder& table) {
         "live state and control sockets"
     ));
     table
+        .add(text(
+            "recovery_dir",
+            "PATH",
+            [](S & s) -> auto& { return s.mounts.recovery_dir; },
+            checks::maybe_path,
+            "what mounts could not write when they ended, for \"uidnfs recover\""
+        ))
+        .default_words = "\"/var/lib/uidnfs/recovery\"";
+    table
         .add(options(
             "defaults",
             [](S & s) -> auto& { return s.mounts.defaults; },

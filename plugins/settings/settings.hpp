@@ -28,6 +28,7 @@ struct MountSettings {
     std::string root = "/var/lib/uidnfs/volumes";
     std::string state_dir = "/var/lib/uidnfs";
     std::string run_dir = "/run/uidnfs";
+    std::string recovery_dir = {};  ///< empty: where uidnfs has them
     OptionSettings defaults = {};
     OptionSettings fixed = {};
     OptionSettings forced = {};

@@ -152,6 +152,7 @@ sys.stdin.readline()
         wait_until(lambda: self.status()["state"] == "created", 30, "its end")
         lost = [line["text"] for line in self.daemon.audit_lines() if line["event"] == "data lost"]
         self.assertIn("f (fileid", "".join(lost))
+        self.assertRegex(os.listdir(self.daemon.root / "recovery")[0], r"docker-v-.*\.recovery$")
         self.server.thaw()
         self.assertEqual((200, {"drained": True, "left": []}), self.drain())
         self.assert_nothing_left()

@@ -14,6 +14,7 @@ constexpr std::string_view kEverything = R"toml(
 root = "/v"
 state_dir = "/s"
 run_dir = "/r"
+recovery_dir = "/f"
 defaults = { hard = true, timeo = 600 }
 fixed = { sync = false }
 forced = { nconnect = 1 }
@@ -91,10 +92,11 @@ TEST(SettingsReader, EveryKeyArrives) {
     EXPECT_EQ("/v", s.mounts.root);
     EXPECT_EQ("/s", s.mounts.state_dir);
     EXPECT_EQ("/r", s.mounts.run_dir);
+    EXPECT_EQ("/f", s.mounts.recovery_dir);
     ASSERT_EQ(2u, s.mounts.defaults.size());
     EXPECT_EQ("hard", s.mounts.defaults[0].option->name);
     EXPECT_EQ("600", s.mounts.defaults[1].option->value);
-    EXPECT_EQ("uidnfsd.toml:6", s.mounts.defaults[1].option->where);
+    EXPECT_EQ("uidnfsd.toml:7", s.mounts.defaults[1].option->where);
     EXPECT_EQ("sync", s.mounts.fixed[0].name);
     EXPECT_EQ("async", s.mounts.fixed[0].option->name);
     EXPECT_EQ("1", s.mounts.forced[0].option->value);

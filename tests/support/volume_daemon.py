@@ -62,6 +62,7 @@ class VolumeDaemon:
 root = "{self.volumes}"
 state_dir = "{self.root}/lib"
 run_dir = "{self.root}/run"
+recovery_dir = "{self.root}/recovery"
 defaults = {{ {", ".join(options)} }}
 deadline_seconds = 7
 [workers]

@@ -375,6 +375,9 @@ void add_generic(Builder& table) {
         table.add(accepted(name, Kind::flag, "no effect, as in nfs(5): calls can always be killed")
         );
     }
+    for (const std::string_view name : {"noacl", "nofsc", "nosharecache"}) {
+        table.add(accepted(name, Kind::flag, "of nfs(5); no effect: that is how it is"));
+    }
     table.add(flag<&M::noexec, Switch::off>("exec", "the opposite of noexec")).show = show_nothing;
     table.add(flag<&M::noatime, Switch::off>("atime", "the opposite of noatime")).show =
         show_nothing;
@@ -393,6 +396,9 @@ void add_refused(Builder& table) {
         "lock",
         "locks of the server (NLM) are not supported; use nolock: locks are local to the mount"
     ));
+    table.add(refused("acl", "access control lists are seen and set on the server; leave it out"));
+    table.add(refused("fsc", "nothing is cached on a disk; leave it out"));
+    table.add(refused("sharecache", "each mount has caches of its own; leave it out"));
     table.add(refused("readonly", "it has another name here; use ro"));
     table.add(refused("suid", "every mount is nosuid; leave it out"));
     table.add(refused("dev", "every mount is nodev; leave it out"));

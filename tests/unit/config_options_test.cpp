@@ -233,6 +233,16 @@ TEST(OptionsTest, WordsOfMount8AreAccepted) {
     EXPECT_EQ("(none)", effective(request, "nosuid"));
 }
 
+TEST(OptionsTest, WordsOfNfs5ThatSayWhatIsSoAreAccepted) {
+    const auto request = with("noacl,nofsc,nosharecache,nolock,tcp");
+    ASSERT_TRUE(request) << request.error().user_text;
+    EXPECT_THAT(request->warnings, IsEmpty());
+    EXPECT_EQ("(none)", effective(request, "noacl"));
+    for (const auto* opposite : {"acl", "fsc", "sharecache"}) {
+        EXPECT_THAT(with(opposite).error().user_text, HasSubstr("leave it out"));
+    }
+}
+
 TEST(OptionsTest, UserImpliesNoexecUntilExec) {
     EXPECT_EQ(Switch::on, options(with("user")).noexec);
     EXPECT_EQ(Switch::on, options(with("user=joe")).noexec);

@@ -154,6 +154,7 @@ private:
     core::Outcome<void> attach(std::uint64_t read_bytes);
     core::Outcome<std::uint32_t> attach_ours(std::uint64_t read_bytes);
     void open_control(std::uint32_t minor);
+    void keep_control();
     void fail_start(core::Failure failure);
     void begin_stop(core::SteadyDuration limit);
     void unmount_after_drain(const std::vector<std::string>& lost);

@@ -243,6 +243,15 @@ void Keeper::open_control(std::uint32_t minor) {
     );
 }
 
+/// Whoever looks for the mount would take its keeper for dead.
+void Keeper::keep_control() {
+    if (!control_ || control_->is_there() || is_unmounted()) return;
+    log::warning("{} was removed; it is made again", control_->path());
+    const auto minor = control_->minor();
+    control_.reset();
+    open_control(minor);
+}
+
 void Keeper::fail_start(core::Failure failure) {
     // Nothing is left behind when the starter hears of it.
     control_.reset();

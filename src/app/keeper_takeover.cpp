@@ -141,6 +141,7 @@ void Keeper::check_worker(core::SteadyTime time) {
     if (phase_ != Phase::serving || !worker_ || time < hang_watch_.next()) return;
     const auto state = read_process_state(worker_->pid());
     if (!hang_watch_.is_asking()) {
+        keep_control();
         tell_worker(Message("ping"));
         hang_watch_.asked(time, state);
         return;

@@ -159,6 +159,9 @@ private:
         const auto reply =
             ask_keeper({entry_.minor, entry_.owner}, request, now() + deadline + kMargin + kMargin);
         int status = kExitDone;
+        const bool is_anothers =
+            !reply && (reply.error().code() == EACCES || reply.error().code() == EPERM);
+        if (is_anothers && is_still_mounted() && !unmount(MNT_DETACH)) return kExitFailed;
         if (!reply) {
             console_.complain(fmt::format(
                 "{}: its keeper does not answer; what was not yet written may be lost",

@@ -182,7 +182,7 @@ core::Result<ControlSocket> ControlSocket::listen(std::uint32_t minor) {
         const auto path = control_path(directory, minor);
         // The minor number is ours now: what is there was left by a keeper that was killed.
         auto socket = listen_at(path);
-        if (socket) return ControlSocket(std::move(*socket), path);
+        if (socket) return ControlSocket(std::move(*socket), path, minor);
         failed = socket.error();
     }
     return failed;
@@ -196,6 +196,9 @@ ControlSocket::~ControlSocket() {
 }
 
 bool ControlSocket::has_its_path() const { return leads_to_us(path_); }
+bool ControlSocket::is_there() const noexcept {
+    return ::access(path_.c_str(), F_OK) == 0 || errno != ENOENT;
+}
 
 std::string ControlSocket::companion(std::string_view suffix) const {
     return with_suffix(path_, suffix);

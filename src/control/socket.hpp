@@ -69,17 +69,22 @@ public:
     int fd() const noexcept { return socket_.get(); }
     /// No other mount of our user has its number. With doubt: so it is.
     bool has_its_path() const;
+    std::uint32_t minor() const noexcept { return minor_; }
+    const std::string& path() const noexcept { return path_; }
+    /// False where the file was removed: with /run/user/UID, when that user has logged out.
+    bool is_there() const noexcept;
     /// Path of the file with that suffix that belongs to the same mount.
     std::string companion(std::string_view suffix) const;
     /// A caller of our own user or root; others are turned away. Nothing when nobody waits.
     std::optional<Channel> accept() const;
 
 private:
-    ControlSocket(core::Fd socket, std::string path) noexcept
-        : socket_(std::move(socket)), path_(std::move(path)) {}
+    ControlSocket(core::Fd socket, std::string path, std::uint32_t minor) noexcept
+        : socket_(std::move(socket)), path_(std::move(path)), minor_(minor) {}
 
     core::Fd socket_;
     std::string path_;
+    std::uint32_t minor_;
 };
 
 sockaddr_un address_of(const std::string& path);

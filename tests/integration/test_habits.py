@@ -464,6 +464,17 @@ class User(suite.IntegrationTest):
         done = self.by_user("umount", self.point)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
 
+    def test_a_control_socket_that_was_removed_is_made_again(self):
+        """As with /run/user/UID, when that user logs out."""
+        self.assertEqual(0, self.mount(f"app_uid={USER}").returncode)
+        shutil.rmtree(f"/tmp/uidnfs-{USER}")
+        self.assertEqual(1, self.by_user("status", self.point).returncode)
+        wait_until(lambda: self.by_user("status", self.point).returncode == 0, "being found again", 15)
+        keeper = json.loads(self.by_user("status", self.point, "--json").stdout)["keeper_pid"]
+        os.kill(keeper, signal.SIGKILL)
+        wait_until(lambda: self.by_user("adopt", self.point).returncode == 0, "the next keeper")
+        self.assertEqual(0, self.by_user("umount", self.point).returncode)
+
     def test_without_a_place_for_recovery_files(self):
         words = ("mount", "nas1:/exports/a", self.point, "-o", f"{IDENTITY},noresvport,app_uid={USER}")
         done = self.by_user(*words, home="/nonexistent")

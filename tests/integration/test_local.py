@@ -79,6 +79,7 @@ except OSError as error:
             done = self.uidnfs.run(words[0], self.m.path, *words[1:], user=suite.OTHER_UID,
                                    group=suite.OTHER_UID, extra_groups=[])
             self.assertNotEqual(0, done.returncode, words)
+            self.assertRegex(done.stderr, "^cannot unmount .*: only root", words)
             self.assertTrue(self.m.is_mounted())
 
     def test_directories_that_a_stranger_made_first(self):

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 import clean_root
@@ -46,6 +47,21 @@ class RootTest(suite.IntegrationTest):
 
     def share(self):
         return f"{suite.SERVER_NAME}:{suite.lab().export('a').share}"
+
+
+class ScriptTest(suite.IntegrationTest):
+    def test_prerm_finds_the_root_of_the_volumes(self):
+        script = pathlib.Path(__file__).parents[2] / "packaging/debian/uidnfsd.prerm"
+        function = re.search(r"(?ms)^volumes_root\(\).*?^}", script.read_text("utf-8"))[0]
+        for text, root in (("[mounts]\nroot = \"/srv/v\" # ours\n[workers]\n", "/srv/v"),
+                           ("[mounts]\nroot = '/srv/v'\n[mounts.defaults]\ntimeo = 5\n", "/srv/v"),
+                           ("[mounts]\n#root = \"/srv/v\"\n", "/var/lib/uidnfs/volumes")):
+            with self.subTest(text), tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+                file.write(text)
+                file.flush()
+                said = subprocess.run(["sh", "-c", f"config={file.name}\n{function}\nvolumes_root"],
+                                      capture_output=True, text=True, check=True).stdout
+                self.assertEqual(root + "\n", said)
 
 
 class InstalledTest(RootTest):

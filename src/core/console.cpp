@@ -3,6 +3,7 @@
 
 #include "core/text.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -33,6 +34,14 @@ int write_all(int fd, std::string_view text) {
 
 }  // namespace
 
+Terminal::Terminal() {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(fd, F_GETFD) >= 0) continue;
+        // The lowest number that is free.
+        static_cast<void>(::open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY));
+    }
+}
+
 void Terminal::print(std::string_view text) {
     if (const int failed = write_all(STDOUT_FILENO, text); lost_ == 0) lost_ = failed;
 }
@@ -42,8 +51,8 @@ void Terminal::complain(std::string_view text) {
 }
 
 int Terminal::end(std::string_view program, int status) {
-    // Who closed it, or hung up, wants no more of it.
-    if (lost_ == 0 || lost_ == EPIPE || lost_ == EBADF) return status;
+    // Who hung up wants no more of it.
+    if (lost_ == 0 || lost_ == EPIPE) return status;
     complain(
         std::string(program) + ": cannot write all of it to standard output: " +
         describe_errno(lost_) + "; make room, or write it elsewhere"

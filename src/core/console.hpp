@@ -19,6 +19,10 @@ public:
 /// The real one: descriptors 1 and 2. What nobody reads any more is lost without a word.
 class Terminal final : public Console {
 public:
+    /// Those of 0, 1 and 2 that are closed lead nowhere from now on. REQUIRES: nothing else is open
+    /// yet: it would have their numbers, and get what is said.
+    Terminal();
+
     void print(std::string_view text) override;
     void complain(std::string_view text) override;
 

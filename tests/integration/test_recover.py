@@ -214,6 +214,12 @@ class AfterUmount(RecoverTest):
         self.assertIn(f"all of it is below {elsewhere}; ", done.stdout)
         self.assertEqual(bytes(OFFSET) + BYTES, (elsewhere / "f").read_bytes())
         (elsewhere / "f").unlink()
+        # What it says must not go into the file that gets a number of theirs.
+        done = self.uidnfs.run("recover", kept, "--to", elsewhere, "--force",
+                               prefix=("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"))
+        self.assertEqual(0, done.returncode)
+        self.assertEqual(bytes(OFFSET) + BYTES, (elsewhere / "f").read_bytes())
+        (elsewhere / "f").unlink()
         (elsewhere / "f").symlink_to(mount.on_server("f"))
         done = self.uidnfs.run("recover", kept, "--to", elsewhere, "--force")
         self.assertEqual(1, done.returncode)

@@ -159,6 +159,7 @@ core::Outcome<void> check_caller_identity(
 /// errno of what stands in the way of recovery files there; 0: nothing. Found out when bytes are to
 /// be kept, it would be too late.
 int recovery_obstacle(std::string path) {
+    if (!path.starts_with('/')) return ENOENT;  // below a directory that was removed
     if (::access(path.c_str(), F_OK) == 0 || errno != ENOENT) {
         const auto opened = open_recovery_directory(path);
         return opened ? 0 : opened.error().code;

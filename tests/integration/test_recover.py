@@ -318,6 +318,14 @@ class Ways(RecoverTest):
         self.assertRegex(words, r"what was not written cannot be kept: .*No space left on device")
         self.assertEqual(["fill"], os.listdir(directory))
 
+    def test_a_directory_below_one_that_was_removed_is_refused(self):
+        done = self.uidnfs.run(
+            "mount", f"{self.server.address}:/none", sandbox.ROOT, "-o", "uid=1000,gid=1000",
+            "--recovery-directory=files",
+            prefix=("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh"), cwd=sandbox.ROOT)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("--recovery-directory=files cannot be used: No such file or directory", done.stderr)
+
     def test_a_directory_of_somebody_else_is_refused(self):
         """At once; and where it is given away later, nothing is kept in it."""
         directory = sandbox.ROOT / "theirs"

@@ -13,7 +13,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -33,6 +35,18 @@ core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 core::Failure because(const std::string& what, const char* step, const core::Error& error) {
     return {error.code(), fmt::format("{}{} ({})", what, step, describe_errno(error.code()))};
+}
+
+/// Keepers attach one after the other, so that each sees what another has mounted in its place.
+/// Held by what is returned. One that hangs in its turn holds up the others no longer than a
+/// second.
+core::Fd wait_for_turn(const std::string& control_path) {
+    const auto directory = control_path.substr(0, control_path.rfind('/'));
+    core::Fd turn(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (int ms = 0; turn && ms < 1000 && ::flock(turn.get(), LOCK_EX | LOCK_NB) != 0; ++ms) {
+        ::poll(nullptr, 0, 1);
+    }
+    return turn;
 }
 
 }  // namespace
@@ -200,9 +214,6 @@ core::Outcome<std::uint32_t> Keeper::attach_ours(std::uint64_t read_bytes) {
         if (!target) return target.error();
         descriptors_.directory = std::move(target->directory);
     }
-    if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
-        return free.error();
-    }
     const auto minor = minor_of(descriptors_.mount.get());
     if (!minor) return because(cannot(), "its device is unknown", minor.error());
     const auto read_ahead = std::max(kLeastReadAheadKib, 4 * read_bytes / 1024);
@@ -215,6 +226,11 @@ core::Outcome<std::uint32_t> Keeper::attach_ours(std::uint64_t read_bytes) {
         );
     }
     if (!control_) open_control(*minor);
+    const auto turn = control_ ? wait_for_turn(control_->path()) : core::Fd();
+    // Somebody may have been quicker since the mount point was looked at.
+    if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
+        return free.error();
+    }
     if (auto attached =
             attach_mount(descriptors_.mount.get(), descriptors_.directory.get(), cannot());
         !attached) {

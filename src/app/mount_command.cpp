@@ -361,7 +361,7 @@ int run_mount(const MountArguments& arguments, Console& console) {
             console.complain(logging.error().user_text);
             return kExitFailed;
         }
-        ::signal(SIGXFSZ, SIG_IGN);  // as begin_role() has it
+        lift_limit_of_files();  // as begin_role() does
         ConsoleStarter starter(console, arguments.ready_fd);
         Keeper keeper(
             std::move(prepared->spec),

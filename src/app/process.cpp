@@ -79,7 +79,8 @@ void join_group(const std::string& directory) {
     );
 }
 
-/// Of whoever mounts (ulimit -f). The memory of a mount is a file to the kernel.
+}  // namespace
+
 void lift_limit_of_files() {
     ::signal(SIGXFSZ, SIG_IGN);
     rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
@@ -87,8 +88,6 @@ void lift_limit_of_files() {
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_FSIZE, &limit);
 }
-
-}  // namespace
 
 core::Result<void> begin_role(const char* role) {
     int type = 0;

@@ -16,6 +16,10 @@ namespace uidnfs::app {
 inline constexpr int kRoleMisused = 2;
 inline constexpr int kExitRoleFailed = 1;
 
+/// That of whoever mounts (ulimit -f): the memory of a mount is a file to the kernel. As far as one
+/// may; beyond what is left calls fail with EFBIG.
+void lift_limit_of_files();
+
 /// Name, working directory "/", umask, SIGPIPE ignored, the limit of file sizes lifted, malloc(3)
 /// for a small process. EBADF when there is no channel: nobody but this program starts it.
 core::Result<void> begin_role(const char* role);

@@ -206,6 +206,7 @@ private:
                 "detach it now"
             );
         }
+        if (reason == EINVAL) return fail("it is no mount point any more; see uidnfs status");
         if (reason == EPERM) {
             return fail(only_owners_may(" unmount it"));
         }

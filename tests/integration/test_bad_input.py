@@ -245,15 +245,17 @@ class MountPoint(Refusal):
         self.assertEqual(0, done.returncode, done.stderr)
         self.uidnfs.check_nothing_left()
 
-    def test_a_limit_for_files(self):
-        """RLIMIT_FSIZE counts for the memory that keeper and worker share, too."""
-        limited = ("bash", "-c", 'ulimit -f 1000; exec "$@"', "bash")
-        why = r"the memory for its state cannot be made \(File too large\)"
-        self.refused(FAILED, why, prefix=limited)
-        done = self.uidnfs.run("mount", "--foreground", "nas1:/exports/a",
-                               suite.lab().new_mountpoint(), "-o", IDENTITY, prefix=limited)
-        self.assertEqual(FAILED, done.returncode)
-        self.assertRegex(done.stderr, why)
+    def test_of_many_at_once_one_is_mounted(self):
+        point = suite.lab().new_mountpoint()
+        many = [self.uidnfs.start("mount", "nas1:/exports/shared", point, "-o", IDENTITY,
+                                  stderr=subprocess.PIPE) for _ in range(8)]
+        said = [(process.communicate(timeout=30)[1], process.returncode) for process in many]
+        self.assertEqual([0] + [FAILED] * 7, sorted(code for _, code in said), said)
+        for text, code in said:
+            self.assertIn("is mounted there already" if code else "", text)
+        self.assertEqual(1, len(self.uidnfs.mounts()))
+        done = self.uidnfs.run("umount", point)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
 
     def test_no_fuse_device(self):
         hide = ("mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3 && "

@@ -206,6 +206,7 @@ private:
     std::optional<Child> worker_;
     Channel worker_channel_{core::Fd()};
     std::optional<ControlSocket> control_;
+    std::optional<std::uint32_t> lost_control_;  ///< number of the one that was removed
     core::Fd door_;  ///< of the worker, for the time after this keeper
     core::SteadyTime write_again_ = core::SteadyTime::max();  ///< write_down() that failed
     core::Fd signals_;

@@ -246,6 +246,9 @@ void Keeper::remount(Client& client, const Message& request) {
     }
     client.wants = Client::Wants::remount;
     client.deadline = now() + kRemountLimit;
+    if (const auto until = request.number("until")) {
+        client.deadline = std::min(client.deadline, core::SteadyTime(milliseconds(*until)));
+    }
     Message question("remount");
     // One that hangs until this caller has heard that nothing was changed must not change it later.
     const auto until = client.deadline - kRemountMargin;

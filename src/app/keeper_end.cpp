@@ -74,8 +74,9 @@ void Keeper::finish() {
 bool Keeper::is_unmounted() const {
     if (!descriptors_.fuse || !is_session_over(descriptors_.fuse.get())) return false;
     // Its connection may have been aborted: then it is there, and nobody has come after us.
-    const auto mounts = minor_ ? read_mountinfo() : std::vector<MountEntry>();
-    if (!mounts || !control_ || !control_->has_its_path()) return true;
+    if (!minor_ || !control_ || !control_->has_its_path()) return true;
+    const auto mounts = read_mountinfo();
+    if (!mounts) return true;
     const auto there = find_by_minor(*mounts, *minor_);
     const auto& options = request_.options;
     const auto owner = options.access == mapper::Access::strict ? options.app_uid : ::geteuid();

@@ -38,11 +38,14 @@ core::Failure because(const std::string& what, const char* step, const core::Err
 }
 
 /// Keepers attach one after the other, so that each sees what another has mounted in its place.
-/// Held by what is returned. One that hangs in its turn holds up the others no longer than a
-/// second.
-core::Fd wait_for_turn(const std::string& control_path) {
-    const auto directory = control_path.substr(0, control_path.rfind('/'));
-    core::Fd turn(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+/// Those of one user. Held by what is returned. One that hangs in its turn holds up the others no
+/// longer than a second.
+core::Fd wait_for_turn() {
+    core::Fd turn;
+    for (const auto& directory : control::control_directories(::geteuid())) {
+        turn.reset(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (turn) break;
+    }
     for (int ms = 0; turn && ms < 1000 && ::flock(turn.get(), LOCK_EX | LOCK_NB) != 0; ++ms) {
         ::poll(nullptr, 0, 1);
     }
@@ -165,6 +168,7 @@ void Keeper::give_device() {
         request_.options, request_.source.display(), ::geteuid(), read_fuse_conf(), cannot()
     );
     if (!plan) return fail_start(plan.error());
+    const auto turn = wait_for_turn();
     if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
         return fail_start(free.error());
     }
@@ -226,7 +230,7 @@ core::Outcome<std::uint32_t> Keeper::attach_ours(std::uint64_t read_bytes) {
         );
     }
     if (!control_) open_control(*minor);
-    const auto turn = control_ ? wait_for_turn(control_->path()) : core::Fd();
+    const auto turn = wait_for_turn();
     // Somebody may have been quicker since the mount point was looked at.
     if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
         return free.error();
@@ -261,11 +265,15 @@ void Keeper::open_control(std::uint32_t minor) {
 
 /// Whoever looks for the mount would take its keeper for dead.
 void Keeper::keep_control() {
-    if (!control_ || control_->is_there() || is_unmounted()) return;
-    log::warning("{} was removed; it is made again", control_->path());
-    const auto minor = control_->minor();
-    control_.reset();
-    open_control(minor);
+    if ((control_ && control_->is_there()) || is_unmounted()) return;
+    if (control_) {
+        log::warning("{} was removed; it is made again", control_->path());
+        lost_control_ = control_->minor();
+        control_.reset();
+    }
+    if (!lost_control_) return;
+    open_control(*lost_control_);
+    if (control_) lost_control_.reset();  // else at the next look
 }
 
 void Keeper::fail_start(core::Failure failure) {

@@ -73,6 +73,7 @@ void Keeper::start_next_worker() {
     if (const auto launched = launch_worker(); !launched) {
         const auto& failure = launched.error();
         if (!worker_ && is_want(failure.code)) return wait_for_more(failure);
+        want_.clear();
         log::error("{}", failure.user_text);
         take_over(failure.user_text);
         return;

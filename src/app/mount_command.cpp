@@ -355,7 +355,9 @@ int run_mount(const MountArguments& arguments, Console& console) {
         console.complain(prepared.error().user_text);
         return kExitFailed;
     }
-    warn_of_no_recovery(arguments, console);
+    if (prepared->request.options.read_only == config::Switch::off) {
+        warn_of_no_recovery(arguments, console);
+    }
     if (arguments.stay == Stay::foreground) {
         if (auto logging = configure_log(prepared->spec, prepared->request); !logging) {
             console.complain(logging.error().user_text);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -88,9 +89,15 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
 }
 
 core::Outcome<void> check_still_free(const std::string& path, const std::string& source) {
+    struct statx info {};
+    const int flags = AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (::statx(AT_FDCWD, path.c_str(), flags, STATX_MNT_ID, &info) != 0) return {};
     const auto mounts = read_mountinfo();
-    const auto* there = mounts ? find_by_path(*mounts, path) : nullptr;
-    if (there && is_ours(*there)) return is_taken(*there, source, path);
+    // By its id: one of the same path may be hidden below something else.
+    const auto* there = mounts ? find_by_id(*mounts, info.stx_mnt_id) : nullptr;
+    if (there && is_ours(*there) && there->mountpoint == path) {
+        return is_taken(*there, source, path);
+    }
     return {};
 }
 

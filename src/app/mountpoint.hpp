@@ -21,7 +21,7 @@ struct Mountpoint {
 /// Refused: missing, not a directory, a mount of ours already. `source` is for the message.
 core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::string& source);
 
-/// Right before the mount: refused where one of ours has come to `path`, as mountinfo has it.
+/// Right before the mount: refused where one of ours has come to `path`.
 core::Outcome<void> check_still_free(const std::string& path, const std::string& source);
 
 /// Without symbolic links as far as it exists.

@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <string>
@@ -17,6 +18,8 @@
 
 namespace uidnfs::app {
 namespace {
+
+using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kLimit{10};
 
@@ -29,11 +32,8 @@ public:
         if (!find()) return kExitFailed;
         const auto plan = ask("check");
         if (!plan) return status_;
-        unsigned long wanted = 0;
-        if (plan->text("read_only") == "on") wanted |= MS_RDONLY;
-        if (plan->text("noexec") == "on") wanted |= MS_NOEXEC;
-        if (plan->text("noatime") == "on") wanted |= MS_NOATIME;
         const auto before = flags_of(entry_);
+        const auto wanted = wanted_flags(*plan, before);
         // Files that are open for writing keep it from becoming read-only: the kernel knows them.
         const bool is_first = (wanted & MS_RDONLY) != 0;
         if (is_first && !tell_kernel(before, wanted)) return kExitFailed;
@@ -62,12 +62,14 @@ private:
     std::optional<Message> ask(const char* step) {
         Message request("remount");
         request.add("step", step).add("source", arguments_.source);
+        const auto until = std::chrono::steady_clock::now() + kLimit;
+        // A keeper that hangs until nobody waits for it any more must not change anything then.
+        const auto since_boot = std::chrono::floor<milliseconds>(until.time_since_epoch());
+        request.add("until", static_cast<std::uint64_t>(since_boot.count()));
         for (const auto& option : remount_options(arguments_.options)) {
             request.add("option", write_option(option));
         }
-        auto reply = ask_keeper(
-            {entry_.minor, entry_.owner}, request, std::chrono::steady_clock::now() + kLimit
-        );
+        auto reply = ask_keeper({entry_.minor, entry_.owner}, request, until);
         if (!reply) {
             const int code = reply.error().code();
             const bool is_denied = code == EACCES || code == EPERM;
@@ -81,6 +83,31 @@ private:
         if (reply->text("kind") == "usage") status_ = kExitUsage;
         fail(std::string(reply->text("text")));
         return std::nullopt;
+    }
+
+    /// Those that the command line speaks of; others may be somebody else's (remount,bind).
+    unsigned long wanted_flags(const Message& plan, unsigned long before) const {
+        struct Flag {
+            const char* in_plan;
+            unsigned long value;
+            std::array<std::string_view, 2> words;
+        };
+        static constexpr Flag kFlags[] = {
+            {"read_only", MS_RDONLY, {"ro", "rw"}},
+            {"noexec", MS_NOEXEC, {"exec", "noexec"}},
+            {"noatime", MS_NOATIME, {"atime", "noatime"}},
+        };
+        auto wanted = before;
+        for (const auto& flag : kFlags) {
+            const auto& options = arguments_.options;
+            const bool is_named = std::any_of(options.begin(), options.end(), [&](const auto& one) {
+                const auto& words = flag.words;
+                return std::find(words.begin(), words.end(), one.name) != words.end();
+            });
+            if (!is_named) continue;
+            wanted = plan.text(flag.in_plan) == "on" ? wanted | flag.value : wanted & ~flag.value;
+        }
+        return wanted;
     }
 
     /// As the kernel has them, which is not what the keeper knows where a change of it failed.

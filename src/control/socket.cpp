@@ -195,7 +195,7 @@ ControlSocket::~ControlSocket() {
     for (const auto suffix : {kDoorSuffix, kSpecSuffix}) ::unlink(companion(suffix).c_str());
 }
 
-bool ControlSocket::has_its_path() const { return leads_to_us(path_); }
+bool ControlSocket::has_its_path() const { return !is_there() || leads_to_us(path_); }
 bool ControlSocket::is_there() const noexcept {
     return ::access(path_.c_str(), F_OK) == 0 || errno != ENOENT;
 }

@@ -67,7 +67,8 @@ public:
     ~ControlSocket();
 
     int fd() const noexcept { return socket_.get(); }
-    /// No other mount of our user has its number. With doubt: so it is.
+    /// No other mount of our user has its number, as far as its path tells: a file that was removed
+    /// tells of none.
     bool has_its_path() const;
     std::uint32_t minor() const noexcept { return minor_; }
     const std::string& path() const noexcept { return path_; }

@@ -80,7 +80,9 @@ bool PipedMemory::can_pass(const std::byte* at, std::size_t size) const noexcept
 
 bool PipedMemory::pass(const Pipe& to, std::size_t size) const noexcept {
     const auto passed = ::tee(pipe_.out.get(), to.in.get(), size, SPLICE_F_NONBLOCK);
-    return passed == static_cast<ssize_t>(size);
+    const bool is_whole = passed == static_cast<ssize_t>(size);
+    is_whole ? pipes_.fits() : pipes_.does_not_fit();
+    return is_whole;
 }
 
 void PipedMemory::bring() noexcept {

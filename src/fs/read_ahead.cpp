@@ -21,6 +21,10 @@ constexpr core::SteadyDuration kSlow = 1s;
 constexpr core::SteadyDuration kAtOnce = 500ms;
 /// The open files are looked through for old bytes no more often.
 constexpr core::SteadyDuration kTidy = 1s;
+/// Bytes that a server in the same kernel sends may be its pages, which others write to: they are
+/// no state of the file any more when they are looked at later. So long they may stay in a pipe,
+/// as in a socket.
+constexpr core::SteadyDuration kInPipe = 50ms;
 constexpr std::uint32_t kMostCredit = 16;
 constexpr std::uint32_t kTryEach = 16;
 
@@ -104,6 +108,12 @@ core::Task<void> ReadAhead::fetch(
         if (!reply) chunk->error = reply.error();
     }
     chunk->arrived.notify_all();
+    if (chunk->data.piped()) core::spawn(take_from_pipe(chunk->house, chunk));
+}
+
+core::Task<void> ReadAhead::take_from_pipe(HouseRef house, std::weak_ptr<const Chunk> chunk) {
+    co_await house->reactor.sleep_for(kInPipe);
+    if (const auto kept = chunk.lock()) (void)kept->data.data();
 }
 
 bool ReadAhead::is_young(const Chunk& chunk) const noexcept {

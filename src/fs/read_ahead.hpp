@@ -111,6 +111,7 @@ private:
     static core::Task<void> fetch(
         ChunkRef chunk, InodeRef inode, nfs::CallContext context, nfs::OpenRef open
     );
+    static core::Task<void> take_from_pipe(HouseRef house, std::weak_ptr<const Chunk> chunk);
     bool start(std::uint64_t offset, std::uint32_t size, Chunk::Origin origin);
     void follow(std::uint64_t offset, std::uint64_t size);
     bool is_young(const Chunk& chunk) const noexcept;

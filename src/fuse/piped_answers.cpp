@@ -13,8 +13,6 @@ bool PipedAnswers::fill(const iovec& head, const core::Slice& data) const noexce
     const auto begun = core::beginning(data);
     const std::array<iovec, 2> front{head, {const_cast<std::byte*>(begun.data()), begun.size()}};
     const auto size = head.iov_len + begun.size();
-    // No more than a page of it, so that it takes one place in the pipe and is written whole.
-    if (size > PIPE_BUF) return false;
     const auto put = ::writev(pipe_->in.get(), front.data(), static_cast<int>(front.size()));
     return put == static_cast<ssize_t>(size) &&
            data.piped()->pass(*pipe_, data.size() - begun.size());
@@ -23,6 +21,8 @@ bool PipedAnswers::fill(const iovec& head, const core::Slice& data) const noexce
 std::optional<ssize_t> PipedAnswers::write(int device, const iovec& head, const core::Slice& data) {
     const auto* const memory = data.piped();
     if (!memory || !memory->can_pass(data.place().data(), data.size())) return std::nullopt;
+    // No more than a page of it, so that it takes one place in the pipe and is written whole.
+    if (head.iov_len + core::beginning(data).size() > PIPE_BUF) return std::nullopt;
     if (!pipe_) pipe_ = core::Pipe::make();
     if (!pipe_) return std::nullopt;
     if (!fill(head, data)) {

@@ -327,13 +327,16 @@ Connection::Then Connection::receive_to_pipe(core::SteadyTime now) {
         // Less than asked for does not mean that nothing is left.
         return take_records(now);
     }
-    if (received < 0 && errno == EINTR) return Then::go_on;
-    const bool may_be_dry = received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    if (may_be_dry && !pipe.is_full()) return Then::wait;
     if (received == 0) return end_of_stream();
-    // Full, or not to be had from this socket. What else is wrong with it recvmsg(2) will say.
-    reader_.leave_pipe();
-    return Then::go_on;
+    const int code = errno;
+    if (code == EINTR) return Then::go_on;
+    if (code == EAGAIN && !pipe.is_full()) return Then::wait;
+    if (code == EAGAIN || code == EINVAL || code == ENOMEM) {
+        reader_.leave_pipe();  // full, or not to be had from this socket
+        return Then::go_on;
+    }
+    lose(socket_error(code));
+    return Then::lost;
 }
 
 Connection::Then Connection::end_of_stream() {

@@ -106,7 +106,6 @@ void RecordReader::leave_pipe() noexcept {
 core::SharedMemory& RecordReader::take_owner() {
     if (!pipe_) return *record_;
     auto& pipes = blocks_->pipes();
-    pipes.fits();
     const auto* const from = place() + record_bytes_ - piped_bytes_;
     auto* const memory = new core::PipedMemory(
         *record_, from, std::exchange(piped_bytes_, 0), std::move(*pipe_), pipes

@@ -97,7 +97,7 @@ class BoshTest(unittest.TestCase):
                  ("ca.crt", "server.crt", "server.key", "client.crt", "client.key", "ldap.secret",
                   "ldap_ca.crt")}
         for file in files.values():
-            file.write_text("x", encoding="ascii")
+            file.write_text("-----BEGIN CERTIFICATE-----\n", encoding="ascii")
             file.chmod(0o600)
         place = re.compile(r"/var/vcap/[^\"\n]*/([a-z_.]+\.(?:crt|key|secret))")
         moved = [place.sub(lambda found: str(files[found[1]]), each) for each in (text, variables)]

@@ -372,6 +372,31 @@ TEST_F(ReadAhead, sequential_reader_finds_its_bytes_on_the_way) {
     EXPECT_EQ(m.fs().status().read_ahead_bytes, 0u);
 }
 
+TEST_F(ReadAhead, what_nobody_reads_does_not_stay_in_a_pipe) {
+    PipedPayload piped;
+    constexpr std::size_t kStep = 256u << 10;
+    const auto content = pattern(16 * kStep);
+    server.put_file("/a", content);
+    auto& m = mount();
+    m.client().options().piped = &piped;
+    const auto file = open_known(m, m.walk("/a"));
+    std::string seen;
+    for (int i = 0; i < 4; ++i) seen += m.read_at(file, seen.size(), kStep);
+    settle(m);
+    const auto asked = reads();
+    EXPECT_GT(piped.in_pipes(), 0u);
+    // A server in the same kernel could still change it.
+    world.serve_for(milliseconds(150));
+    EXPECT_EQ(piped.in_pipes(), 0u);
+    seen += m.read_at(file, seen.size(), kStep);
+    EXPECT_EQ(seen, content.substr(0, seen.size()));
+    settle(m);
+    EXPECT_LE(reads(), asked + 2) << "what was read ahead is shown all the same";
+    m.release_file(file);
+    m.client().options().piped = nullptr;
+    world.serve_for(milliseconds(100));
+}
+
 TEST_F(ReadAhead, many_sequential_readers_stay_within_the_cap) {
     constexpr int kFiles = 12;
     const auto content = pattern(4u << 20);

@@ -245,6 +245,27 @@ class MountPoint(Refusal):
         self.assertEqual(0, done.returncode, done.stderr)
         self.uidnfs.check_nothing_left()
 
+    def test_where_an_older_mount_is_hidden(self):
+        """Something lies over the directory above it: nobody sees it, and it is in nobody's way."""
+        above = suite.lab().new_mountpoint()
+        path = above / "point"
+
+        def run(*words):
+            done = self.uidnfs.run(*words)
+            self.assertEqual((0, ""), (done.returncode, done.stderr))
+        path.mkdir()
+        run("mount", "nas1:/exports/a", path, "-o", IDENTITY)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", above], check=True)
+        try:
+            path.mkdir()
+            run("mount", "nas1:/exports/shared", path, "-o", IDENTITY)
+            self.assertEqual(2, len(self.uidnfs.mounts()))
+            run("umount", path)
+        finally:
+            subprocess.run(["umount", "-l", above], check=True)
+        run("umount", path)
+        self.uidnfs.check_nothing_left()
+
     def test_of_many_at_once_one_is_mounted(self):
         point = suite.lab().new_mountpoint()
         many = [self.uidnfs.start("mount", "nas1:/exports/shared", point, "-o", IDENTITY,

@@ -232,7 +232,9 @@ class Refused(UpgradeTest):
         program = pathlib.Path(self.on_server("uidnfs"))
         program.write_bytes(self.uidnfs.binary.read_bytes())
         program.chmod(0o755)
-        done = self.upgrade(uidnfs_command.Uidnfs(self.path("uidnfs")))
+        # By another program: this one may be the server's proxy, and waits until its child executes.
+        done = uidnfs_command.Uidnfs(self.path("uidnfs")).run(
+            "upgrade", self.m.path, prefix=("env",), timeout=150)
         self.assert_refused(done, "lies on a mount of uidnfs")
 
     def test_a_silent_server(self):

@@ -283,7 +283,9 @@ core::Task<core::Result<nfs::ReadReply>> MemoryClient::read(
             if (fault.at_most) length = std::min(length, *fault.at_most);
             auto read = server_->read(flight.call.who, handle, flight.call.offset, length);
             Reply<nfs::ReadReply> reply{read.status};
-            reply.body.data = HeapBytes::slice(std::move(read.body.data));
+            auto& data = read.body.data;
+            reply.body.data = options_.piped ? options_.piped->slice(std::move(data))
+                                             : HeapBytes::slice(std::move(data));
             reply.body.end = read.body.end == ReadBody::End::yes ? nfs::ReadReply::End::yes
                                                                  : nfs::ReadReply::End::no;
             reply.body.attr = read.body.attr;

@@ -8,6 +8,7 @@
 #include "core/reactor.hpp"
 #include "nfs/client.hpp"
 #include "support/memory_server.hpp"
+#include "support/piped_payload.hpp"
 
 #include <cstdint>
 #include <list>
@@ -38,6 +39,7 @@ public:
         LostReply lost_reply = LostReply::fail;
         std::chrono::milliseconds jukebox_wait{1};
         std::string_view name = "first";  ///< Call::origin
+        PipedPayload* piped = nullptr;    ///< data of READ comes in pipes of it
     };
 
     MemoryClient(core::Reactor& reactor, MemoryServer& server);

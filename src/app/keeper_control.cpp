@@ -230,17 +230,14 @@ void Keeper::remount(Client& client, const Message& request) {
         answer(client, error(plan.error().user_text).add("kind", is_usage ? "usage" : "fixed"));
         return;
     }
-    const auto& wanted = plan->request.options;
-    const auto& live = request_.options;
     if (request.text("step") == "check") {
-        const bool same = wanted.read_only == live.read_only && wanted.noexec == live.noexec &&
-                          wanted.noatime == live.noatime;
+        const auto& wanted = plan->request.options;
         const auto word = [](config::Switch value) {
             return value == config::Switch::on ? "on" : "off";
         };
         Message reply("ok");
         reply.add("read_only", word(wanted.read_only)).add("noexec", word(wanted.noexec));
-        reply.add("noatime", word(wanted.noatime)).add("kernel", same ? "same" : "changes");
+        reply.add("noatime", word(wanted.noatime));
         answer(client, reply);
         return;
     }

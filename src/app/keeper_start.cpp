@@ -39,8 +39,8 @@ core::Failure because(const std::string& what, const char* step, const core::Err
 
 /// Keepers attach one after the other, so that each sees what another has mounted in its place.
 /// Those of one user. Held by what is returned. One that hangs in its turn holds up the others no
-/// longer than a second.
-core::Fd wait_for_turn() {
+/// longer than a second. Refused where somebody was quicker since the mount point was looked at.
+core::Outcome<core::Fd> wait_for_turn(const std::string& path, const std::string& source) {
     core::Fd turn;
     for (const auto& directory : control::control_directories(::geteuid())) {
         turn.reset(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -49,6 +49,7 @@ core::Fd wait_for_turn() {
     for (int ms = 0; turn && ms < 1000 && ::flock(turn.get(), LOCK_EX | LOCK_NB) != 0; ++ms) {
         ::poll(nullptr, 0, 1);
     }
+    if (auto free = check_still_free(path, source); !free) return free.error();
     return turn;
 }
 
@@ -168,10 +169,8 @@ void Keeper::give_device() {
         request_.options, request_.source.display(), ::geteuid(), read_fuse_conf(), cannot()
     );
     if (!plan) return fail_start(plan.error());
-    const auto turn = wait_for_turn();
-    if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
-        return fail_start(free.error());
-    }
+    const auto turn = wait_for_turn(spec_.mountpoint, request_.source.display());
+    if (!turn) return fail_start(turn.error());
     auto device = fusermount(*plan, spec_.mountpoint, cannot());
     if (!device) return fail_start(device.error());
     descriptors_.fuse = std::move(*device);
@@ -230,11 +229,8 @@ core::Outcome<std::uint32_t> Keeper::attach_ours(std::uint64_t read_bytes) {
         );
     }
     if (!control_) open_control(*minor);
-    const auto turn = wait_for_turn();
-    // Somebody may have been quicker since the mount point was looked at.
-    if (auto free = check_still_free(spec_.mountpoint, request_.source.display()); !free) {
-        return free.error();
-    }
+    const auto turn = wait_for_turn(spec_.mountpoint, request_.source.display());
+    if (!turn) return turn.error();
     if (auto attached =
             attach_mount(descriptors_.mount.get(), descriptors_.directory.get(), cannot());
         !attached) {

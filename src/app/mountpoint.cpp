@@ -16,6 +16,8 @@
 #include <charconv>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <vector>
 
 namespace uidnfs::app {
 namespace {
@@ -45,15 +47,23 @@ core::Failure explain(int code, const std::string& source, const std::string& pa
     }
 }
 
-core::Failure is_taken(
-    const MountEntry& other, const std::string& source, const std::string& path
+/// Where `id` is a mount of ours at `place`. By its id: one of the same path may be hidden below
+/// something else. `path`: the place as it was given.
+std::optional<core::Failure> is_taken(
+    const std::vector<MountEntry>& mounts,
+    std::uint64_t id,
+    const std::string& place,
+    const std::string& source,
+    const std::string& path
 ) {
-    return {
+    const auto* there = find_by_id(mounts, id);
+    if (!there || !is_ours(*there) || there->mountpoint != place) return std::nullopt;
+    return core::Failure{
         EBUSY,
         cannot_mount(source, path) +
             fmt::format(
                 "{} is mounted there already; unmount it first (uidnfs umount {})",
-                printable(other.source),
+                printable(there->source),
                 path
             )};
 }
@@ -81,10 +91,7 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
             EINVAL,
             cannot_mount(source, path) + "nobody would see it under /; choose a directory below it"};
     }
-    const auto* below = find_by_id(*mounts, *id);
-    if (below && is_ours(*below) && below->mountpoint == *canonical) {
-        return is_taken(*below, source, path);
-    }
+    if (auto taken = is_taken(*mounts, *id, *canonical, source, path)) return std::move(*taken);
     return Mountpoint{std::move(directory), *canonical};
 }
 
@@ -93,10 +100,9 @@ core::Outcome<void> check_still_free(const std::string& path, const std::string&
     const int flags = AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
     if (::statx(AT_FDCWD, path.c_str(), flags, STATX_MNT_ID, &info) != 0) return {};
     const auto mounts = read_mountinfo();
-    // By its id: one of the same path may be hidden below something else.
-    const auto* there = mounts ? find_by_id(*mounts, info.stx_mnt_id) : nullptr;
-    if (there && is_ours(*there) && there->mountpoint == path) {
-        return is_taken(*there, source, path);
+    if (!mounts) return {};
+    if (auto taken = is_taken(*mounts, info.stx_mnt_id, path, source, path)) {
+        return std::move(*taken);
     }
     return {};
 }

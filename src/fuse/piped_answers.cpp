@@ -9,8 +9,9 @@
 
 namespace uidnfs::fuse {
 
-bool PipedAnswers::fill(const iovec& head, const core::Slice& data) const noexcept {
-    const auto begun = core::beginning(data);
+bool PipedAnswers::fill(
+    const iovec& head, std::span<const std::byte> begun, const core::Slice& data
+) const noexcept {
     const std::array<iovec, 2> front{head, {const_cast<std::byte*>(begun.data()), begun.size()}};
     const auto size = head.iov_len + begun.size();
     const auto put = ::writev(pipe_->in.get(), front.data(), static_cast<int>(front.size()));
@@ -21,11 +22,12 @@ bool PipedAnswers::fill(const iovec& head, const core::Slice& data) const noexce
 std::optional<ssize_t> PipedAnswers::write(int device, const iovec& head, const core::Slice& data) {
     const auto* const memory = data.piped();
     if (!memory || !memory->can_pass(data.place().data(), data.size())) return std::nullopt;
+    const auto begun = core::beginning(data);
     // No more than a page of it, so that it takes one place in the pipe and is written whole.
-    if (head.iov_len + core::beginning(data).size() > PIPE_BUF) return std::nullopt;
+    if (head.iov_len + begun.size() > PIPE_BUF) return std::nullopt;
     if (!pipe_) pipe_ = core::Pipe::make();
     if (!pipe_) return std::nullopt;
-    if (!fill(head, data)) {
+    if (!fill(head, begun, data)) {
         pipe_.reset();
         return std::nullopt;
     }

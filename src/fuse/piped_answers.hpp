@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 namespace uidnfs::fuse {
 
@@ -24,7 +25,9 @@ public:
     std::uint64_t bytes() const noexcept { return bytes_; }
 
 private:
-    bool fill(const iovec& head, const core::Slice& data) const noexcept;
+    /// The answer into the empty pipe; `begun`: what of the data is in memory.
+    bool fill(const iovec& head, std::span<const std::byte> begun, const core::Slice& data)
+        const noexcept;
 
     std::optional<core::Pipe> pipe_;  // empty between two answers
     std::uint64_t bytes_ = 0;

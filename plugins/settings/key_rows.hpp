@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the rows of key_table.cpp are made of: each function here makes a KeySpec that goes to one
-// member of Settings, named once for both directions by `ref`, a function from Settings& to it.
-// Used there only.
+// What the rows of key_table.cpp and of its sections' files (*_keys.cpp) are made of: each function
+// here makes a KeySpec that goes to one member of Settings, named once for both directions by
+// `ref`, a function from Settings& to it. Used there only.
 #pragma once
 
 #include "config/option_value.hpp"
@@ -10,10 +10,14 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <initializer_list>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace uidnfs::plugins::rows {
+
+using S = Settings;  // for the short functions that name a member
 
 template <class Ref>
 using MemberOf = std::remove_reference_t<std::invoke_result_t<Ref, Settings&>>;
@@ -178,5 +182,40 @@ KeySpec options(std::string_view name, Ref ref, std::string_view help) {
         .show = [](const Settings&) { return std::string(); },
     };
 }
+
+template <class Enum>
+constexpr std::uint64_t number_of(Enum value) {
+    return static_cast<std::uint64_t>(value);
+}
+
+template <class Enum>
+std::vector<config::Choice> words_of(std::initializer_list<Enum> values) {
+    std::vector<config::Choice> words;
+    for (const auto value : values) words.push_back({to_string(value), number_of(value)});
+    return words;
+}
+
+/// Gathers the rows, in the order of help and man page.
+class Builder {
+public:
+    /// The section of what is added from now on.
+    void in(std::string_view section) { section_ = section; }
+
+    KeySpec& add(KeySpec row) {
+        row.section = section_;
+        return rows_.emplace_back(std::move(row));
+    }
+
+    std::vector<KeySpec> take() { return std::move(rows_); }
+
+private:
+    std::string_view section_;
+    std::vector<KeySpec> rows_;
+};
+
+void add_policy(Builder& table);
+void add_ldap(Builder& table);
+void add_docker(Builder& table);
+void add_cloudfoundry(Builder& table);
 
 }  // namespace uidnfs::plugins::rows

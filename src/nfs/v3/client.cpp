@@ -343,9 +343,6 @@ core::Task<core::Result<PathConf>> Client3::pathconf(
     );
 }
 
-// ---- the client itself
-// -----------------------------------------------------------------------------
-
 ClientStatus Client3::status() const {
     const auto now = std::chrono::steady_clock::now();
     const auto& traffic = transport_->traffic();

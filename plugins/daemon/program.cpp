@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From argv to the command, and the two small ones.
+#include "core/log.hpp"
 #include "ldap/directory.hpp"
 #include "plugins/daemon/commands.hpp"
 #include "plugins/daemon/password.hpp"
@@ -118,6 +119,8 @@ int run_program(const std::vector<std::string>& arguments, core::Console& consol
         arguments.empty() ? arguments.begin() : arguments.begin() + 1, arguments.end()
     );
     protect_process();
+    // To standard error nothing can fail to be opened.
+    static_cast<void>(core::log::configure({}));
     const auto environment = Environment::take();
     ldap::prepare_process();
     if (const auto status = run_role(rest, environment)) return *status;

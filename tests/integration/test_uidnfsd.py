@@ -530,6 +530,17 @@ class ServiceTest(DirectoryTest):
         self.assertEqual(1, len(changes), changes)
         self.assertIn("policy.mode: enforce -> report", changes[0])
 
+    def test_the_journal_gets_priorities_instead_of_times(self):
+        self.configure(RULE)
+        info = os.stat(self.write("service.log", ""))
+        process = self.start({"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino}"})
+        self.configure(RULE.replace("1000-1999", "0-1999"))
+        process.send_signal(signal.SIGHUP)
+        self.assertIn("not reloaded", self.await_state("READY=1"))
+        log = self.read_log()
+        self.assertRegex(log, r"(?m)^<6>started with ")
+        self.assertRegex(log, r"(?m)^<3>.*the configuration before it stays in force")
+
     def test_ends_when_asked(self):
         self.configure(RULE)
         process = self.start()

@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ldap/recheck.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace uidnfs::ldap {
+namespace {
+
+std::string ids_of(
+    mapper::ServerUid uid, mapper::ServerGid gid, const std::vector<mapper::ServerGid>& groups
+) {
+    Identity identity{{}, {}, uid, gid};
+    identity.groups = groups;
+    return describe(identity);
+}
+
+}  // namespace
 
 std::string_view to_string(Verdict verdict) noexcept {
     switch (verdict) {
@@ -50,6 +63,17 @@ Verdict judge_answer(const LiveMount& mount, const Answer<Identity>& answer) {
     return Verdict::unknown;
 }
 
+Recheck::Judged Recheck::judge_one(
+    const LiveMount& mount, const Answer<Identity>& answer, Verdict verdict
+) {
+    if (!answer) return {verdict, 1, {}, answer.error().operator_text};
+    if (verdict == Verdict::same) return {verdict, 1, {}, answer->server};
+    auto ids = ids_of(answer->uid, answer->gid, answer->groups);
+    const auto mounted = ids_of(mount.uid, mount.gid, mount.groups);
+    auto detail = fmt::format("now {}, mounted as {} (said by {})", ids, mounted, answer->server);
+    return {verdict, 1, std::move(ids), std::move(detail)};
+}
+
 Recheck::Judged Recheck::judge(const Observation& observation) {
     Judged judged;
     for (const auto& answer : observation.answers) {
@@ -59,7 +83,7 @@ Recheck::Judged Recheck::judge(const Observation& observation) {
         const bool better =
             judged.servers > 0 && loses_access(judged.verdict) && !loses_access(verdict);
         if (judged.servers == 0 || better) {
-            judged = {verdict, 1, answer ? answer->server : answer.error().operator_text};
+            judged = judge_one(observation.mount, answer, verdict);
         } else if (loses_access(judged.verdict) && loses_access(verdict)) {
             ++judged.servers;
         }
@@ -81,8 +105,10 @@ Recheck::Outcome Recheck::conclude(const std::vector<Observation>& round) {
         const auto known = mounts_.find(mount.name);
         auto state = known != mounts_.end() ? known->second : State{};
         const auto judged = judge(observation);
-        if (judged.verdict != Verdict::unknown && judged.verdict != state.verdict) {
+        const bool other = judged.verdict != state.verdict || judged.ids != state.ids;
+        if (judged.verdict != Verdict::unknown && other) {
             state.verdict = judged.verdict;
+            state.ids = judged.ids;
             tell(Event::Kind::found, mount, judged);
         }
         if (loses_access(judged.verdict) && judged.servers >= enough) {
@@ -102,11 +128,11 @@ Recheck::Outcome Recheck::conclude(const std::vector<Observation>& round) {
         next[mount.name] = state;
     }
     mounts_ = std::move(next);
+    if (rules_.action == RecheckAction::report) return outcome;
     if (losing * 100 > rules_.max_percent * round.size()) {
         outcome.alarm = Outcome::Alarm{losing, round.size()};
         return outcome;
     }
-    if (rules_.action == RecheckAction::report) return outcome;
     for (const auto& [observation, judged] : ready) {
         mounts_[observation->mount.name].denied = Denied::yes;
         tell(Event::Kind::deny, observation->mount, judged);

@@ -62,7 +62,7 @@ public:
     /// Something that changed in this round, for log and audit.
     struct Event {
         enum class Kind : std::uint8_t {
-            found,      ///< another verdict than before
+            found,      ///< another verdict than before, or other ids
             deny,       ///< take its access away
             give_back,  ///< let it work again
         };
@@ -74,7 +74,7 @@ public:
     };
     struct Outcome {
         std::vector<Event> events = {};
-        /// So many of the mounts would be without access that none is denied.
+        /// So many of the mounts would be without access that none is denied; never of a report.
         struct Alarm {
             std::size_t losing;
             std::size_t mounts;
@@ -94,14 +94,19 @@ private:
     enum class Denied : std::uint8_t { no, yes };
     struct State {
         Verdict verdict = Verdict::same;
+        std::string ids = {};  ///< that were told
         std::uint32_t rounds_lost = 0;
         Denied denied = Denied::no;
     };
     struct Judged {
         Verdict verdict = Verdict::unknown;
         std::size_t servers = 0;  ///< that agree on it
+        std::string ids = {};     ///< in the directory, where they differ
         std::string detail = {};
     };
+    static Judged judge_one(
+        const LiveMount& mount, const Answer<Identity>& answer, Verdict verdict
+    );
     static Judged judge(const Observation& observation);
 
     Rules rules_;

@@ -19,11 +19,14 @@ void log_event(const Recheck::Event& event) {
                 core::log::info("recheck: user {} of {} is as it was again", user, mount);
             } else {
                 core::log::warning(
-                    "recheck: user {} of {}: {} [{}]",
+                    "recheck: user {} of {}: {} [{}]{}",
                     user,
                     mount,
                     to_string(event.verdict),
-                    event.detail
+                    event.detail,
+                    event.verdict == Verdict::changed
+                        ? "; it keeps its groups until it is mounted anew"
+                        : ""
                 );
             }
             return;

@@ -261,6 +261,28 @@ TEST_F(RecheckDrivers, AnotherGroupIsAChange) {
     EXPECT_THAT(metrics_.render(), HasSubstr("\nuidnfs_lost_identities 0\n"));
 }
 
+TEST_F(RecheckDrivers, AChangeSaysWhatItIsNowAndSoDoesTheNextOne) {
+    mounts_ = {mount("a", "alice", 1001)};
+    start();
+    const auto becomes = [&](const char* gid, const char* now) {
+        lines_.clear();
+        slapd_.change(fmt::format(
+            "dn: uid=alice,ou=people,dc=example,dc=com\nchangetype: modify\n"
+            "replace: gidNumber\ngidNumber: {}\n",
+            gid
+        ));
+        ASSERT_TRUE(run_until([&] { return !lines_.empty(); }));
+        ASSERT_TRUE(run_rounds(2));
+        ASSERT_EQ(lines_.size(), 1u);
+        EXPECT_EQ(
+            lines_[0].at("text").as_string(),
+            fmt::format("now {}, mounted as 1001:2001 (said by {})", now, slapd_.url())
+        );
+    };
+    becomes("2005", "1001:2005");
+    becomes("2006", "1001:2006");
+}
+
 TEST_F(RecheckDrivers, DeclaredIdentitiesAreNotAskedFor) {
     mounts_ = {mount("a", "", 1001, "declared")};
     start();

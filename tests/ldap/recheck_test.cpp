@@ -124,5 +124,18 @@ TEST_F(Rechecks, OrganisationThatWasMovedIsAnAlarm) {
     }
 }
 
+TEST_F(Rechecks, WhereNothingIsTakenAwayThereIsNoAlarm) {
+    auto reporting = options();
+    reporting.recheck_action = RecheckAction::report;
+    Directory directory(options());
+    Rechecker rechecker(directory, reporting);
+    for (const auto* slapd : {&one_, &two_}) {
+        remove(*slapd, "alice");
+        remove(*slapd, "bob");
+    }
+    EXPECT_EQ(rechecker.round(mounts()).events.size(), 2u);
+    EXPECT_FALSE(rechecker.round(mounts()).alarm);
+}
+
 }  // namespace
 }  // namespace uidnfs::test

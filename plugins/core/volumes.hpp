@@ -49,6 +49,8 @@ public:
         Mounter& mounter;
         Preparer& preparer;
         Observer& observer;
+        /// Whoever wants to ask its worker something before that is ended; not for long.
+        std::function<core::Task<>(VolumeKey)> before_stop = {};
     };
     struct Limits {
         core::SteadyDuration mount = std::chrono::seconds(7);  ///< the whole of it

@@ -194,6 +194,11 @@ core::Task<> Volumes::run_step(VolumeKey key, Do action, std::weak_ptr<void> ali
             break;
         }
         case Step::stop: {
+            if (deps_.before_stop) {
+                auto last = deps_.before_stop(key);
+                co_await last;
+                if (alive.expired()) co_return;
+            }
             auto task = deps_.mounter.stop(key, worker, action.deadline);
             auto ended = co_await task;
             event = Stopped{std::move(ended)};

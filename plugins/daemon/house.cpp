@@ -155,7 +155,15 @@ House::House(core::Reactor& reactor, Live& live, Ground ground, Hooks hooks)
           {}
       ),
       observers_({&connections_, &audit_, &metrics_, &health_}),
-      volumes_({reactor, store_, mounter_, gate_, observers_}, limits_of(*live.settings())),
+      volumes_(
+          {reactor,
+           store_,
+           mounter_,
+           gate_,
+           observers_,
+           [this](VolumeKey key) { return health_.ask_last(std::move(key)); }},
+          limits_of(*live.settings())
+      ),
       metrics_routes_({metrics_, [this] { return daemon_health_.check(); }}),
       admin_routes_(
           {metrics_routes_,

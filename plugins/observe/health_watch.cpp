@@ -45,6 +45,17 @@ void HealthWatch::ask_soon(const VolumeKey& volume) {
     look_soon();
 }
 
+core::Task<> HealthWatch::ask_last(VolumeKey volume) {
+    if (!entries_.contains(volume)) look();  // it may be of an instant
+    const auto found = entries_.find(volume);
+    if (found == entries_.end()) co_return;
+    auto& entry = found->second;
+    if (entry.asked == Entry::Asked::now || entry.health.health() != Health::healthy) co_return;
+    mark_asked(entry);
+    auto question = ask(entry.volume, limits_.last_answer, alive_);
+    co_await question;
+}
+
 const MountHealth* HealthWatch::find(const VolumeKey& volume) const {
     const auto found = entries_.find(volume);
     return found == entries_.end() ? nullptr : &found->second.health;
@@ -127,24 +138,29 @@ void HealthWatch::arm() {
     );
 }
 
-void HealthWatch::begin(Entry& entry) {
+void HealthWatch::mark_asked(Entry& entry) {
     ++asking_;
     const auto phase = std::hash<std::string>()(entry.volume.key.name);
     entry.due =
         steady_clock::now() +
         (entry.asked == Entry::Asked::never ? first_pause(phase) : pause_after(Health::healthy));
     entry.asked = Entry::Asked::now;
+}
+
+void HealthWatch::begin(Entry& entry) {
+    mark_asked(entry);
     // From the loop, so that an inspector that answers at once does not answer inside this.
     deps_.reactor.post([this, volume = entry.volume, alive = std::weak_ptr<void>(alive_)] {
-        if (!alive.expired()) core::spawn(ask(volume, alive));
+        if (!alive.expired()) core::spawn(ask(volume, limits_.answer, alive));
     });
 }
 
-core::Task<> HealthWatch::ask(MountedVolume volume, std::weak_ptr<void> alive) {
+core::Task<> HealthWatch::ask(
+    MountedVolume volume, core::SteadyDuration limit, std::weak_ptr<void> alive
+) {
     const auto told = written(volume);
-    auto question = deps_.inspector.status(
-        volume.key, volume.worker, told, steady_clock::now() + limits_.answer
-    );
+    auto question =
+        deps_.inspector.status(volume.key, volume.worker, told, steady_clock::now() + limit);
     const auto answer = co_await question;
     if (alive.expired()) co_return;
     --asking_;

@@ -38,6 +38,7 @@ public:
         /// Between two looks: mounts may be many, and decisions come in bursts.
         core::SteadyDuration rest = std::chrono::milliseconds(100);
         std::size_t at_once = 4;
+        core::SteadyDuration last_answer = std::chrono::milliseconds(300);  ///< somebody waits
     };
 
     HealthWatch(Deps deps, Limits limits);
@@ -53,6 +54,10 @@ public:
 
     /// Its worker is asked in a moment, whenever it was asked last.
     void ask_soon(const VolumeKey& volume);
+
+    /// Before a worker is ended: what it did since it was asked last is told too. Of one that is
+    /// not healthy nothing is awaited.
+    core::Task<> ask_last(VolumeKey volume);
 
     /// Nothing for what is not mounted. Valid until the next turn of the reactor.
     const MountHealth* find(const VolumeKey& volume) const;
@@ -71,8 +76,9 @@ private:
     void look();
     void ask_due();
     void arm();
+    void mark_asked(Entry& entry);
     void begin(Entry& entry);
-    core::Task<> ask(MountedVolume volume, std::weak_ptr<void> alive);
+    core::Task<> ask(MountedVolume volume, core::SteadyDuration limit, std::weak_ptr<void> alive);
     void take(const MountedVolume& volume, const core::Outcome<std::string>& answer);
     std::uint64_t written(const MountedVolume& volume) const;
     /// Of an end that was asked for, whoever asked for it is told.

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -548,6 +549,20 @@ class AdminTest(VolumeTest):
         self.assertEqual(200, status)
         self.assertRegex(text, r'uidnfs_mount_requests_total{[^}]*result="ok"[^}]*} 1')
         self.assertEqual(404, self.daemon.admin_ask("GET", "/nothing")[0])
+
+    def test_what_a_mount_did_up_to_its_end_is_counted(self):
+        def metrics():
+            return self.daemon.admin_ask("GET", "/metrics")[1]
+
+        inside = self.given(self.mounted())
+        wait_until(lambda: "procedure=" in metrics(), 10, "the first question to the worker")
+        time.sleep(0.5)  # another one follows at once, then none for many seconds
+        with open(os.path.join(inside, "f"), "wb") as file:
+            file.write(b"x" * (4 << 20))
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        sent = re.search(r"(?m)^uidnfs_nfs_sent_bytes_total (.*)$", metrics())[1]
+        self.assertGreater(float(sent), 4 << 20)
 
     def test_the_log_level_of_one_live_mount(self):
         self.mounted()

@@ -233,6 +233,34 @@ TEST_F(HealthWatchTest, a_keeper_hears_at_once_what_of_it_is_written) {
     EXPECT_THAT(inspector.written_told, ElementsAre(0u, 3u));
 }
 
+TEST_F(HealthWatchTest, who_is_about_to_end_is_asked_once_more) {
+    bool is_over = false;
+    const auto ask_last = [&](const std::string& name) -> core::Task<> {
+        auto last = watch->ask_last(key(name));
+        co_await last;
+        is_over = true;
+    };
+    start();
+    add("new");
+    core::spawn(ask_last("new"));
+    ASSERT_TRUE(run_until([&] { return is_over; }));
+    EXPECT_THAT(listener.told, ElementsAre("new healthy"));
+    is_over = false;
+    core::spawn(ask_last("new"));
+    ASSERT_TRUE(run_until([&] { return is_over; }));
+    EXPECT_THAT(listener.told, SizeIs(2));
+}
+
+TEST_F(HealthWatchTest, who_is_about_to_end_and_does_not_answer_is_not_waited_for) {
+    add("mute");
+    start();
+    ASSERT_TRUE(run_until([&] { return watch->count(Health::degraded) == 1; }));
+    const auto asked = inspector.asked.size();
+    auto last = watch->ask_last(key("mute"));
+    core::spawn(std::move(last));
+    EXPECT_EQ(inspector.asked.size(), asked);
+}
+
 TEST_F(HealthWatchTest, it_may_end_while_somebody_is_asked) {
     add("mute");
     start();

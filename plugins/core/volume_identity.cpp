@@ -18,6 +18,16 @@ bool is_plain(char c) {
            c == '-' || c == '.';
 }
 
+/// What says who a volume is.
+std::string_view wanted(OptionRules::Identity identity) noexcept {
+    switch (identity) {
+        case OptionRules::Identity::declared: return "uid and gid";
+        case OptionRules::Identity::directory: return "username and password";
+        case OptionRules::Identity::either: break;
+    }
+    return "uid and gid, or with username and password";
+}
+
 }  // namespace
 
 std::string VolumeIdentity::set_credentials(std::string name) {
@@ -83,10 +93,9 @@ std::string VolumeIdentity::check_password() const {
 
 std::vector<std::string> VolumeIdentity::check_declared(const VolumeOptions& result) const {
     if (!is_declared()) {
-        return {
-            rules_.identity == OptionRules::Identity::declared
-                ? "no identity: say who this volume is on the server with uid and gid"
-                : "no identity: say who this volume is on the server with username and password"};
+        return {fmt::format(
+            "no identity: say who this volume is on the server with {}", wanted(rules_.identity)
+        )};
     }
     if (rules_.identity == OptionRules::Identity::directory) {
         return {fmt::format(

@@ -57,7 +57,7 @@ core::Outcome<void> prepare_cloudfoundry(
 ) {
     const auto endpoint = endpoint_of(settings);
     if (auto fine = cloudfoundry::check_endpoint(endpoint); !fine) return fine;
-    if (auto fine = check_writable(endpoint.drivers_path, user); !fine) return fine;
+    if (auto fine = check_writable(endpoint.drivers_path, user, kReadable); !fine) return fine;
     auto tls = tls_of(endpoint);
     if (!tls) return tls.error();
     doors.tls = std::move(*tls);

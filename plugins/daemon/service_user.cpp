@@ -111,7 +111,7 @@ bool is_roots_directory(const std::string& path, const ServiceUser& user) {
            is_roots_way(path, user);
 }
 
-core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user) {
+core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user, mode_t mode) {
     if (!is_roots_way(directory_of(path), user)) {
         // Root makes and gives nothing there: a link would say what.
         struct stat info {};
@@ -130,10 +130,13 @@ core::Outcome<void> give_directory(const std::string& path, const ServiceUser& u
             )};
     }
     make_parents(path);
-    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return trouble(path, errno);
+    const bool is_new = ::mkdir(path.c_str(), kPrivate) == 0;
+    if (!is_new && errno != EEXIST) return trouble(path, errno);
     const core::Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat info {};
     if (!directory || ::fstat(directory.get(), &info) != 0) return trouble(path, errno);
+    // Whatever the umask is.
+    if (is_new && ::fchmod(directory.get(), mode) != 0) return trouble(path, errno);
     if (info.st_uid == user.uid) return check_way(path, user);
     if (info.st_uid != 0) {
         return core::Failure{
@@ -172,9 +175,9 @@ core::Outcome<void> give_file(const std::string& path, const ServiceUser& user) 
         EACCES, fmt::format("{} is not {}'s; chown {} {}", path, user.name, user.name, path)};
 }
 
-core::Outcome<void> check_writable(const std::string& path, const ServiceUser& user) {
+core::Outcome<void> check_writable(const std::string& path, const ServiceUser& user, mode_t mode) {
     struct stat info {};
-    if (::stat(path.c_str(), &info) != 0) return give_directory(path, user);
+    if (::stat(path.c_str(), &info) != 0) return give_directory(path, user, mode);
     if (!S_ISDIR(info.st_mode)) return trouble(path, ENOTDIR);
     if (can_write(info, user)) return {};
     return core::Failure{

@@ -23,9 +23,14 @@ core::Outcome<ServiceUser> find_service_user(const std::string& name);
 /// what is in it nor what leads to it.
 bool is_roots_directory(const std::string& path, const ServiceUser& user);
 
-/// Makes `path` (0700) if need be and gives it to `user`; what is above it is root's (0755). EPERM:
-/// it is somebody else's, or not there and `user` could make it lead elsewhere.
-core::Outcome<void> give_directory(const std::string& path, const ServiceUser& user);
+inline constexpr mode_t kPrivate = 0700;
+inline constexpr mode_t kReadable = 0755;
+
+/// Makes `path` if need be and gives it to `user`; what is above it is root's (0755). EPERM: it is
+/// somebody else's, or not there and `user` could make it lead elsewhere.
+core::Outcome<void> give_directory(
+    const std::string& path, const ServiceUser& user, mode_t mode = kPrivate
+);
 
 /// Makes the directory of `path` for `user` if need be, and the file (0640) where it is not there
 /// and the directory is root's; in his own he makes it by himself. EACCES: it is there, and `user`
@@ -33,7 +38,9 @@ core::Outcome<void> give_directory(const std::string& path, const ServiceUser& u
 core::Outcome<void> give_file(const std::string& path, const ServiceUser& user);
 
 /// As give_directory(), but one that is there already stays as it is, if `user` can write to it.
-core::Outcome<void> check_writable(const std::string& path, const ServiceUser& user);
+core::Outcome<void> check_writable(
+    const std::string& path, const ServiceUser& user, mode_t mode = kPrivate
+);
 
 /// For good: all ids, no capabilities, no groups, no_new_privs. Applies to every thread that there
 /// is (setresuid(3) of glibc does), so it may be called when libraries have begun theirs.

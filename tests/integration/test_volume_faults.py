@@ -323,6 +323,16 @@ class CloudFoundryTest(FaultTest):
         wait_until(lambda: not self.keepers(), 10, "the end of the worker")
         self.assert_nothing_left()
 
+    def test_a_directory_of_spec_files_that_is_made_is_open_to_rep(self):
+        self.daemon.stop()
+        drivers = pathlib.Path("/run/voldrivers")
+        self.addCleanup(shutil.rmtree, drivers, True)
+        text = self.daemon.config.read_text(encoding="utf-8")
+        self.daemon.config.write_text(text.replace(str(self.drivers), str(drivers)), encoding="utf-8")
+        self.daemon.start()
+        rep = self.actor(suite.OTHER_UID)
+        self.assertIn(b"7599", rep.read_file(str(drivers / "nfsv3driver.json")))
+
     def test_the_spec_file_comes_with_the_port_and_goes_with_it(self):
         [spec] = list(self.drivers.glob("*.json"))
         self.assertIn(str(self.PORT), spec.read_text(encoding="utf-8"))

@@ -256,6 +256,11 @@ TEST_F(DockerOptions, identities_that_are_none) {
         refusal(share),
         StartsWith("no identity: say who this volume is on the server with uid and gid")
     );
+    rules.identity = OptionRules::Identity::either;
+    EXPECT_THAT(refusal(share), HasSubstr("with uid and gid, or with username and password"));
+    rules.identity = OptionRules::Identity::directory;
+    EXPECT_THAT(refusal(share), ::testing::EndsWith("on the server with username and password"));
+    rules.identity = OptionRules::Identity::declared;
     EXPECT_THAT(
         refusal(with({{"uid", "5"}}, share)), HasSubstr("required 'gid' option is missing")
     );

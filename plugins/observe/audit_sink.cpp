@@ -59,7 +59,7 @@ public:
             return {};
         }
         if (written < 0) return core::Error(errno);
-        if (written > 0) state_ = State::torn;
+        if (written > 0 && !take_back(written)) state_ = State::torn;
         return core::Error(ENOSPC);
     }
 
@@ -74,6 +74,13 @@ public:
     std::string name() const override { return path_; }
 
 private:
+    /// Half a line would be no JSON to whoever reads the file.
+    bool take_back(ssize_t bytes) {
+        struct stat st {};
+        return ::fstat(fd_.get(), &st) == 0 && st.st_size >= bytes &&
+               ::ftruncate(fd_.get(), st.st_size - bytes) == 0;
+    }
+
     std::string path_;
     core::Fd fd_;
     enum class State { whole, torn } state_ = State::whole;

@@ -2,9 +2,7 @@
 """Who was it? Each call that a server saw is of a port and a time that the audit knows, whatever
 became of connection, worker and daemon meanwhile. A proxy sees what the server sees."""
 
-import contextlib
 import datetime
-import json
 import os
 import pathlib
 import signal
@@ -173,12 +171,6 @@ class UnwritableTest(test_volumes.VolumeTest):
             except OSError:
                 return filler
 
-    def whole_lines(self):
-        """The disk became full in the middle of one."""
-        for line in self.daemon.audit.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                yield json.loads(line)
-
     def test_a_full_disk_refuses_mounts_until_there_is_room(self):
         self.assertEqual("", self.daemon.create("v", self.share(), uid=1001, gid=1001))
         filler = self.fill()
@@ -194,7 +186,7 @@ class UnwritableTest(test_volumes.VolumeTest):
         self.assertEqual("", self.daemon.mount("v")[1])
         self.assertEqual("", self.daemon.unmount("v"))
         self.assert_nothing_left()
-        events = [line["event"] for line in self.whole_lines()]
+        events = [line["event"] for line in self.daemon.audit_lines()]
         self.assertIn("mount asked", events)
         self.assertIn("refused", events)
         self.assertEqual(events.count("mount"), events.count("unmount"))

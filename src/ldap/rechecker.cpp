@@ -17,16 +17,21 @@ void log_event(const Recheck::Event& event) {
         case Recheck::Event::Kind::found:
             if (event.verdict == Verdict::same) {
                 core::log::info("recheck: user {} of {} is as it was again", user, mount);
+            } else if (event.verdict == Verdict::changed) {
+                core::log::warning(
+                    "recheck: user {} of {}: changed [{}]; it keeps its groups until it is mounted "
+                    "anew",
+                    user,
+                    mount,
+                    event.detail
+                );
             } else {
                 core::log::warning(
-                    "recheck: user {} of {}: {} [{}]{}",
+                    "recheck: user {} of {}: {} [{}]",
                     user,
                     mount,
                     to_string(event.verdict),
-                    event.detail,
-                    event.verdict == Verdict::changed
-                        ? "; it keeps its groups until it is mounted anew"
-                        : ""
+                    event.detail
                 );
             }
             return;

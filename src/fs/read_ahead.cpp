@@ -165,7 +165,8 @@ void ReadAhead::follow(std::uint64_t offset, std::uint64_t size) {
     if (window_ == 0) window_ = std::min(round_up(4 * size, kLeastCharge), kMostOfOne);
     const std::uint64_t limit = house_->client.fs_info().read_max;
     const auto step = std::clamp<std::uint64_t>(window_ / 2, 1, limit);
-    auto from = chunks_.empty() ? offset : std::max(offset, chunks_.back()->behind());
+    const auto page = offset / kPage * kPage;  // whole pages, as Reader asks
+    auto from = chunks_.empty() ? page : std::max(page, chunks_.back()->behind());
     const auto until = std::min(next_ + window_, inode_->attrs.attr().size);
     while (from < until) {
         if (!start(from, static_cast<std::uint32_t>(step), Chunk::Origin::sequence)) return;

@@ -87,6 +87,23 @@ TEST_F(ReadAhead, content_of_exactly_some_pages_needs_no_second_read) {
     m.release_file(file);
 }
 
+TEST_F(ReadAhead, reads_that_begin_inside_pages_ask_for_whole_ones) {
+    const auto content = pattern(2'000'000);
+    server.put_file("/a", content);
+    auto& m = mount();
+    const auto file = open_known(m, m.walk("/a"), O_RDONLY | O_DIRECT);
+    EXPECT_EQ(read_in_steps(m, file, 70'001), content);
+    EXPECT_LT(reads(), 40u);
+    EXPECT_EQ(
+        server.count([](const Call& call) {
+            return call.procedure == Procedure::read &&
+                   (call.offset % 4096 != 0 || call.count % 4096 != 0);
+        }),
+        0u
+    );
+    m.release_file(file);
+}
+
 TEST_F(ReadAhead, foreign_change_seen_before_the_first_read_is_shown) {
     server.put_file("/a", "content");
     auto& m = mount();

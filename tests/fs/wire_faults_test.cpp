@@ -460,6 +460,36 @@ TEST_F(WireFaults, a_listing_that_is_said_to_be_nowhere_is_asked_for_again) {
     }
 }
 
+TEST_F(WireFaults, what_is_to_be_made_need_not_be_there) {
+    server.put_directory("/d");
+    const auto directory = server.handle("/d");
+    client();
+    const auto make = [&](Procedure procedure, const FileHandle& dir) {
+        if (procedure == Procedure::mkdir) return code(client().mkdir(context, dir, "m", {}));
+        if (procedure == Procedure::symlink)
+            return code(client().symlink(context, dir, "s", "a", {}));
+        if (procedure == Procedure::mknod) {
+            return code(client().mknod(context, dir, "f", FileType::fifo, 0, 0, {}));
+        }
+        const auto how = CreateHow::guarded;
+        return code(client().create(context, dir, "c", how, {}, no_verifier_));
+    };
+    const auto makers = {Procedure::create, Procedure::mkdir, Procedure::symlink, Procedure::mknod};
+    for (const auto procedure : makers) {
+        SCOPED_TRACE(to_string(procedure));
+        server.inject({.procedure = procedure, .times = 2, .fail = Status::noent});
+        EXPECT_EQ(make(procedure, client().root()), 0);
+        EXPECT_EQ(wire(procedure).size(), 3u);
+    }
+    server.remove_path("/d");
+    for (const auto procedure : makers) {
+        SCOPED_TRACE(to_string(procedure));
+        server.inject({.procedure = procedure, .times = 1, .fail = Status::noent});
+        EXPECT_EQ(make(procedure, directory), ENOENT) << "the directory is gone";
+        EXPECT_EQ(wire(procedure).size(), 4u);
+    }
+}
+
 TEST_F(WireFaults, names_that_are_stale_are_told_so) {
     server.put_directory("/d");
     const auto directory = server.handle("/d");

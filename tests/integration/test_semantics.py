@@ -500,6 +500,43 @@ result = missing, count
         self.assertEqual(0, missing, f"of {count} listings")
         self.assertGreater(count, 100)
 
+    def test_what_another_client_removes_at_that_moment_is_made_or_there(self):
+        """NFS-Ganesha answers some of it with NOENT."""
+        first, second = self.mount(options="noac"), self.mount(options="noac")
+        self.app.mkdir(first / self.name)
+        self.other.start_run("""
+import time
+until = time.monotonic() + 7
+while time.monotonic() < until:
+    for remove, name in ((os.rmdir, "directory"), (os.unlink, "file")):
+        try:
+            remove(f"{d}/{name}")
+        except FileNotFoundError:
+            pass
+result = None
+""", d=second / self.name)
+        made, answers = self.app.run("""
+import errno, time
+made, answers = 0, set()
+until = time.monotonic() + 6
+while time.monotonic() < until:
+    for make in (lambda: os.mkdir(f"{d}/directory"),
+                 lambda: os.close(os.open(f"{d}/file", os.O_CREAT | os.O_EXCL | os.O_WRONLY)),
+                 lambda: os.symlink("to", f"{d}/file")):
+        try:
+            make()
+            made += 1
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno != errno.ESTALE:  # it was removed before it was open
+                answers.add(str(error))
+result = made, answers
+""", d=first / self.name)
+        self.other.finish(60)
+        self.assertEqual(set(), answers)
+        self.assertGreater(made, 100)
+
     def test_symbolic_links_lead_to_the_clients_own_files(self):
         mount = self.mount()
         self.app.symlink("/etc/hosts", mount / self.name)

@@ -31,13 +31,18 @@ inline int refuse(const FileHandle& handle, std::string_view name) noexcept {
 /// How often a call about names that are said to be stale, and are not, is made again.
 inline constexpr int kMostStrays = 3;
 
-/// RFC 1813 means the handle that was sent (STALE), or nothing at all (NOENT of a listing, which
-/// has no name). NFS-Ganesha says so of a directory in which another call removes a name at that
-/// moment.
+/// RFC 1813 has no NOENT for it: a listing has no name, and what is to be made need not be there.
+inline bool cannot_miss(Procedure procedure) noexcept {
+    return procedure == Procedure::readdir || procedure == Procedure::readdirplus ||
+           procedure == Procedure::create || procedure == Procedure::mkdir ||
+           procedure == Procedure::symlink || procedure == Procedure::mknod;
+}
+
+/// STALE means the handle that was sent. NFS-Ganesha says it, and NOENT, of a directory in which
+/// another call removes a name at that moment.
 inline bool may_be_stray(Procedure procedure, const core::Error& error) noexcept {
     if (is_status(error, Status::stale)) return true;
-    const bool is_listing = procedure == Procedure::readdir || procedure == Procedure::readdirplus;
-    return is_listing && is_status(error, Status::noent);
+    return cannot_miss(procedure) && is_status(error, Status::noent);
 }
 
 template <class T, class Encode, class Decode>

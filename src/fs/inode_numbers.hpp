@@ -19,7 +19,9 @@ public:
 
     /// Different within a file system, the same at every mount of one export.
     std::uint64_t of(std::uint64_t fsid, std::uint64_t fileid) const noexcept {
-        return is_home(fsid) ? fileid : fileid ^ scatter(fsid);
+        const auto number = is_home(fsid) ? fileid : fileid ^ scatter(fsid);
+        // readdir(3) takes 0 for an entry that is not in use, and leaves it out.
+        return number ? number : scatter(fsid);
     }
 
     /// What a handle stands for stays where it is: another fsid with the same id means that the

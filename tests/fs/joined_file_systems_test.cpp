@@ -3,6 +3,8 @@
 // one device, and no two files of it look like one.
 #include "fs/fixture.hpp"
 
+#include <algorithm>
+
 namespace uidnfs::test {
 namespace {
 
@@ -43,6 +45,20 @@ TEST_F(JoinedFileSystems, listings_show_the_same_numbers) {
         ASSERT_EQ(items.size(), 1u);
         EXPECT_EQ(items[0].fileid, ino("/other/file"));
     }
+}
+
+TEST_F(JoinedFileSystems, a_file_without_a_number_has_one) {
+    join();
+    server.set_place("/file", root_.fsid, 0);
+    const auto shown = ino("/file");
+    EXPECT_NE(shown, 0u) << "readdir(3) leaves it out";
+    EXPECT_NE(shown, ino("/"));
+    const auto items = mount().list("/", fs::Listing::names);
+    const auto listed = std::find_if(items.begin(), items.end(), [](const auto& item) {
+        return item.name == "file";
+    });
+    ASSERT_NE(listed, items.end());
+    EXPECT_EQ(listed->fileid, shown);
 }
 
 TEST_F(JoinedFileSystems, every_mount_shows_the_same_numbers) {

@@ -176,7 +176,8 @@ core::Failure MountText::refused_call(
             return make(
                 error.code(),
                 fmt::format("{} does not speak {}", who, version_of(service)),
-                "enable NFS version 3 on the server"
+                service == Service::portmapper ? remedy_of_garbage(service)
+                                               : "enable NFS version 3 on the server"
             );
         case rpc::Fault::rpc_mismatch:
             return make(

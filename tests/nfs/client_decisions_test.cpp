@@ -272,6 +272,11 @@ TEST_F(MountTextTest, TheProtocol) {
         "NFS version 3 on the server"
     );
     EXPECT_EQ(
+        unanswered(Service::portmapper, rpc::to_error(rpc::Fault::program_mismatch)),
+        "cannot mount nas1:/exports/a: 192.0.2.1:2049 (portmapper) does not speak this version; "
+        "check the address, or give mountport="
+    );
+    EXPECT_EQ(
         text_.not_registered(Service::mount, endpoint_).user_text,
         "cannot mount nas1:/exports/a: the portmapper 192.0.2.1:2049 knows no MOUNT version 3 over "
         "TCP; "

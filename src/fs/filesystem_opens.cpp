@@ -25,6 +25,12 @@ nfs::AccessBits needed_for(int flags) noexcept {
     return needed;
 }
 
+/// What servers say of an UNCHECKED CREATE where a link, FIFO or directory has the name that
+/// another client made since; others give it (create()).
+bool may_be_of_another_type(const core::Error& error) noexcept {
+    return error.code() == EEXIST || error.code() == EINVAL;
+}
+
 }  // namespace
 
 core::Task<core::Result<OpenReply>> Filesystem::open(Caller caller, InodeId id, int flags) {
@@ -165,8 +171,11 @@ core::Task<core::Result<Filesystem::Created>> Filesystem::create_call(
         auto made = co_await deps_.client.create(
             context, parent->handle, name, how, attributes, nfs::Verifier{}
         );
-        if (!made) co_return made.error();
-        co_return Created{std::move(*made)};
+        if (made) co_return Created{std::move(*made)};
+        if ((flags & O_EXCL) || !may_be_of_another_type(made.error())) co_return made.error();
+        const auto found = co_await look(context, parent, name);
+        if (!found || found->attr->type == nfs::FileType::regular) co_return made.error();
+        co_return Created{nfs::CreateReply{found->handle, found->attr, {}}};
     }
     // The verifier tells a repetition of this call from somebody else's file.
     const auto unique = context.progress.planned().value_or(boot_nonce_ + ++counter_);

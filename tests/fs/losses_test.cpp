@@ -220,11 +220,18 @@ TEST_F(Losses, exclusive_create_that_fails_leaves_somebody_elses_file) {
 }
 
 TEST_F(Losses, create_that_meets_something_else_is_looked_up_again) {
-    server.adjust([](Behaviour& behaviour) { behaviour.unchecked_create = UncheckedCreate::gives; }
-    );
     server.put_symlink("/a", "elsewhere");
-    EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR)), ESTALE) << "do_filp_open() tries again";
-    EXPECT_TRUE(server.exists("/a"));
+    for (const auto answer : {UncheckedCreate::gives, UncheckedCreate::refuses}) {
+        server.adjust([=](Behaviour& behaviour) { behaviour.unchecked_create = answer; });
+        EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR)), ESTALE)
+            << "do_filp_open() tries again";
+        EXPECT_TRUE(server.exists("/a"));
+        EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR | O_EXCL)), EEXIST);
+    }
+    server.inject({.procedure = Procedure::create, .fail = Status::badtype});  // NFS-Ganesha
+    EXPECT_EQ(errno_of(mount().try_create("/a", O_RDWR)), ESTALE);
+    server.inject({.procedure = Procedure::create, .fail = Status::inval});
+    EXPECT_EQ(errno_of(mount().try_create("/b", O_RDWR)), EINVAL) << "nothing else is there";
 }
 
 TEST_F(Losses, old_page_of_a_listing_does_not_bring_old_attributes_back) {

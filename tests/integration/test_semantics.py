@@ -537,6 +537,22 @@ result = made, answers
         self.assertEqual(set(), answers)
         self.assertGreater(made, 100)
 
+    def test_a_name_that_another_client_has_made_a_link_is_opened_as_one(self):
+        first, second = self.mount(), self.mount()
+        self.app.mkdir(first / self.name)
+        names = ("absent", "dangling")
+        for name in names:  # known to be absent
+            with self.assert_errno(errno.ENOENT):
+                self.app.stat(f"{first / self.name}/{name}")
+        self.other.write_file(f"{second / self.name}/absent-to", b"")
+        for name in names:
+            self.other.symlink(f"{name}-to", f"{second / self.name}/{name}")
+        for name in names:
+            self.app.run("os.close(os.open(path, os.O_CREAT | os.O_WRONLY))",
+                         path=f"{first / self.name}/{name}")
+            self.assertTrue(os.path.islink(first.on_server(f"{self.name}/{name}")))
+            self.assertTrue(os.path.isfile(first.on_server(f"{self.name}/{name}-to")))
+
     def test_symbolic_links_lead_to_the_clients_own_files(self):
         mount = self.mount()
         self.app.symlink("/etc/hosts", mount / self.name)

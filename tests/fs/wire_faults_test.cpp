@@ -229,13 +229,40 @@ TEST_F(WireFaults, broken_results_are_an_error_of_one_call) {
     peer.inject({.kind = Kind::truncated, .procedure = Procedure::read, .bytes = 60});
     EXPECT_EQ(code(client().read(context, {server.handle("/a")}, 0, 1000)), EIO);
     for (const std::uint32_t status : {1u, 2u, 3u, 4u, 5u}) {
-        peer.inject({.kind = Kind::accept_status, .procedure = Procedure::read, .bytes = status});
+        peer.inject(
+            {.kind = Kind::accept_status,
+             .procedure = Procedure::read,
+             .bytes = status,
+             .times = status < 4 ? 1u : 3u}
+        );
         EXPECT_NE(code(client().read(context, {server.handle("/a")}, 0, 1000)), 0) << status;
     }
     peer.inject({.kind = Kind::auth_error, .procedure = Procedure::read, .bytes = 5});
     EXPECT_EQ(code(client().read(context, {server.handle("/a")}, 0, 1000)), EACCES);
     EXPECT_TRUE(read_all() == data_);
     EXPECT_EQ(peer.connections_made(), made);
+}
+
+TEST_F(WireFaults, a_server_that_fails_once_is_asked_again) {
+    client();
+    const auto bytes = pattern(5);
+    const std::vector<core::Slice> slices{HeapBytes::slice(bytes)};
+    const OpenRef file{server.handle("/a")};
+    for (const std::uint32_t status : {4u, 5u}) {
+        SCOPED_TRACE(status);
+        peer.inject(
+            {.kind = Kind::accept_status,
+             .procedure = Procedure::write,
+             .bytes = status,
+             .times = 2}
+        );
+        const auto before = wire(Procedure::write).size();
+        EXPECT_EQ(code(client().write(context, file, 0, slices, Stability::file_sync)), 0);
+        EXPECT_EQ(wire(Procedure::write).size(), before + 3);
+        peer.inject({.kind = Kind::accept_status, .procedure = Procedure::remove, .bytes = status});
+        EXPECT_EQ(code(client().remove(context, client().root(), "gone")), 0)
+            << "the first one may have removed it";
+    }
 }
 
 TEST_F(WireFaults, fragments_and_tiny_writes) {

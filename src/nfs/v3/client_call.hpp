@@ -45,6 +45,16 @@ inline bool may_be_stray(Procedure procedure, const core::Error& error) noexcept
     return cannot_miss(procedure) && is_status(error, Status::noent);
 }
 
+/// How often a call is made again that the server could not read, or failed with; the kernel's
+/// client does so too (tk_garb_retry in its net/sunrpc/clnt.c).
+inline constexpr int kMostHiccups = 2;
+
+inline bool is_hiccup(const core::Error& error) noexcept {
+    if (error.source() != core::ErrorSource::rpc) return false;
+    const auto fault = static_cast<rpc::Fault>(error.detail());
+    return fault == rpc::Fault::garbage_arguments || fault == rpc::Fault::system_error;
+}
+
 template <class T, class Encode, class Decode>
 core::Task<core::Result<T>> Client3::call(
     const CallContext& context, Shape shape, Encode encode, Decode decode
@@ -56,6 +66,7 @@ core::Task<core::Result<T>> Client3::call(
     const auto procedure = static_cast<std::uint32_t>(shape.procedure);
 
     int strays = 0;
+    int hiccups = 0;
     for (JukeboxDelay delay;;) {
         const auto begun_at = std::chrono::steady_clock::now();
         core::Result<T> result = core::Error();
@@ -83,6 +94,11 @@ core::Task<core::Result<T>> Client3::call(
         }
         account(shape.procedure, begun_at, result.error());
         if (result) co_return result;
+        if (is_hiccup(result.error()) && hiccups++ < kMostHiccups) {
+            // It may have been executed all the same.
+            if (shape.transmission) *shape.transmission = rpc::Transmission::repeated;
+            continue;
+        }
         const bool is_stray = shape.named[0] && may_be_stray(shape.procedure, result.error());
         if (is_stray && strays++ < kMostStrays) {
             auto asking = is_there(context, shape);

@@ -5,6 +5,7 @@
 
 #include "nfs/types.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -40,6 +41,9 @@ class ServerClock {
 public:
     /// Kernels stamp files with the time of the last timer interrupt, whatever time_delta claims.
     static constexpr std::chrono::nanoseconds kCoarsestTimer = std::chrono::milliseconds(20);
+    /// File systems that keep no more of a time than its seconds, or every other one (FAT), are
+    /// served with a time_delta that knows nothing of it.
+    static constexpr std::chrono::nanoseconds kWholeSeconds = std::chrono::seconds(2);
 
     explicit ServerClock(std::chrono::nanoseconds tick) noexcept
         : tick_(tick < kCoarsestTimer ? kCoarsestTimer : tick) {}
@@ -51,7 +55,8 @@ public:
 
     /// Clocks are taken as equal until the first observation.
     bool is_young(const nfs::Time& mtime, WallTime local) const noexcept {
-        return to_wall(mtime) + tick_ >= local + ahead_;
+        const auto tick = mtime.nanoseconds == 0 ? std::max(tick_, kWholeSeconds) : tick_;
+        return to_wall(mtime) + tick >= local + ahead_;
     }
 
 private:

@@ -389,6 +389,24 @@ TEST_F(Freshness, two_changes_in_one_tick_are_seen) {
     m.close_file(file);
 }
 
+TEST_F(Freshness, whole_seconds_are_a_tick_whatever_the_server_claims) {
+    // NFS-Ganesha on ext4 with inodes of 128 bytes: FSINFO says 100 ns.
+    auto& m = mount();
+    server.with_clock([](ServerClock& clock) {
+        clock.advance(-milliseconds(100));
+        clock.set_tick(seconds(1));
+        clock.stop();
+    });
+    server.put_file("/a", "one");
+    server.overwrite("/a", 0, "two");
+    EXPECT_EQ(m.content_of("/a"), "two");
+    server.overwrite("/a", 0, "six");
+    const auto file = m.open_file("/a", O_RDONLY);
+    EXPECT_EQ(file.pages, fs::Pages::drop);
+    EXPECT_EQ(m.read_all(file), "six");
+    m.close_file(file);
+}
+
 TEST_F(Freshness, racy_file_is_trusted_once_its_mtime_is_old) {
     // Young for half a second, which a busy machine may need for the first read.
     server.with_clock([](ServerClock& clock) { clock.advance(milliseconds(500)); });

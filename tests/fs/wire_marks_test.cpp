@@ -187,7 +187,8 @@ TEST_F(Marks, that_a_makers_file_system_refuses_are_done_without) {
     const auto refuse = [&](Status status, std::function<void()> before) {
         server.inject({.procedure = Procedure::mkdir, .fail = status, .before = std::move(before)});
     };
-    for (const auto status : {Status::perm, Status::inval, Status::notsupp}) {
+    for (const auto status :
+         {Status::perm, Status::inval, Status::notsupp, Status::io, Status::serverfault}) {
         refuse(status, [&] { directory().theirs("d"); });
         EXPECT_EQ(make(directory(), "d"), 0) << "it made it and could not set the time";
         server.remove_path("/d");

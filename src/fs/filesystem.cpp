@@ -240,7 +240,9 @@ struct statvfs Filesystem::room_unknown() {
 }
 
 std::uint32_t Filesystem::name_max() const noexcept {
-    return path_conf_ ? std::min(path_conf_->name_max, kNameMax) : kNameMax;
+    // 0: the server does not know.
+    const auto told = path_conf_ ? path_conf_->name_max : 0;
+    return told > 0 ? std::min(told, kNameMax) : kNameMax;
 }
 
 core::Task<void> Filesystem::ask_statfs(nfs::CallContext context) {

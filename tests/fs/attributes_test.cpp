@@ -270,6 +270,14 @@ TEST_F(Attributes, statfs_combines_fsstat_and_pathconf) {
     EXPECT_EQ(stat->f_files, 1'000'000u);
 }
 
+TEST_F(Attributes, names_may_be_as_long_as_usual_where_the_server_says_0) {
+    server.adjust([](Behaviour& behaviour) { behaviour.name_max = 0; });
+    auto& m = mount();
+    const auto stat = m.run(m.fs().statfs(m.caller, fs::kRootId));
+    ASSERT_TRUE(stat);
+    EXPECT_EQ(stat->f_namemax, 255u);
+}
+
 TEST_F(Attributes, statfs_answers_from_what_is_known_when_the_server_is_silent) {
     auto& m = mount();
     const auto first = m.run(m.fs().statfs(m.caller, fs::kRootId));

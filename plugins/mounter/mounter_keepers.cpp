@@ -39,6 +39,12 @@ std::optional<WorkerId> parse_id(std::string_view text) {
     return id;
 }
 
+bool send_on(const control::Channel& channel, const control::Channel::Received& held) {
+    std::vector<int> descriptors;
+    for (const auto& each : held.descriptors) descriptors.push_back(each.get());
+    return channel.send(held.message, descriptors).has_value();
+}
+
 }  // namespace
 
 void MounterProcess::begin_watch(const std::shared_ptr<Watched>& watched) {
@@ -73,14 +79,22 @@ core::Task<std::optional<control::Message>> MounterProcess::hear_last_word(
             co_await pause;
         }
         auto received = watched->channel.receive();
-        if (received) co_return std::move(received->message);
-        if (received.error().code() != EAGAIN) co_return std::nullopt;
+        if (received && received->message.verb() == "released") {
+            watched->held.reset();
+        } else if (received && !received->descriptors.empty()) {
+            watched->held = std::move(*received);
+        } else if (received) {
+            co_return std::move(received->message);
+        } else if (received.error().code() != EAGAIN) {
+            co_return std::nullopt;
+        }
     }
 }
 
 void MounterProcess::ended(
     const std::shared_ptr<Watched>& watched, const std::optional<control::Message>& last_word
 ) {
+    watched->held.reset();
     Ended end;
     if (!last_word) {
         end.reason = "its keeper process was killed";
@@ -132,7 +146,7 @@ core::Task<bool> MounterProcess::replace_keeper(std::shared_ptr<Watched> watched
         auto pause = reactor_.sleep_for(next_try - now());
         co_await pause;
         if (minor_at(path) != watched->minor) co_return false;
-        auto giving = give_keeper(watched->directory, watched->minor);
+        auto giving = give_keeper(watched->directory, watched->minor, watched);
         auto next = co_await giving;
         if (!next && next.error().code() == ESRCH) co_return false;
         if (!next) continue;
@@ -155,11 +169,16 @@ core::Task<bool> MounterProcess::replace_keeper(std::shared_ptr<Watched> watched
 /// Somebody may do it by hand meanwhile: that one is as good. ESRCH: nobody serves the mount; else
 /// it may go better next time.
 core::Task<core::Result<std::shared_ptr<Watched>>> MounterProcess::give_keeper(
-    std::string directory, std::uint32_t minor
+    std::string directory, std::uint32_t minor, std::shared_ptr<Watched> killed
 ) {
     const auto path = path_of(directory);
     control::Program program{options_.uidnfs, {}};
     for (const auto* word : {"uidnfs", "adopt"}) program.arguments.emplace_back(word);
+    auto ends = control::Channel::make_pair();
+    if (killed && killed->held && ends && send_on(ends->first, *killed->held)) {
+        program.channel = ends->second.fd();
+        program.arguments.emplace_back("--held");
+    }
     program.arguments.push_back(path);
     auto running = run_program(std::move(program), now() + kGiveTime, {});
     const auto ran = co_await running;
@@ -220,7 +239,7 @@ core::Task<MounterProcess::Found> MounterProcess::find_keeper(
 ) {
     Found found{watch_keeper(directory, path_of(directory), minor)};
     if (!found.watched && found.watched.error().code() == ESRCH && may_give == MayGive::yes) {
-        auto giving = give_keeper(directory, minor);
+        auto giving = give_keeper(directory, minor, nullptr);
         auto given = co_await giving;
         found.watched = std::move(given);
         found.is_new = true;

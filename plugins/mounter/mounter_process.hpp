@@ -108,7 +108,7 @@ private:
     );
     core::Task<bool> replace_keeper(std::shared_ptr<Watched> watched);
     core::Task<core::Result<std::shared_ptr<Watched>>> give_keeper(
-        std::string directory, std::uint32_t minor
+        std::string directory, std::uint32_t minor, std::shared_ptr<Watched> killed
     );
     core::Task<Found> find_keeper(std::string directory, std::uint32_t minor, MayGive may_give);
     core::Task<WorkerId> mount_of(const Watched& watched);

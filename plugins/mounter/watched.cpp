@@ -14,8 +14,9 @@ namespace uidnfs::plugins::mounter {
 core::Result<std::shared_ptr<Watched>> watch_keeper(
     std::string directory, const std::string& path, std::uint32_t minor
 ) {
-    auto channel =
-        control::send_to_keeper({minor, 0}, control::Message("watch"), control::Connect::at_once);
+    auto channel = control::send_to_keeper(
+        {minor, 0}, control::Message("watch").add("state", "wanted"), control::Connect::at_once
+    );
     if (!channel) return core::Error(channel.error().code() == EAGAIN ? EAGAIN : ESRCH);
     const auto pid = control::peer_of(*channel);
     if (!pid || *pid <= 0) return core::Error(ESRCH);

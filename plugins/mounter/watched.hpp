@@ -23,6 +23,8 @@ struct Watched {
     WorkerId keeper = {};     ///< the process that keeps it now
     WorkerId mount = {};      ///< what the front knows it by: the keeper that made it
     control::Channel channel;
+    /// Device and memory of the mount, as its keeper gave them, for the next one; never looked at.
+    std::optional<control::Channel::Received> held = {};
     std::optional<Ended> end = {};                        ///< once it has ended
     std::string connections = {};                         ///< the keeper's last word of them, JSON
     std::uint64_t write_behind_limit = 0;                 ///< as it was told; 0: not by us

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace uidnfs::app {
 namespace {
@@ -40,7 +41,17 @@ core::Result<std::optional<pid_t>> living_keeper(const Address& address) {
     return std::optional(*pid);
 }
 
-core::Outcome<void> start_keeper(MountSpec spec, std::uint32_t minor) {
+/// What the daemon has of the mount, where it has something.
+std::optional<Channel::Received> take_held() {
+    const Channel daemon{core::Fd(control::kChannelDescriptor)};
+    auto held = daemon.receive();
+    if (!held || held->descriptors.size() != 2) return std::nullopt;
+    return std::move(*held);
+}
+
+core::Outcome<void> start_keeper(
+    MountSpec spec, std::uint32_t minor, const std::optional<Channel::Received>& held
+) {
     const auto request = config::parse_mount_request(spec.source, spec.options);
     if (!request) return request.error();
     auto ends = Channel::make_pair();
@@ -56,7 +67,12 @@ core::Outcome<void> start_keeper(MountSpec spec, std::uint32_t minor) {
     theirs.close();
     auto order = spec.encode(MountSpec::kAdoptVerb);
     order.add("minor", minor);
-    static_cast<void>(ours.send(order));  // one that does not listen ends the channel
+    std::vector<int> descriptors;
+    if (held) {
+        order.add("takeover", std::string(held->message.text("takeover")));
+        for (const auto& each : held->descriptors) descriptors.push_back(each.get());
+    }
+    static_cast<void>(ours.send(order, descriptors));  // one that does not listen ends the channel
     const auto received = ours.receive_until(now() + kLongest);
     if (!received) {
         keeper->kill();
@@ -68,8 +84,10 @@ core::Outcome<void> start_keeper(MountSpec spec, std::uint32_t minor) {
     return std::move(verdict.failure);
 }
 
-core::Outcome<void> adopt(const std::string& mountpoint) {
-    const auto path = canonical_mountpoint(mountpoint);
+core::Outcome<void> adopt(const AdoptArguments& arguments) {
+    std::optional<Channel::Received> held;
+    if (arguments.has_held) held = take_held();
+    const auto path = canonical_mountpoint(arguments.mountpoint);
     if (!path) {
         const int code = path.error().code();
         return core::Failure{code, describe_errno(code) + "; check the path"};
@@ -92,13 +110,13 @@ core::Outcome<void> adopt(const std::string& mountpoint) {
     }
     auto spec = kept_spec_of(*entry);
     if (!spec) return spec.error();
-    return start_keeper(std::move(*spec), entry->minor);
+    return start_keeper(std::move(*spec), entry->minor, held);
 }
 
 }  // namespace
 
 int run_adopt(const AdoptArguments& arguments, Console& console) {
-    const auto adopted = adopt(arguments.mountpoint);
+    const auto adopted = adopt(arguments);
     if (adopted) return kExitDone;
     console.complain(fmt::format(
         "no keeper for {}: {}",

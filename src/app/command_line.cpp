@@ -374,6 +374,7 @@ Command parse_adopt(const std::vector<std::string>& arguments) {
     AdoptArguments result;
     CLI::App app;
     app.add_option("MOUNTPOINT", result.mountpoint)->required();
+    app.add_flag("--held", result.has_held);
     if (auto other = parse_flags(app, arguments, "adopt", kAdoptUsage)) return *other;
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "adopt");
     return result;

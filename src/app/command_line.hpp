@@ -73,6 +73,7 @@ struct UpgradeArguments {
 
 struct AdoptArguments {
     std::string mountpoint;
+    bool has_held = false;  ///< of the daemon: its channel has what a killed keeper had handed out
 };
 
 /// --help and --version: what was asked for, for standard output.

@@ -311,7 +311,7 @@ int run_keeper() {
     if (!spec) return kRoleMisused;
     // The device, the mount, and the directory unless it does not exist yet.
     const bool is_adopting = received->message.verb() == MountSpec::kAdoptVerb;
-    const bool fits = is_adopting                   ? fds.empty()
+    const bool fits = is_adopting                   ? fds.empty() || fds.size() == 2
                       : spec->way == Way::detached  ? fds.size() == 3 || fds.size() == 2
                       : spec->way == Way::inherited ? fds.size() == 1
                                                     : fds.empty();
@@ -327,12 +327,22 @@ int run_keeper() {
         return kExitRoleFailed;
     }
     Keeper::Descriptors descriptors;
+    if (is_adopting) {
+        const auto& order = received->message;
+        std::optional<Channel::Received> held;
+        if (!fds.empty()) {
+            Message handed(Adoption::kAnswer);
+            handed.add("takeover", std::string(order.text("takeover")));
+            held = {std::move(handed), std::move(fds)};
+        }
+        Keeper keeper(std::move(*spec), std::move(*request), std::move(descriptors), starter);
+        const auto minor = static_cast<std::uint32_t>(order.number("minor").value_or(0));
+        return keeper.go_on_with(minor, std::move(held));
+    }
     core::Fd* const places[]{&descriptors.fuse, &descriptors.mount, &descriptors.directory};
     for (std::size_t i = 0; i < fds.size(); ++i) *places[i] = std::move(fds[i]);
     Keeper keeper(std::move(*spec), std::move(*request), std::move(descriptors), starter);
-    if (!is_adopting) return keeper.run();
-    return keeper.go_on_with(static_cast<std::uint32_t>(received->message.number("minor").value_or(0
-    )));
+    return keeper.run();
 }
 
 }  // namespace uidnfs::app

@@ -13,6 +13,7 @@
 #include "app/spec.hpp"
 #include "app/starter.hpp"
 #include "config/mount_options.hpp"
+#include "control/door.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/fd.hpp"
@@ -41,8 +42,9 @@ public:
     /// Until the mount has ended. Returns the exit status.
     int run();
     /// The same for a mount that lives, with the device `minor`, whose keeper was killed. A failure
-    /// is told to the starter and changes nothing; ESRCH: nobody serves it any more.
-    int go_on_with(std::uint32_t minor);
+    /// is told to the starter and changes nothing; ESRCH: nobody serves it any more. `held`: what
+    /// the one before had handed out, for the case that its worker was killed with it.
+    int go_on_with(std::uint32_t minor, std::optional<Channel::Received> held);
 
 private:
     /// What a worker may take beyond the deadline it was given, before it counts as hanging.
@@ -80,6 +82,7 @@ private:
         std::uint64_t id = 0;  ///< of the question to the worker; 0: none
         core::SteadyTime deadline;
         std::vector<config::RawOption> asked = {};  ///< remount
+        bool holds = false;                         ///< watch: has device and arena (hand_out())
     };
 
     /// A change to another version of the program (keeper_upgrade.cpp).
@@ -147,7 +150,10 @@ private:
     void check_upgrade(core::SteadyTime now);
 
     // In the place of a keeper that was killed, or for the next one (keeper_adopt.cpp)
-    core::Outcome<void> adopt(std::uint32_t minor);
+    core::Outcome<void> adopt(std::uint32_t minor, std::optional<Channel::Received> held);
+    core::Outcome<void> adopt_from_worker(std::uint32_t minor, control::Behind behind);
+    core::Outcome<void> go_on_without_worker(std::uint32_t minor, Channel::Received held);
+    void hand_out(Client& client) const;
     void write_down();
     void give_door();
 

@@ -7,12 +7,13 @@
 #include "app/kept_spec.hpp"
 #include "app/names.hpp"
 #include "app/process.hpp"
-#include "control/door.hpp"
+#include "control/process_facts.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -59,8 +60,8 @@ core::Failure not_adopted(const core::Error& error) {
 
 }  // namespace
 
-int Keeper::go_on_with(std::uint32_t minor) {
-    if (auto adopted = adopt(minor); !adopted) {
+int Keeper::go_on_with(std::uint32_t minor, std::optional<Channel::Received> held) {
+    if (auto adopted = adopt(minor, std::move(held)); !adopted) {
         phase_ = Phase::over;
         starter_->failed(adopted.error());
         return kExitRoleFailed;
@@ -68,28 +69,37 @@ int Keeper::go_on_with(std::uint32_t minor) {
     return keep();
 }
 
-core::Outcome<void> Keeper::adopt(std::uint32_t minor) {
+core::Outcome<void> Keeper::adopt(std::uint32_t minor, std::optional<Channel::Received> held) {
     if (auto caught = catch_signals(); !caught) return caught;
-    const auto deadline = now() + kAnswerLimit;
     const auto uid = spec_.worker_user ? spec_.worker_user->uid : ::geteuid();
-    auto behind = knock_until(deadline, minor, uid, spec_.mountpoint);
-    if (!behind) return not_adopted(behind.error());
+    auto behind = knock_until(now() + kAnswerLimit, minor, uid, spec_.mountpoint);
     ++spec_.keepers;
+    connections_.begin_for(spec_.keepers);
+    // Somebody else unmounts what somebody else mounted.
+    if (spec_.way != Way::inherited) minor_ = minor;
+    if (behind) return adopt_from_worker(minor, std::move(*behind));
+    auto failure = not_adopted(behind.error());
+    // Two must not work on one arena: a worker may have got no door.
+    const bool is_over =
+        failure.code == ESRCH && !control::anybody_has_role("worker", spec_.mountpoint);
+    if (!held || !is_over) return failure;
+    return go_on_without_worker(minor, std::move(*held));
+}
+
+core::Outcome<void> Keeper::adopt_from_worker(std::uint32_t minor, control::Behind behind) {
+    const auto deadline = now() + kAnswerLimit;
     Message question(Adoption::kQuestion);
     question.add("keeper_pid", spec_.keeper_pid).add("keeper_version", spec_.keeper_version);
-    if (const auto sent = behind->channel.send(question); !sent) return not_adopted(sent.error());
-    auto answer = behind->channel.receive_until(deadline);
+    if (const auto sent = behind.channel.send(question); !sent) return not_adopted(sent.error());
+    auto answer = behind.channel.receive_until(deadline);
     if (!answer) return not_adopted(answer.error());
     auto handed = take_adopted(std::move(*answer), minor);
     if (!handed) return handed.error();
     descriptors_.fuse = std::move(handed->fuse);
     arena_ = std::move(handed->arena);
     takeover_ = std::move(handed->takeover);
-    worker_.emplace(std::move(behind->worker));
-    worker_channel_ = std::move(behind->channel);
-    connections_.begin_for(spec_.keepers);
-    // Somebody else unmounts what somebody else mounted.
-    if (spec_.way != Way::inherited) minor_ = minor;
+    worker_.emplace(std::move(behind.worker));
+    worker_channel_ = std::move(behind.channel);
     phase_ = Phase::serving;
     open_control(minor);
     hang_watch_.begin(now());
@@ -104,6 +114,34 @@ core::Outcome<void> Keeper::adopt(std::uint32_t minor) {
     );
     starter_->mounted();
     return {};
+}
+
+/// Keeper and worker were killed, and somebody else had what they worked on.
+core::Outcome<void> Keeper::go_on_without_worker(std::uint32_t minor, Channel::Received held) {
+    auto handed = take_adopted(std::move(held), minor);
+    if (!handed) return handed.error();
+    descriptors_.fuse = std::move(handed->fuse);
+    arena_ = std::move(handed->arena);
+    takeover_ = std::move(handed->takeover);
+    if (!can_take_over()) {
+        release_device();
+        return core::Failure{
+            ESRCH, fmt::format("its worker process has ended (takeover: {})", takeover_)};
+    }
+    phase_ = Phase::serving;
+    open_control(minor);
+    take_over("killed together with its keeper", Death::killed);
+    starter_->mounted();
+    return {};
+}
+
+/// To whoever watches the mount, for that case.
+void Keeper::hand_out(Client& client) const {
+    if (phase_ != Phase::serving || !descriptors_.fuse || !arena_) return;
+    const std::array descriptors{descriptors_.fuse.get(), arena_.get()};
+    Message handed(Adoption::kAnswer);
+    handed.add("takeover", takeover_);
+    client.holds = client.channel.send(handed, descriptors).has_value();
 }
 
 /// For the keeper that comes after this one.

@@ -99,6 +99,7 @@ void Keeper::on_client(Client& client) {
     } else if (verb == "watch") {
         client.wants = Client::Wants::watch;
         client.deadline = core::SteadyTime::max();
+        if (request.text("state") == "wanted") hand_out(client);
     } else if (verb == "remount") {
         remount(client, request);
     } else if (verb == "upgrade") {

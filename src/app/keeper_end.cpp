@@ -124,6 +124,10 @@ int Keeper::unmount_one(const std::string& path, Detach how) {
 void Keeper::release_device() {
     if (is_unmounted()) minor_.reset();
     descriptors_.fuse.reset();
+    // As long as anybody has it, who waits for the mount waits on.
+    for (const auto& client : clients_) {
+        if (client.holds) static_cast<void>(client.channel.send(Message("released")));
+    }
 }
 
 void Keeper::note_lost(const std::vector<std::string>& lost) {

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 namespace uidnfs::control {
 
@@ -25,6 +27,20 @@ std::vector<std::string> arguments_of(std::uint32_t pid) {
 bool has_role(std::uint32_t pid, const std::string& role, const std::string& mountpoint) {
     const auto arguments = arguments_of(pid);
     return arguments.size() == 4 && arguments[1] == role && arguments[3] == mountpoint;
+}
+
+bool anybody_has_role(const std::string& role, const std::string& mountpoint) {
+    std::error_code error;
+    std::filesystem::directory_iterator entry("/proc", error);
+    for (const std::filesystem::directory_iterator end; !error && entry != end;) {
+        const auto name = entry->path().filename().string();
+        std::uint32_t pid = 0;
+        const auto [stop, not_one] = std::from_chars(name.data(), name.data() + name.size(), pid);
+        const bool is_process = not_one == std::errc() && stop == name.data() + name.size();
+        if (is_process && has_role(pid, role, mountpoint)) return true;
+        entry.increment(error);
+    }
+    return static_cast<bool>(error);
 }
 
 core::Result<std::uint64_t> start_time_of(std::uint32_t pid) {

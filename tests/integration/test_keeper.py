@@ -580,13 +580,54 @@ class OfVolumes(test_volumes.VolumeTest):
         os.kill(before["worker_pid"], signal.SIGCONT)
         wait_until(lambda: not self.keepers(), 40, "the end of the detached worker")
 
-    def test_worker_and_keeper_at_once(self):
+    def kill_both(self):
         before = self.status()
         for name in ("keeper_pid", "worker_pid"):
             os.kill(before[name], signal.SIGKILL)
+        return before
+
+    def test_worker_and_keeper_at_once(self):
+        """The daemon has what they worked on."""
+        name = os.path.join(self.inside, "f")
+        self.app.run("state['fd'] = os.open(f, os.O_RDWR | os.O_CREAT); os.write(state['fd'], b'x' * 9)",
+                     f=name)
+        for round_ in range(3):
+            self.server.freeze()
+            self.addCleanup(self.server.thaw)
+            self.app.run("os.write(state['fd'], b'y' * 100_000)")
+            before = self.kill_both()
+            self.app.start("write_file", os.path.join(self.inside, f"g{round_}"), b"content")
+            after = self.wait_for_keeper(before)
+            self.assertNotEqual(before["worker_pid"], after["worker_pid"])
+            self.server.thaw()
+            self.app.finish(60)
+            self.app.run("os.fsync(state['fd'])")
+            with open(self.on_server("f"), "rb") as file:
+                self.assertEqual(b"x" * 9 + b"y" * 100_000 * (round_ + 1), file.read())
+        self.assertEqual("mounted", self.daemon.get("v")["Volume"]["Status"]["state"])
+        self.assertNotIn("worker died", self.events())
+        self.app.run("os.close(state.pop('fd'))")
+        self.given_back()
+
+    def test_worker_and_keeper_at_once_under_load(self):
+        place = os.path.join(self.inside, "both")
+        self.app.mkdir(place)
+        self.app.start_run(model_load.LOAD, d=place, seed=random.randrange(1 << 30), seconds=12)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            time.sleep(random.uniform(0, 0.5))
+            self.wait_for_keeper(self.kill_both())
+        _, left = self.app.finish(120)
+        for name, content in left.items():
+            there = pathlib.Path(self.on_server("both")) / name
+            self.assertEqual(content, there.read_bytes(), f"{name} on the server")
+        self.given_back()
+
+    def test_worker_keeper_and_daemon_at_once(self):
+        self.daemon.kill()
+        self.kill_both()
+        self.daemon.start()
         wait_until(lambda: "failed" in str(self.daemon.get("v")), 15, "the state failed")
-        self.assertEqual([], self.daemon.mounts())
-        self.assertIn("worker died", self.events())
         # A container that comes now has a new one.
         self.assertEqual((self.volume, ""), self.daemon.mount("v", "2"))
         self.taken_back(self.inside)

@@ -57,10 +57,17 @@ void MounterProcess::begin_watch(const std::shared_ptr<Watched>& watched) {
 
 core::Task<> MounterProcess::watch_until_end(std::shared_ptr<Watched> watched) {
     std::optional<control::Message> last_word;
+    if (watched->kept == Watched::Kept::no) {
+        // The front hears first that the mount was found.
+        auto pause = reactor_.sleep_for(kPoll);
+        co_await pause;
+    }
     bool goes_on = true;
     while (goes_on) {
-        auto listening = hear_last_word(watched);
-        last_word = co_await listening;
+        if (watched->kept == Watched::Kept::yes) {
+            auto listening = hear_last_word(watched);
+            last_word = co_await listening;
+        }
         if (last_word) break;
         auto replacing = replace_keeper(watched);
         goes_on = co_await replacing;
@@ -222,6 +229,14 @@ core::Task<Reply> MounterProcess::adopt(const Request& request) {
     auto adopting = find_keeper(directory, *minor, place == minor ? MayGive::yes : MayGive::no);
     auto found = co_await adopting;
     adopting_.erase(directory);
+    if (!found.watched && found.watched.error().code() == EAGAIN && place == minor && is_known) {
+        // Its worker is there, and hangs perhaps: as of one that has lost its keeper just now.
+        const std::shared_ptr<Watched> alone(new Watched{
+            directory, *minor, wanted, wanted, control::Channel(core::Fd())});
+        alone->kept = Watched::Kept::no;
+        begin_watch(alone);
+        co_return describe(*alone);
+    }
     if (!found.watched) co_return failed(ESRCH, "no keeper answers for it");
     auto& watched = *found.watched;
     if (!is_wanted(watched->mount)) co_return failed(ESRCH, "another keeper answers for it");

@@ -22,7 +22,7 @@ struct Watched {
     std::uint32_t minor = 0;  ///< of the mount's device
     WorkerId keeper = {};     ///< the process that keeps it now
     WorkerId mount = {};      ///< what the front knows it by: the keeper that made it
-    control::Channel channel;
+    control::Channel channel;  ///< while it is kept
     /// Device and memory of the mount, as its keeper gave them, for the next one; never looked at.
     std::optional<control::Channel::Received> held = {};
     std::optional<Ended> end = {};                        ///< once it has ended

@@ -567,6 +567,21 @@ class OfVolumes(test_volumes.VolumeTest):
         self.kill_worker()
         self.given_back()
 
+    def test_a_worker_that_hangs_while_the_daemon_starts(self):
+        before = self.status()
+        self.daemon.kill()
+        os.kill(before["worker_pid"], signal.SIGSTOP)
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        self.daemon.start()
+        self.assertEqual("mounted", self.daemon.get("v")["Volume"]["Status"]["state"])
+        os.kill(before["worker_pid"], signal.SIGCONT)
+        self.wait_for_keeper(before)
+        self.assertEqual("mounted", self.daemon.get("v")["Volume"]["Status"]["state"])
+        self.assertEqual(["keeper lost", "keeper replaced"],
+                         [event for event in self.events() if event.startswith("keeper")])
+        self.kill_worker()
+        self.given_back()
+
     def test_a_worker_that_hangs_is_unmounted(self):
         self.app.stop()
         self.taken_back(self.inside)

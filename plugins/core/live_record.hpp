@@ -35,6 +35,10 @@ struct Ended {
     friend bool operator==(const Ended&, const Ended&) = default;
 };
 
+/// Lost, of one whose end nobody saw.
+inline constexpr const char* kUnseenEnd =
+    "not known: it ended while the daemon was away; what it lost, if anything, is in its own log";
+
 /// Who a mount is on the server, and who says so.
 struct MountIdentity {
     std::uint32_t uid = 0;

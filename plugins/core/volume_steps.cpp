@@ -192,9 +192,13 @@ void Volume::take_adopted(core::Outcome<Worker> worker) {
                 reason_ = worker.error().user_text;
                 // What is left of it must be detached before it can be mounted again.
                 worker_ended_ = Ended{reason_};
+                actions_.push_back(Note{
+                    Note::Kind::worker_died,
+                    fmt::format("its worker ended: {}; lost: {}", reason_, kUnseenEnd)});
             }
             return complete({});
         case LiveRecord::Phase::detached:
+            if (!worker && worker_) worker_ended_ = Ended{worker.error().user_text, {kUnseenEnd}};
             if (!worker) return clear();
             rest_ = Rest::detached;
             return complete({});

@@ -222,13 +222,7 @@ core::Task<> Volumes::run_step(VolumeKey key, Do action, std::weak_ptr<void> ali
                 const auto found = co_await task;
                 if (alive.expired()) co_return;
                 if (found) continue;
-                core::log::warning(
-                    "volume {}: of a mount that was taken away, and was still used, nothing is "
-                    "left; "
-                    "what it lost, if anything, is in its own log",
-                    key.name
-                );
-                dispatch(key, WorkerEnded{one.id, {found.error().user_text, {}}});
+                dispatch(key, WorkerEnded{one.id, {found.error().user_text, {kUnseenEnd}}});
             }
             if (std::find(left.begin(), left.end(), record.worker) != left.end()) {
                 event = Started{core::Failure{ESRCH, "nothing is mounted there"}};

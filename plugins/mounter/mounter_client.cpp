@@ -268,10 +268,17 @@ void MounterClient::read_all() {
 
 void MounterClient::take(const Reply& reply) {
     if (reply.kind == Kind::keeper_lost || reply.kind == Kind::keeper_replaced) {
-        const auto known = known_.find(reply.directory.view());
-        if (known == known_.end() || !events_.keeper) return;
         const auto news = reply.kind == Kind::keeper_lost ? KeeperNews::lost : KeeperNews::replaced;
-        events_.keeper(known->second.volume, news, std::string(reply.text.view()));
+        // Whoever waits for the answer before this one makes the mount known.
+        reactor_.post([this,
+                       news,
+                       directory = std::string(reply.directory.view()),
+                       text = std::string(reply.text.view()),
+                       alive = std::weak_ptr(alive_)] {
+            if (alive.expired() || !events_.keeper) return;
+            const auto known = known_.find(directory);
+            if (known != known_.end()) events_.keeper(known->second.volume, news, text);
+        });
         return;
     }
     if (reply.kind == Kind::ended) {

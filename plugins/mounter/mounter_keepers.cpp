@@ -237,6 +237,10 @@ core::Task<Reply> MounterProcess::adopt(const Request& request) {
         begin_watch(alone);
         co_return describe(*alone);
     }
+    if (!found.watched && found.watched.error().code() == ESRCH && found.is_new) {
+        detach_all(path_of(directory));  // nobody serves it any more
+        remove_directory(directory);
+    }
     if (!found.watched) co_return failed(ESRCH, "no keeper answers for it");
     auto& watched = *found.watched;
     if (!is_wanted(watched->mount)) co_return failed(ESRCH, "another keeper answers for it");

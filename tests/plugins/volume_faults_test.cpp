@@ -501,7 +501,10 @@ TEST_F(VolumeFaults, restart_knows_by_which_rule_a_mount_was_allowed) {
 
 TEST_F(VolumeFaults, restart_reports_a_mount_whose_worker_is_gone) {
     volume.restore(define(), record(LiveRecord::Phase::mounted));
-    EXPECT_EQ(send(Started{core::Failure{ESRCH, "process 4711 is another"}}), Texts{});
+    EXPECT_EQ(
+        send(Started{core::Failure{ESRCH, "process 4711 is another"}}),
+        Texts{std::string("note its worker ended: process 4711 is another; lost: ") + kUnseenEnd}
+    );
     EXPECT_EQ(volume.state(), State::failed);
     EXPECT_EQ(volume.reason(), "process 4711 is another");
     EXPECT_EQ(unmount(), Texts{"save_live"});
@@ -540,6 +543,14 @@ TEST_F(VolumeFaults, restart_waits_for_a_detached_one) {
     EXPECT_EQ(started(), Texts{});
     EXPECT_EQ(volume.state(), State::detached);
     EXPECT_EQ(ended(), Texts{"erase_live"});
+}
+
+TEST_F(VolumeFaults, restart_tells_of_a_detached_one_whose_end_nobody_saw) {
+    volume.restore(define(), record(LiveRecord::Phase::detached));
+    EXPECT_EQ(
+        send(Started{core::Failure{ESRCH, "nothing is mounted there"}}),
+        (Texts{std::string("note ") + kUnseenEnd, "erase_live"})
+    );
 }
 
 TEST_F(VolumeFaults, restart_without_a_definition_keeps_the_mount_until_it_is_unmounted) {

@@ -366,6 +366,19 @@ TEST_F(VolumesTest, a_mount_that_is_used_on_is_known_until_it_ends) {
     EXPECT_EQ(state("web"), State::mounted);
 }
 
+TEST_F(VolumesTest, an_end_that_nobody_saw_is_told_by_the_next_daemon) {
+    create("web", "used");
+    mount("web");
+    EXPECT_EQ(unmount("web"), "ok");
+    mounter.lost.insert(key("web"));
+    observer.decisions.clear();
+    restart();
+    run_until([&] { return !observer.decisions.empty(); });
+    ASSERT_EQ(observer.decisions.size(), 1u);
+    EXPECT_EQ(observer.decisions[0].event, Decision::Event::data_lost);
+    EXPECT_THAT(observer.decisions[0].text, HasSubstr("it ended while the daemon was away"));
+}
+
 TEST_F(VolumesTest, a_drain_does_not_end_before_what_is_used_on) {
     create("web", "used");
     mount("web");

@@ -84,6 +84,8 @@ void Keeper::wait_for_events() {
     auto next = std::min({deadline_, next_look(), write_again_});
     if (control_ && !listens) next = std::min(next, listen_again_);
     if (upgrade_) next = std::min(next, upgrade_->deadline);
+    const bool is_one = signalled_ && second_ == SecondCounts::not_yet;
+    if (is_one) next = std::min(next, *signalled_ + kOneSignal);
     for (const auto& client : clients_) {
         // One that waits for an answer is only watched for its end.
         const auto wanted = client.wants == Client::Wants::unknown ? POLLIN : 0;
@@ -96,13 +98,18 @@ void Keeper::wait_for_events() {
         timeout = static_cast<int>(std::clamp<milliseconds::rep>(left, 0, 3'600'000));
     }
     if (::poll(fds.data(), fds.size(), timeout) < 0) return;
+    const auto looked = now();
 
     if (fds[1].revents != 0) on_worker_messages();
     if (fds[2].revents != 0 && worker_) {
         if (const auto how = worker_->try_reap()) on_worker_end(*how);
     }
     if (phase_ == Phase::over) return;
-    if (fds[0].revents != 0) on_signal();
+    if (fds[0].revents != 0) {
+        on_signal();
+    } else if (is_one && looked >= *signalled_ + kOneSignal) {
+        second_ = SecondCounts::yes;
+    }
     if (fds[3].revents != 0 && is_starting()) on_starter();
     if (fds[5].revents != 0) on_successor();
     for (std::size_t i = fixed; i < fds.size() && phase_ != Phase::over; ++i) {
@@ -156,9 +163,8 @@ void Keeper::check_time(core::SteadyTime time) {
 void Keeper::on_signal() {
     signalfd_siginfo info{};
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-        const auto time = now();
-        if (!signalled_) signalled_ = time;
-        const bool is_first = time - *signalled_ < kOneSignal;
+        if (!signalled_) signalled_ = now();
+        const bool is_first = second_ == SecondCounts::not_yet;
         if (is_starting()) {
             fail_start({EINTR, cannot() + "interrupted"});
         } else if (is_first && phase_ == Phase::serving) {

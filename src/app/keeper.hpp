@@ -217,6 +217,9 @@ private:
     core::SteadyTime write_again_ = core::SteadyTime::max();  ///< write_down() that failed
     core::Fd signals_;
     std::optional<core::SteadyTime> signalled_;  ///< first
+    /// When a signal is read says nothing of when it came: "yes" once none was waiting after the
+    /// time in which two are one.
+    enum class SecondCounts : std::uint8_t { not_yet, yes } second_ = SecondCounts::not_yet;
     std::optional<std::uint32_t> minor_;  ///< of the mount that we attached, and may unmount
     std::vector<Client> clients_;
     std::uint64_t next_id_ = 1;

@@ -272,6 +272,19 @@ class Stop(SilentTest):
         self.assertGreater(time.monotonic() - began, 1.5)
         self.assertNotIn("second signal", words)
 
+    def test_so_are_those_of_which_the_second_is_read_late(self):
+        """A keeper that gets no processor for a moment gives nothing up for that."""
+        process = self.start(2)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGCONT)
+        words = process.communicate(timeout=2 + 2 * GRACE)[1]
+        self.assertNotIn("second signal", words)
+        self.assertRegex(words, r"lost: f \(fileid \d+\): .* at offset 4096")
+
     def test_a_second_signal_ends_it_at_once(self):
         process = self.start(600)
         process.send_signal(signal.SIGTERM)

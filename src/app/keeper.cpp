@@ -53,6 +53,7 @@ Keeper::~Keeper() {
     // Also after an exception: what was started ends, and nothing that hangs stays mounted.
     if (phase_ == Phase::over) return;
     if (worker_) worker_->kill();
+    const auto turn = turn_to_unmount();
     release_device();
     unmount(Detach::lazily);
 }

@@ -168,6 +168,7 @@ private:
     void give_up(const std::string& why);
     void finish();
     enum class Detach : std::uint8_t { if_unused, lazily };
+    core::Fd turn_to_unmount() const;
     void unmount(Detach how);
     int unmount_one(const std::string& path, Detach how);
     void release_device();

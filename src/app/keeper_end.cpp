@@ -4,6 +4,7 @@
 #include "app/fuse_mount.hpp"
 #include "app/fusermount.hpp"
 #include "app/keeper.hpp"
+#include "app/mountpoint.hpp"
 #include "app/names.hpp"
 #include "core/log.hpp"
 #include "core/service_manager.hpp"
@@ -39,6 +40,7 @@ void Keeper::begin_stop(core::SteadyDuration limit) {
 }
 
 void Keeper::unmount_after_drain(const std::vector<std::string>& lost) {
+    const auto turn = turn_to_unmount();
     unmount(lost.empty() ? Detach::if_unused : Detach::lazily);
     // The ranges come again with "ended", unless the server took them meanwhile.
     begin_ending(lost.empty() ? flush_deadline() : milliseconds(0));
@@ -54,9 +56,12 @@ void Keeper::give_up(const std::string& why) {
     log::error("{}; the mount is detached", why);
     given_up_ = why;
     if (worker_) worker_->kill();
-    // First the device: without a server for it, unmounting cannot wait for one.
-    release_device();
-    unmount(Detach::lazily);
+    {
+        const auto turn = turn_to_unmount();
+        // First the device: without a server for it, unmounting cannot wait for one.
+        release_device();
+        unmount(Detach::lazily);
+    }
     finish();
 }
 
@@ -83,6 +88,12 @@ bool Keeper::is_unmounted() const {
     return std::none_of(there.begin(), there.end(), [owner](const MountEntry& entry) {
         return entry.owner == owner;
     });
+}
+
+/// fusermount3 unmounts by place, and what is there may be the next mount, of the same user and
+/// with the same number: in a turn it has its control socket, or is not there yet.
+core::Fd Keeper::turn_to_unmount() const {
+    return spec_.way == Way::fusermount ? take_turn() : core::Fd();
 }
 
 void Keeper::unmount(Detach how) {

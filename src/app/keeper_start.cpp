@@ -13,9 +13,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -37,18 +35,9 @@ core::Failure because(const std::string& what, const char* step, const core::Err
     return {error.code(), fmt::format("{}{} ({})", what, step, describe_errno(error.code()))};
 }
 
-/// Keepers attach one after the other, so that each sees what another has mounted in its place.
-/// Those of one user. Held by what is returned. One that hangs in its turn holds up the others no
-/// longer than a second. Refused where somebody was quicker since the mount point was looked at.
+/// Refused where somebody was quicker since the mount point was looked at.
 core::Outcome<core::Fd> wait_for_turn(const std::string& path, const std::string& source) {
-    core::Fd turn;
-    for (const auto& directory : control::control_directories(::geteuid())) {
-        turn.reset(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (turn) break;
-    }
-    for (int ms = 0; turn && ms < 1000 && ::flock(turn.get(), LOCK_EX | LOCK_NB) != 0; ++ms) {
-        ::poll(nullptr, 0, 1);
-    }
+    auto turn = take_turn();
     if (auto free = check_still_free(path, source); !free) return free.error();
     return turn;
 }
@@ -177,6 +166,8 @@ void Keeper::give_device() {
     const auto mounts = read_mountinfo();
     const auto* entry = mounts ? find_by_path(*mounts, spec_.mountpoint) : nullptr;
     if (entry && is_ours(*entry)) minor_ = entry->minor;
+    // In this turn: a keeper that ends must not take it for its own, which had this number.
+    if (minor_) open_control(*minor_);
     const int fd = descriptors_.fuse.get();
     if (const auto sent = worker_channel_.send(Message("device"), {&fd, 1}); !sent) {
         fail_start(because(cannot(), "the worker process does not listen", sent.error()));
@@ -193,7 +184,7 @@ core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
         if (!minor) return minor.error();
         minor_ = *minor;
     } else if (minor_) {
-        open_control(*minor_);  // fusermount3 attached it
+        if (!control_) open_control(*minor_);  // fusermount3 attached it
     } else if (const auto minor = minor_of_device(descriptors_.fuse.get())) {
         open_control(*minor);
     }

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,6 +95,18 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
     }
     if (auto taken = is_taken(*mounts, *id, *canonical, source, path)) return std::move(*taken);
     return Mountpoint{std::move(directory), *canonical};
+}
+
+core::Fd take_turn() {
+    core::Fd turn;
+    for (const auto& directory : control_directories(::geteuid())) {
+        turn.reset(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (turn) break;
+    }
+    for (int ms = 0; turn && ms < 1000 && ::flock(turn.get(), LOCK_EX | LOCK_NB) != 0; ++ms) {
+        ::poll(nullptr, 0, 1);
+    }
+    return turn;
 }
 
 core::Outcome<void> check_still_free(const std::string& path, const std::string& source) {

@@ -21,6 +21,11 @@ struct Mountpoint {
 /// Refused: missing, not a directory, a mount of ours already. `source` is for the message.
 core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::string& source);
 
+/// Keepers of one user attach one after the other, so that each sees what another has mounted in
+/// its place; those that unmount by place take their turn as well. Held by what is returned. One
+/// that hangs in its turn holds up the others no longer than a second.
+core::Fd take_turn();
+
 /// Right before the mount: refused where one of ours has come to `path`.
 core::Outcome<void> check_still_free(const std::string& path, const std::string& source);
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import threading
 import time
 
 import rpc_proxy
@@ -463,6 +464,51 @@ class User(suite.IntegrationTest):
         self.assertEqual(b"1", app.read_file(str(self.point / "before")))
         done = self.by_user("umount", self.point)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
+
+    def test_the_next_mount_of_a_user_at_the_place_stays(self):
+        """It has the device number of the one that ends, and is not ready yet."""
+        options = f"app_uid={USER},app_gid={USER},access=strict,flush_deadline=600"
+        host = suite.lab().proxy()
+        self.addCleanup(host.stop)
+        done = self.mount(options, source=f"{host.address}:/exports/a")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        [before] = self.uidnfs.status(self.point)[1]
+
+        def devices():
+            return [entry.device for entry in self.uidnfs.mounts()
+                    if entry.mountpoint == str(self.point)]
+        number = devices()
+        app = self.actor(USER)
+        app.run("state['fd'] = os.open(f, os.O_WRONLY | os.O_CREAT)", f=str(self.point / "f"))
+        host.black_hole()
+        app.run("os.write(state['fd'], b'y' * 9)")
+        app.stop()
+        os.kill(before["keeper_pid"], signal.SIGTERM)
+        time.sleep(0.5)
+        subprocess.run(["umount", "--lazy", self.point], check=True)
+        time.sleep(0.2)  # its device number is free
+        starting = threading.Thread(target=self.mount, args=(options,))
+        starting.start()
+
+        def next_worker():
+            for line in self.uidnfs.command_lines():
+                pid = int(line.split(":")[0])
+                if " worker " in line and pid != before["worker_pid"]:
+                    return pid
+        worker = wait_until(next_worker, "the next worker")
+        until = time.monotonic() + 10
+        while not devices() and time.monotonic() < until:
+            pass  # it is ready in a few milliseconds
+        os.kill(worker, signal.SIGSTOP)
+        self.addCleanup(subprocess.run, ["kill", "-CONT", str(worker)], capture_output=True)
+        self.assertEqual(number, devices())
+        os.kill(before["keeper_pid"], signal.SIGTERM)
+        wait_until(lambda: not os.path.exists(f"/proc/{before['keeper_pid']}"), "its end", 20)
+        self.assertEqual(number, devices())
+        os.kill(worker, signal.SIGCONT)
+        starting.join()
+        self.assertEqual("healthy", self.uidnfs.status(self.point)[1][0]["state"])
+        self.assertEqual(0, self.by_user("umount", self.point).returncode)
 
     def test_a_control_socket_that_was_removed_is_made_again(self):
         """As with /run/user/UID, when that user logs out."""

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 
 namespace uidnfs::app {
@@ -20,6 +21,7 @@ namespace {
 
 /// Whoever recovers sits there: a server that does not answer is told.
 constexpr std::uint32_t kLongestTimeo = 100;
+constexpr std::chrono::seconds kLongestPutOff{30};
 
 std::string describe(const RecoveryIdentity& identity) {
     auto out = fmt::format("{}:{}", identity.uid, identity.gid);
@@ -102,6 +104,7 @@ core::Outcome<void> to_server(
     auto parameters = parameters_of(request->options);
     parameters.recovery = nfs::Recovery::soft;
     parameters.timeo = std::min(parameters.timeo, kLongestTimeo);
+    parameters.put_off = kLongestPutOff;
     parameters.root_access = nfs::MountParameters::RootAccess::unneeded;
     const Job job{
         std::move(*request),

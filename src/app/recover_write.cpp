@@ -28,7 +28,15 @@ constexpr std::string_view kGone =
     "it is not on the server any more; --force writes to what has its path now, or makes it";
 constexpr std::string_view kNotBelow = "it is not below that directory; --force makes it";
 
-std::string why(const core::Error& error) { return describe_errno(error.code()); }
+constexpr int kPutOffCode = EAGAIN;
+constexpr std::string_view kPutOff =
+    "the server puts the calls off (NFS3ERR_JUKEBOX); try again when it has started, or has its "
+    "files back";
+
+std::string why(const core::Error& error) {
+    if (error.code() == kPutOffCode) return std::string(kPutOff);
+    return describe_errno(error.code());
+}
 
 /// Bytes that somebody else owns for as long as a call takes.
 class Borrowed final : public core::SharedMemory {
@@ -43,6 +51,8 @@ public:
         : client_(client), options_(options), conflicts_(conflicts), told_(told) {}
 
     core::Task<void> entry(const RecoveryEntry& entry) {
+        // Of one it was waited long enough for all.
+        if (put_off_ == PutOff::yes) co_return told_.refused(entry, kPutOff);
         const auto context = context_of(entry.ranges.front().identity);
         if (!context) co_return told_.refused(entry, context.error().user_text);
         auto finding = find(entry, *context);
@@ -51,13 +61,18 @@ public:
         auto writing = write(entry, *target);
         const auto written = co_await writing;
         if (!written) {
-            told_.refused(entry, why(written.error()));
+            refuse(entry, written.error());
         } else {
             told_.written(entry);
         }
     }
 
 private:
+    void refuse(const RecoveryEntry& entry, const core::Error& error) {
+        if (error.code() == kPutOffCode) put_off_ = PutOff::yes;
+        told_.refused(entry, why(error));
+    }
+
     core::Outcome<nfs::CallContext> context_of(const RecoveryIdentity& identity) const {
         mapper::Credential::Identity out{
             mapper::ServerUid(identity.uid), mapper::ServerGid(identity.gid), {}};
@@ -83,7 +98,7 @@ private:
         const bool is_same = attr && attr->fileid == entry.fileid && attr->nlink > 0 &&
                              attr->type == nfs::FileType::regular;
         if (!attr && attr.error().code() != ESTALE && attr.error().code() != ENOENT) {
-            told_.refused(entry, why(attr.error()));
+            refuse(entry, attr.error());
             co_return std::nullopt;
         }
         if (!is_same) {
@@ -139,7 +154,7 @@ private:
                 if (!created) error = created.error();
             }
             if (!made) {
-                told_.refused(entry, why(error));
+                refuse(entry, error);
                 co_return std::nullopt;
             }
             at = *made;
@@ -204,6 +219,7 @@ private:
     const fs::Options& options_;
     Conflicts conflicts_;
     RecoverTold& told_;
+    enum class PutOff : std::uint8_t { no, yes } put_off_ = PutOff::no;
 };
 
 /// Without leaving `directory`, through whatever link it might be.

@@ -8,6 +8,7 @@
 #include "core/reactor.hpp"
 #include "nfs/client.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -53,6 +54,8 @@ struct MountParameters {
     std::uint32_t nconnect = 1;  ///< 1..16
     /// `unneeded`: others than the mount's own credential will use it (identity=caller).
     enum class RootAccess : std::uint8_t { needed, unneeded } root_access = RootAccess::needed;
+    /// How long a call is made again that the server puts off (JUKEBOX); 0: for ever.
+    std::chrono::seconds put_off{0};
     ConnectionListener on_connection = {};  ///< empty: nobody wants to know
 };
 

@@ -7,8 +7,11 @@ import re
 import shutil
 import signal
 import stat
+import struct
 import subprocess
+import time
 
+import rpc_proxy
 import sandbox
 import suite
 import uidnfs_command
@@ -21,6 +24,11 @@ fd = state[path] = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o644)
 os.pwrite(fd, b'old' * 100, 0)
 os.fsync(fd)
 """
+
+
+def _jukebox(record):
+    """The reply `record` with NFS3ERR_JUKEBOX and empty attributes instead of its results."""
+    return record[:4] + struct.pack(">5I", 1, 0, 0, 0, 0) + struct.pack(">III", 10008, 0, 0)
 
 
 class RecoverTest(suite.IntegrationTest):
@@ -100,6 +108,21 @@ class AfterUmount(RecoverTest):
         again = self.uidnfs.run("recover", kept)
         self.assertEqual(0, again.returncode, again.stderr)
         self.assertEqual(2, again.stdout.count("the server has it already"))
+
+    def test_a_server_that_puts_calls_off_is_told(self):
+        mount, kept = self.lose("f", "g")
+        self.bring_back()
+        host = suite.lab().proxy()
+        self.addCleanup(host.stop)
+        host.rule(rpc_proxy.named("NFS3 WRITE"), rpc_proxy.ReplaceReply(_jukebox))
+        began = time.monotonic()
+        done = self.uidnfs.run("recover", kept, f"--to={host.address}:{suite.lab().export('a').share}")
+        self.assertLess(time.monotonic() - began, 45)
+        self.assertEqual(1, done.returncode)
+        self.assertEqual(2, done.stderr.count("the server puts the calls off (NFS3ERR_JUKEBOX)"), done.stderr)
+        done = self.uidnfs.run("recover", kept)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assert_right(mount, "f")
 
     def test_many_files_with_long_names(self):
         """More than fits into one message between the processes of a mount."""

@@ -8,8 +8,10 @@
 #include "core/event.hpp"
 #include "nfs/rpc/connection.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -113,8 +115,12 @@ public:
     const std::vector<std::shared_ptr<Connection>>& connections() const noexcept {
         return connections_;
     }
-    /// Until then a call that the server puts off is made again.
-    core::SteadyTime last_try() const noexcept { return last_try_; }
+    /// A call that the server puts off is made again for so long, and no longer.
+    void limit_put_off(core::SteadyDuration limit) noexcept { put_off_ = limit; }
+    /// Until then one that was first made at `begun` is.
+    core::SteadyTime last_try(core::SteadyTime begun) const noexcept {
+        return put_off_ ? std::min(last_try_, begun + *put_off_) : last_try_;
+    }
     PortNotice port_notice() const noexcept { return shared_->port_notice; }
     std::uint32_t next_xid() const noexcept { return shared_->next_xid; }
     void trim() noexcept;
@@ -127,6 +133,7 @@ private:
 
     Endpoint server_;
     core::SteadyTime last_try_;
+    std::optional<core::SteadyDuration> put_off_;
     std::shared_ptr<Shared> shared_;
     std::vector<std::shared_ptr<Connection>> connections_;
     core::Semaphore budget_;

@@ -67,6 +67,7 @@ core::Task<core::Result<T>> Client3::call(
 
     int strays = 0;
     int hiccups = 0;
+    auto put_off_since = core::SteadyTime::max();
     for (JukeboxDelay delay;;) {
         const auto begun_at = std::chrono::steady_clock::now();
         core::Result<T> result = core::Error();
@@ -106,7 +107,8 @@ core::Task<core::Result<T>> Client3::call(
         }
         if (!is_status(result.error(), Status::jukebox)) co_return result;
         const auto wait = delay.next();
-        if (begun_at + wait > transport_->last_try()) co_return result;
+        put_off_since = std::min(put_off_since, begun_at);
+        if (begun_at + wait > transport_->last_try(put_off_since)) co_return result;
         // A new xid each time: the server would take the old one for a retransmission and say the
         // same.
         rpc::Transport::Pause pause(*transport_, wait);

@@ -77,6 +77,7 @@ private:
     /// All of the rest over one address, nfs_.
     core::Task<bool> use(CheckWrite write);
     core::Task<bool> mount();
+    core::Task<bool> ask_for_export(rpc::Address host);
     core::Task<bool> look(CheckWrite write);
     core::Task<bool> ask_root(v3::Client3& client);
     core::Task<bool> make_file(v3::Client3& client);
@@ -210,18 +211,48 @@ core::Task<std::uint16_t> Checkup::ask_portmapper(Service service, std::uint32_t
 }
 
 core::Task<bool> Checkup::mount() {
-    auto host = nfs_.address();
+    std::vector<rpc::Address> hosts{nfs_.address()};
     if (!parameters_.mount_host.empty()) {
         auto resolving = rpc::resolve(
             reactor_, parameters_.mount_host, std::chrono::steady_clock::now() + patience()
         );
-        const auto found = co_await resolving;
+        auto found = co_await resolving;
         if (!found) {
             fail("name", text_.unknown_host(parameters_.mount_host, found.error()));
             co_return false;
         }
-        host = found->front();
+        hosts = std::move(*found);
     }
+    bool is_given = false;
+    for (const auto& host : hosts) {
+        auto asking = ask_for_export(host);
+        is_given = co_await asking;
+        if (is_given) break;
+    }
+    if (!is_given) co_return false;
+    const auto flavours = mount3::describe_flavours(export_.flavours);
+    if (!mount3::allows_sys(export_)) {
+        fail("security", text_.wrong_security(flavours));
+        co_return false;
+    }
+    if (mount3::ignores_identity(export_)) {
+        tell(
+            "security",
+            Result::notice,
+            "the export is sec=none: the server ignores uid= and gid=; allow sys on the server"
+        );
+        co_return true;
+    }
+    tell(
+        "security",
+        Result::ok,
+        flavours.empty() ? "the server names no flavour; sys is tried"
+                         : fmt::format("the export offers {}", flavours)
+    );
+    co_return true;
+}
+
+core::Task<bool> Checkup::ask_for_export(rpc::Address host) {
     mount_service_ = rpc::Endpoint(host, parameters_.mount_port);
     if (mount_service_.port() == 0) {
         auto asking = ask_portmapper(Service::mount, mount3::kProgram);
@@ -252,25 +283,6 @@ core::Task<bool> Checkup::mount() {
             export_.path,
             export_.root.bytes().size()
         )
-    );
-    const auto flavours = mount3::describe_flavours(export_.flavours);
-    if (!mount3::allows_sys(export_)) {
-        fail("security", text_.wrong_security(flavours));
-        co_return false;
-    }
-    if (mount3::ignores_identity(export_)) {
-        tell(
-            "security",
-            Result::notice,
-            "the export is sec=none: the server ignores uid= and gid=; allow sys on the server"
-        );
-        co_return true;
-    }
-    tell(
-        "security",
-        Result::ok,
-        flavours.empty() ? "the server names no flavour; sys is tried"
-                         : fmt::format("the export offers {}", flavours)
     );
     co_return true;
 }

@@ -682,6 +682,13 @@ class Check(suite.IntegrationTest):
         self.assertEqual(["ok", "failed"], sorted({step["result"] for step in steps})[::-1])
         self.assertEqual(("access", "ok"), (steps[-1]["step"], steps[-1]["result"]))
 
+    def test_a_mounthost_with_an_address_that_is_not_served(self):
+        for address in (suite.lab().new_address(), suite.lab().server.address):
+            suite.sandbox.add_host("mount-service", address)
+        code, steps = self.check(options=f"{IDENTITY},mounthost=mount-service,timeo=20,retrans=0")
+        self.assertEqual(0, code, steps)
+        self.assertEqual(["portmap"], [step["step"] for step in steps if step["result"] == "failed"])
+
     def test_addresses_that_are_given(self):
         address = suite.lab().server.address
         code, steps = self.check(source="nosuchhost:/exports/a", options=f"{IDENTITY},addr={address}")

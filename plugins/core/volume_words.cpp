@@ -15,6 +15,7 @@ namespace uidnfs::plugins {
 namespace {
 
 constexpr std::string_view kScheme = "nfs://";
+constexpr std::string_view kUsualPort = "2049";
 
 void wipe(std::string& text) {
     explicit_bzero(text.data(), text.size());
@@ -162,7 +163,17 @@ private:
             }
             const bool is_source =
                 word.first == "share" || word.first == "source" || word.first == "o";
-            if (is_source) {
+            // It says which server is meant: unlike other words it is not to be left out in
+            // silence.
+            const bool is_other_port = dialect_ == Dialect::cloudfoundry && word.first == "port" &&
+                                       word.second != kUsualPort;
+            if (is_other_port) {
+                problem(fmt::format(
+                    "Invalid 'share' option: port {}: only the operator sets the port; leave it "
+                    "out",
+                    config::shown(word.second)
+                ));
+            } else if (is_source) {
                 problem(fmt::format("{}= in the URL of the share; leave it out", word.first));
             } else {
                 take(word);

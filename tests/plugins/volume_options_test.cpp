@@ -77,6 +77,17 @@ protected:
     }
 };
 
+TEST_F(CloudFoundryOptions, a_port_in_the_url_is_not_left_out_in_silence) {
+    const auto at = [](const char* source) {
+        return Words{{"source", source}, {"uid", "1"}, {"gid", "1"}};
+    };
+    EXPECT_EQ(
+        refusal(at("nfs://nas1:99/exports/a")),
+        "Invalid 'share' option: port 99: only the operator sets the port; leave it out"
+    );
+    EXPECT_EQ(effective(at("nfs://nas1:2049/exports/a")).at("source"), "nas1:/exports/a");
+}
+
 using DockerOptions = OptionsTest;
 
 TEST_F(DockerOptions, share_and_identity) {

@@ -73,6 +73,11 @@ bool says_who(const OptionSpec& option, const std::optional<std::string>& value)
            (option.name == "identity" && value != "fixed");
 }
 
+/// How the command line is to mount; the daemon answers whoever waits for a volume.
+bool says_when(std::string_view name) {
+    return name == "bg" || name == "retry" || name == "remount";
+}
+
 std::string refusal(const OptionSpec& option, const std::optional<std::string>& value) {
     if (says_who(option, value)) {
         return "callers or the directory say who a volume is, each for itself; leave it out, and "
@@ -111,6 +116,9 @@ OptionOutcome read_option(std::string_view name, const OptionValue& value, std::
     std::optional<std::string> text;
     if (!flag) text = std::get<std::string>(value);
     outcome.problem = refusal(*option, text);
+    if (outcome.problem.empty() && says_when(option->name)) {
+        outcome.problem = "a volume is mounted within deadline_seconds or not at all; leave it out";
+    }
     if (!outcome.problem.empty()) return outcome;
     if (flag && option->value.kind != Kind::flag && option->value.kind != Kind::anything) {
         outcome.problem =

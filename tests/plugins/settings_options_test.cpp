@@ -66,6 +66,15 @@ TEST(SettingsOptions, WhatTheTableRefusesIsRefused) {
     EXPECT_TRUE(read_option("timeo", "x", "here").is_shown);
 }
 
+TEST(SettingsOptions, WhatWouldHaveNoEffectForVolumesIsRefused) {
+    for (const auto* name : {"bg", "remount"}) {
+        EXPECT_THAT(read(name, true), HasSubstr("within deadline_seconds or not at all")) << name;
+    }
+    EXPECT_THAT(read("retry", "5"), HasSubstr("within deadline_seconds or not at all"));
+    EXPECT_EQ("fg", read("bg", false));
+    EXPECT_EQ("fg", read("fg", true));
+}
+
 TEST(SettingsOptions, KnowsWhatDecidesTheSame) {
     EXPECT_TRUE(decide_the_same("sync", "async"));
     EXPECT_TRUE(decide_the_same("async", "sync"));

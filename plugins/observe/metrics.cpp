@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <iterator>
@@ -134,7 +135,21 @@ std::optional<std::uint64_t> resident_bytes(std::uint32_t pid) {
 
 class Metrics::Impl {
 public:
-    explicit Impl(Deps deps) : deps_(std::move(deps)), began_(core::utc_time(deps_.began)) {}
+    explicit Impl(Deps deps) : deps_(std::move(deps)), began_(core::utc_time(deps_.began)) {
+        // rate() does not see the first event of a series that begins with it. Other codes there
+        // may be; these are those that refusals mostly have.
+        constexpr std::array kCodes{
+            EACCES, EBUSY, EINVAL, EIO, ENOENT, ENOSPC, EPERM, ETIMEDOUT, EUSERS};
+        for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
+            const std::string plugin(to_string(dialect));
+            for (const auto* result : {"ok", "refused"}) {
+                requests_.Add({{"plugin", plugin}, {"result", result}});
+            }
+            for (const int code : kCodes) {
+                errors_.Add({{"plugin", plugin}, {"code", code_name(code)}});
+            }
+        }
+    }
 
     void decided(const Decision& decision) {
         const std::string plugin(to_string(decision.volume.dialect));

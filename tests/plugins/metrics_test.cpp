@@ -72,6 +72,17 @@ TEST_F(MetricsTest, mounts_are_counted_and_timed) {
     expect_line(R"(uidnfs_mount_duration_seconds_bucket{le="0.025"} 0)");
 }
 
+TEST_F(MetricsTest, series_are_there_before_their_first_event) {
+    for (const auto* plugin : {"docker", "cloudfoundry"}) {
+        for (const auto* result : {"ok", "refused"}) {
+            expect_line(fmt::format(
+                R"(uidnfs_mount_requests_total{{plugin="{}",result="{}"}} 0)", plugin, result
+            ));
+        }
+        expect_line(fmt::format(R"(uidnfs_errors_total{{code="EACCES",plugin="{}"}} 0)", plugin));
+    }
+}
+
 TEST_F(MetricsTest, an_end_with_loss_is_counted) {
     expect_line("uidnfs_data_lost_total 0");
     decide(Decision::Event::data_lost, Decision::Event::data_lost);

@@ -164,8 +164,11 @@ private:
         if (is_anothers && is_still_mounted() && !unmount(MNT_DETACH)) return kExitFailed;
         if (!reply) {
             console_.complain(fmt::format(
-                "{}: its keeper does not answer; what was not yet written may be lost",
-                printable(entry_.mountpoint)
+                "{}: its keeper {}",
+                printable(entry_.mountpoint),
+                is_anothers ? "is another's and was not asked; what becomes of what was not yet "
+                              "written is in its log"
+                            : "does not answer; what was not yet written may be lost"
             ));
             status = kExitFailed;
         } else if (reply->verb() == "lost") {
@@ -204,6 +207,12 @@ private:
             return fail(
                 "it is busy; end the programs that use it (fuser -vm shows them), or use --lazy to "
                 "detach it now"
+            );
+        }
+        if (reason == EINVAL && is_still_mounted()) {
+            // mount_namespaces(7): what came from a more privileged namespace stays together.
+            return fail(
+                "it is locked: it was mounted outside of this user namespace; unmount it there"
             );
         }
         if (reason == EINVAL) return fail("it is no mount point any more; see uidnfs status");

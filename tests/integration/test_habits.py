@@ -465,6 +465,16 @@ class User(suite.IntegrationTest):
         done = self.by_user("umount", self.point)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
 
+    def test_a_mount_that_is_locked_is_told(self):
+        """Of whoever made it, in a user namespace below."""
+        self.assertEqual(0, self.uidnfs.run(
+            "mount", "nas1:/exports/a", self.point, "-o", f"{IDENTITY},access=any").returncode)
+        for words in ("--lazy",), ("--force",):
+            done = self.by_user("umount", self.point, *words, limit=("unshare", "-Urm"))
+            self.assertEqual((1, f"cannot unmount {self.point}: it is locked: it was mounted outside of "
+                              "this user namespace; unmount it there\n"), (done.returncode, done.stderr))
+        self.assertEqual(0, self.uidnfs.run("umount", self.point).returncode)
+
     def test_the_next_mount_of_a_user_at_the_place_stays(self):
         """It has the device number of the one that ends, and is not ready yet."""
         options = f"app_uid={USER},app_gid={USER},access=strict,flush_deadline=600"

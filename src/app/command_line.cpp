@@ -85,7 +85,7 @@ in use, or when the server does not take all bytes within the flush deadline.
   --lazy                      detach at once; bytes not yet written follow in the background
   --force                     give up on a server that does not answer, and say what was lost
   --flush-deadline SECONDS    how long to wait for the server (default: flush_deadline= of the
-                              mount; with --force: 0)
+                              mount; with --force: 2)
 )";
 
 constexpr std::string_view kStatusUsage = R"(usage: uidnfs status [MOUNTPOINT] [--json]

@@ -26,6 +26,8 @@ using std::chrono::seconds;
 
 /// For the keeper's own bookkeeping, beyond the deadline that it was given.
 constexpr seconds kMargin{5};
+/// By force: for a server that answers. What it does not take by then is given up.
+constexpr seconds kByForce{2};
 /// Where the mount's own deadline counts, which is not known here.
 constexpr seconds kLongest{86'400};
 
@@ -153,7 +155,8 @@ private:
     }
 
     int force() {
-        const milliseconds deadline = seconds(arguments_.flush_deadline_seconds.value_or(0));
+        const milliseconds deadline =
+            seconds(arguments_.flush_deadline_seconds.value_or(kByForce.count()));
         Message request("stop");
         request.add("milliseconds", static_cast<std::uint64_t>(deadline.count()));
         const auto reply =

@@ -191,6 +191,17 @@ class Umount(SilentTest):
         self.assertRegex(done.stderr, r"lost: f \(fileid \d+\): .* at offset 4096")
         self.assertFalse(mount.is_mounted())
 
+    def test_by_force_of_a_server_that_answers_loses_nothing(self):
+        """For a mount that is in use."""
+        mount = self.mount()
+        app = self.actor(suite.APP_UID)
+        app.run("state['fd'] = os.open(f, os.O_WRONLY | os.O_CREAT); os.write(state['fd'], b'x' * n)",
+                f=str(mount / "forced"), n=3_000_000)
+        done = mount.umount("--force")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertFalse(mount.is_mounted())
+        self.assertEqual(b"x" * 3_000_000, pathlib.Path(mount.on_server("forced")).read_bytes())
+
     def test_lazily_and_plainly_the_rest_is_tried_and_then_told(self):
         for how in (["--lazy"], None):
             with self.subTest(how):

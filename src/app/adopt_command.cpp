@@ -8,6 +8,7 @@
 #include "app/names.hpp"
 #include "app/starter.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -107,6 +108,14 @@ core::Outcome<void> adopt(const AdoptArguments& arguments) {
         return core::Failure{
             EEXIST,
             fmt::format("keeper {} is there; if it hangs, end it with kill -9 first", **keeper)};
+    }
+    const core::Fd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
+    if (program && place_of_program(program.get()).is_on_ours) {
+        // Its pages would come from a worker, in the end from the one that it is to replace.
+        return core::Failure{
+            EINVAL,
+            "this program lies on a mount of uidnfs; use the one that is installed on this "
+            "machine"};
     }
     auto spec = kept_spec_of(*entry);
     if (!spec) return spec.error();

@@ -4,12 +4,11 @@
 // the kernel waits for, and brings its bytes away; only when nothing is in flight does the new one
 // take over. So it needs nothing of the kernel, and until then nothing has changed.
 #include "app/keeper.hpp"
+#include "app/mountpoint.hpp"
 #include "app/names.hpp"
 #include "core/log.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <chrono>
 
@@ -23,22 +22,6 @@ namespace log = core::log;
 constexpr std::chrono::seconds kCheck{30};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
-
-/// What is known of it without asking the file system that it is on, which may be a mount of ours.
-struct Place {
-    bool is_file;
-    bool is_on_ours;
-};
-
-Place place_of(int program) {
-    struct statx info {};
-    const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
-    if (::statx(program, "", flags, STATX_TYPE, &info) != 0) return {};
-    const auto mounts = read_mountinfo();
-    const bool is_on_ours =
-        mounts && info.stx_dev_major == 0 && !find_by_minor(*mounts, info.stx_dev_minor).empty();
-    return {S_ISREG(info.stx_mode), is_on_ours};
-}
 
 }  // namespace
 
@@ -60,7 +43,8 @@ void Keeper::upgrade(Client& client, const Message& request, std::vector<core::F
     if (succession_ != Succession::none || !worker_) {
         return refuse("its worker process has died and the next one is being started; try again");
     }
-    const auto place = descriptors.size() == 1 ? place_of(descriptors.front().get()) : Place{};
+    const auto place =
+        descriptors.size() == 1 ? place_of_program(descriptors.front().get()) : ProgramPlace{};
     if (!place.is_file) return refuse("no program came with the request; use uidnfs upgrade");
     if (place.is_on_ours) {
         // Its pages would come from a worker, in the end from itself.

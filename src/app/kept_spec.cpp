@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/kept_spec.hpp"
 
+#include "app/names.hpp"
 #include "core/fd.hpp"
 
 #include <fcntl.h>
@@ -72,7 +73,13 @@ core::Outcome<MountSpec> kept_spec_of(const MountEntry& entry) {
     }
     // A number that was used again is another mount's.
     if (spec->way != Way::inherited && spec->mountpoint != entry.mountpoint) {
-        return core::Failure{ESRCH, "what its keeper has left is of another mount"};
+        return core::Failure{
+            ESTALE,
+            fmt::format(
+                "its keeper knew it as {}; give the directories above it their names back, or "
+                "unmount it and mount it again",
+                printable(spec->mountpoint)
+            )};
     }
     return std::move(*spec);
 }

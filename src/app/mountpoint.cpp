@@ -121,6 +121,16 @@ core::Outcome<void> check_still_free(const std::string& path, const std::string&
     return {};
 }
 
+ProgramPlace place_of_program(int program) {
+    struct statx info {};
+    const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+    if (::statx(program, "", flags, STATX_TYPE, &info) != 0) return {};
+    const auto mounts = read_mountinfo();
+    const bool is_on_ours =
+        mounts && info.stx_dev_major == 0 && !find_by_minor(*mounts, info.stx_dev_minor).empty();
+    return {S_ISREG(info.stx_mode), is_on_ours};
+}
+
 std::string absolute_path(const std::string& path) {
     std::error_code error;
     auto absolute = std::filesystem::weakly_canonical(path, error);

@@ -29,6 +29,13 @@ core::Fd take_turn();
 /// Right before the mount: refused where one of ours has come to `path`.
 core::Outcome<void> check_still_free(const std::string& path, const std::string& source);
 
+/// What is known of it without asking the file system that it is on, which may be a mount of ours.
+struct ProgramPlace {
+    bool is_file = false;
+    bool is_on_ours = false;
+};
+ProgramPlace place_of_program(int program);
+
 /// Without symbolic links as far as it exists.
 std::string absolute_path(const std::string& path);
 

@@ -54,6 +54,11 @@ Health health_without(int code) {
                 State::failed,
                 "its keeper process is gone, and its worker process too, or it knows of no other "
                 "keeper; unmount it and mount it again"};
+        case ESTALE:
+            return {
+                State::unknown,
+                "its keeper process is gone, and knew it under another path: a directory above it "
+                "was renamed; uidnfs adopt says what to do"};
         case EACCES:
         case EPERM:
             return {State::unknown, "its keeper process is gone; only root may ask its worker"};

@@ -8,6 +8,7 @@ import errno
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -254,6 +255,42 @@ class Adopted(OwnMount):
                               "the next one with uidnfs adopt\n"), (done.returncode, done.stderr))
         self.assert_adopted()
         self.assertEqual(0, self.uidnfs.run("upgrade", "--all").returncode)
+
+    def test_a_program_on_the_mount_itself_keeps_none(self):
+        """It would wait for itself when its worker dies."""
+        program = pathlib.Path(self.on_server("uidnfs"))
+        shutil.copy(self.uidnfs.binary, program)
+        program.chmod(0o755)
+        self.keeper.kill()
+        done = subprocess.run([self.path("uidnfs"), "adopt", self.m.path], capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("this program lies on a mount of uidnfs", done.stderr)
+        self.assert_adopted()
+        self.worker.kill()
+        self.app.write_file(self.path("f"), b"on")
+
+    def test_a_directory_above_that_was_renamed(self):
+        above = suite.lab().new_mountpoint()
+        before, after = above / "before", above / "after"
+        (before / "m").mkdir(parents=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", after / "m"], capture_output=True)
+        done = self.uidnfs.run("mount", self.m.source, before / "m", "-o", "uid=1001,gid=1001")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        before.rename(after)
+        [status] = self.uidnfs.status(after / "m")[1]
+        self.assertEqual("healthy", status["state"])
+        os.kill(status["keeper_pid"], signal.SIGKILL)
+        [status] = self.uidnfs.status(after / "m")[1]
+        self.assertEqual("unknown", status["state"])
+        self.assertIn("a directory above it was renamed", status["reason"])
+        done = self.uidnfs.run("adopt", after / "m")
+        self.assertEqual(1, done.returncode)
+        self.assertIn(f"its keeper knew it as {before / 'm'}; give the directories", done.stderr)
+        after.rename(before)
+        self.assertEqual(0, self.uidnfs.run("adopt", before / "m").returncode)
+        before.rename(after)
+        self.assertEqual(0, self.uidnfs.run("umount", after / "m").returncode)
 
     def test_a_stranger_is_told_who_may(self):
         as_stranger = ["setpriv", f"--reuid={suite.OTHER_UID}", "--clear-groups"]

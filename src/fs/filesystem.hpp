@@ -171,6 +171,8 @@ private:
     /// What statfs() answers where the server does not say.
     struct statvfs room_unknown();
     std::uint32_t name_max() const noexcept;
+    /// By the server's word: a name is there under other spellings too.
+    bool folds_case() const noexcept { return path_conf_ && path_conf_->case_insensitive; }
     TimerRange timers(nfs::FileType type) const noexcept;
     TimerRange timers(const Inode& inode) const noexcept { return timers(inode.type); }
     core::SteadyTime now() const { return deps_.clock.now(); }

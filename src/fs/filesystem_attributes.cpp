@@ -197,7 +197,10 @@ Entry Filesystem::entry(const Inode& parent, const InodeRef& inode, const nfs::A
 
 Entry Filesystem::absent(Inode& parent) const {
     Entry negative;
-    if (options_.lookup_cache == LookupCache::all) negative.entry_valid = entry_valid(parent);
+    // Where case is folded the name may come to be by another one that is made.
+    if (options_.lookup_cache == LookupCache::all && !folds_case()) {
+        negative.entry_valid = entry_valid(parent);
+    }
     if (negative.entry_valid > Validity(0)) parent.told_absence = true;
     return negative;
 }

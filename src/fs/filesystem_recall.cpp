@@ -28,6 +28,8 @@ std::shared_ptr<KnownNames> Filesystem::names_of(const InodeRef& directory) {
     if (options_.identity != IdentityMode::fixed || !directory) return nullptr;
     if (options_.lookup_cache == LookupCache::none || options_.timers.dir_max == 0ms)
         return nullptr;
+    // What is not listed may be there all the same, and what is listed may be gone.
+    if (folds_case()) return nullptr;
     if (!directory->known) {
         directory->known = std::make_shared<KnownNames>(names_budget_);
     }
@@ -43,7 +45,7 @@ bool Filesystem::may_search(const Inode& directory) const noexcept {
 }
 
 std::optional<Entry> Filesystem::recall(const InodeRef& parent, const std::string& name) {
-    if (!parent->known || !parent->attrs.is_fresh(now()) || !may_search(*parent)) {
+    if (!parent->known || folds_case() || !parent->attrs.is_fresh(now()) || !may_search(*parent)) {
         return std::nullopt;
     }
     const bool is_recent =

@@ -229,6 +229,24 @@ with open(path, "r+b") as file:
     def test_one_port_and_no_portmapper(self):
         self.check("port=11111,mountport=11111", portmapper=False, single_port=11111)
 
+    def test_names_in_any_case(self):
+        server = self.check(folds_case=True)
+        seen = self.actor(suite.APP_UID).run("""
+import subprocess
+os.mkdir(f"{d}/new")
+seen = [os.path.exists(f"{d}/new/NAME")]
+with open(f"{d}/new/name", "w") as file:
+    file.write("content")
+seen += [os.path.exists(f"{d}/new/{name}") for name in ("NAME", "Name", "other")]
+os.listdir(f"{d}/new")
+os.unlink(f"{d}/new/nAME")
+seen += [os.path.exists(f"{d}/new/{name}") for name in ("nAME", "naME", "name")]
+subprocess.run(["git", "init", "-q", f"{d}/new"], check=True)
+seen.append("ignorecase = true" in open(f"{d}/new/.git/config").read())
+result = seen
+""", d=str(self.mount_of(server, "").path))
+        self.assertEqual([False, True, True, False, False, False, True, True], seen)
+
     def test_files_without_a_number_are_listed(self):
         server = self.check(number=lambda number: number)
         self.assertGreater(server.calls["READDIRPLUS"], 0)

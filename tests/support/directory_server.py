@@ -67,6 +67,7 @@ class Habits:
     restarts: float = 0             # chance that a call finds another write verifier
     exclusive: bool = True
     number: object = None           # function(inode number)
+    folds_case: bool = False        # keeps it, and finds names whatever it is
     fragment: int = 0               # bytes in one of a reply
     shuffle: float = 0              # seconds that a reply may be late: out of order
     verifier_bytes: int = 0         # in the reply's header
@@ -360,7 +361,7 @@ class DirectoryServer(fake_servers.FakeServer):
         return out + struct.pack(">Q", 1 << 62) + word(0, 1, 0x1b)
 
     def _pathconf(self, asked):
-        return self._post(asked.file) + word(32000, 255, 1, 1, 0, 1)
+        return self._post(asked.file) + word(32000, 255, 1, 1, int(self.habits.folds_case), 1)
 
 
 class _Asked:
@@ -370,6 +371,7 @@ class _Asked:
         self.call = call
         self.rest = rpc_wire.Reader(call.args)
         self._root = server._root
+        self._folds_case = server.habits.folds_case
         self._stack = stack
         self.file = self.file_of(self.rest.opaque())
 
@@ -387,6 +389,10 @@ class _Asked:
         directory = self.file if directory is None else directory
         if name == b".." and os.path.samestat(os.fstat(directory), os.fstat(self._root)):
             name = b"."
+        if self._folds_case:
+            stored = (found for found in os.listdir(b"/proc/self/fd/%d" % directory)
+                      if found.lower() == name.lower())
+            name = next(stored, name)
         return b"/proc/self/fd/%d/%s" % (directory, name)
 
     def open(self, flags):

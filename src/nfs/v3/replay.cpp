@@ -59,7 +59,7 @@ Time mark_time(std::uint64_t mark) noexcept {
 }
 
 bool may_be_for_mark(const core::Error& error) noexcept {
-    // IO and SERVERFAULT: gateways that pass the time on (HDFS where it keeps no access times).
+    // IO and SERVERFAULT: gateways that pass the time on to what keeps none.
     return is_status(error, Status::perm) || is_status(error, Status::inval) ||
            is_status(error, Status::notsupp) || is_status(error, Status::io) ||
            is_status(error, Status::serverfault);

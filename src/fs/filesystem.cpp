@@ -93,7 +93,8 @@ Filesystem::Filesystem(Deps deps, Options options, const nfs::Attr& root)
            deps.clock,
            [this](nfs::CallContext context, InodeRef inode) {
                return fetch(std::move(context), std::move(inode));
-           }}
+           },
+           [this](const InodeRef& inode) { on_foreign_change(inode); }}
       ),
       server_clock_(tick_of(deps.client.fs_info())),
       statfs_question_(deps.reactor, late_questions_),

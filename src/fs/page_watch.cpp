@@ -97,6 +97,10 @@ core::Task<void> PageWatch::ask(Entry entry) {
     if (state_ == State::stopped) co_return;
     // It is gone. A program that runs from its pages may go on with those.
     if (!answer && answer.error().code() == ESTALE) entry.inode->in_kernel = InKernel::no;
+    // Who opened it first has no rights any more: whoever reads on asks in a name of its own.
+    if (!answer && (answer.error().code() == EACCES || answer.error().code() == EPERM)) {
+        deps_.drop(entry.inode);
+    }
     if (dismiss(entry.inode)) co_return;
     const auto fresh = entry.inode->attrs.remaining(deps_.clock.now());
     push(std::move(entry), fresh);

@@ -27,6 +27,8 @@ public:
         const core::Clock& clock;
         /// GETATTR, and what follows from a change.
         std::function<core::Task<core::Result<nfs::Attr>>(nfs::CallContext, InodeRef)> ask;
+        /// What the kernel has of it is not known to be right any more.
+        std::function<void(const InodeRef&)> drop;
     };
     // What many open files may cost: 200 calls a second.
     static constexpr std::size_t kPerTurn = 20;  ///< and at most as many under way

@@ -65,6 +65,20 @@ TEST_F(PageWatch, nothing_is_asked_after_the_pages_are_gone_until_there_are_new_
     mount().close_file(file);
 }
 
+TEST_F(PageWatch, pages_that_may_not_be_asked_about_go_and_cost_nothing_more) {
+    server.put_file("/a", "one!");
+    const auto file = use("/a");
+    server.inject({.procedure = Procedure::getattr, .fail = Status::acces});
+    grow_old();
+    auto& told = mount().invalidated().inodes;
+    world.serve_until([&] { return !told.empty(); });
+    EXPECT_EQ(told[0].id, file.inode);
+    grow_old();
+    world.serve_for(kAWhile);
+    EXPECT_EQ(getattrs(), 0u);
+    mount().close_file(file);
+}
+
 TEST_F(PageWatch, the_period_doubles_as_that_of_attributes) {
     server.put_file("/a", "x");
     const auto file = use("/a");

@@ -524,7 +524,8 @@ for _ in range(12):
 result = digest.hexdigest()
 """, path=self.path("large"))
         for _ in range(8):
-            os.kill(self.m.status()["worker_pid"], signal.SIGKILL)
+            if worker := self.m.status()["worker_pid"]:  # else the next one is on its way
+                os.kill(worker, signal.SIGKILL)
             time.sleep(0.1)
         wanted = hashlib.sha256()
         for _ in range(12):

@@ -25,6 +25,9 @@ constexpr milliseconds kGiveTime{4500};
 constexpr milliseconds kStatusTime{1000};
 /// `uidnfs adopt`: no worker serves the mount any more.
 constexpr int kNobody = 3;
+/// What the dead keeper and its worker worked on is not held for longer: without any of them the
+/// requests of applications wait, which cannot even be killed, until nobody has the device.
+constexpr std::chrono::seconds kLongestHold{15};
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -149,9 +152,11 @@ core::Task<bool> MounterProcess::replace_keeper(std::shared_ptr<Watched> watched
     );
     log::error("{}: {}", path, lost);
     tell_of_keeper(*watched, Kind::keeper_lost, lost);
+    const auto until = now() + kLongestHold;
     for (auto next_try = watched->pauses.died(now());; next_try = watched->pauses.failed(now())) {
         auto pause = reactor_.sleep_for(next_try - now());
         co_await pause;
+        if (now() > until) watched->held.reset();
         if (minor_at(path) != watched->minor) co_return false;
         auto giving = give_keeper(watched->directory, watched->minor, watched);
         auto next = co_await giving;
@@ -237,7 +242,8 @@ core::Task<Reply> MounterProcess::adopt(const Request& request) {
         begin_watch(alone);
         co_return describe(*alone);
     }
-    if (!found.watched && found.watched.error().code() == ESRCH && found.is_new) {
+    if (!found.watched && found.watched.error().code() == ESRCH && found.is_new &&
+        minor_at(path_of(directory)) == *minor) {
         detach_all(path_of(directory));  // nobody serves it any more
         remove_directory(directory);
     }

@@ -289,6 +289,7 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
             watched->stop = Watched::Stop::none;
             co_return failed(errno, errno == EBUSY ? "it is in use" : core::describe_errno(errno));
         }
+        watched->held.reset();
         // Copies of the mount at this place in other mount namespaces go with the directory.
         remove_directory(watched->directory);
         // The keeper's last word; it has nothing to write any more.
@@ -307,6 +308,9 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
 }
 
 Reply MounterProcess::detach(const Request& request) {
+    const auto found = watched_.find(std::string(request.directory.view()));
+    // Whoever waits for it without a keeper and a worker ends.
+    if (found != watched_.end()) found->second->held.reset();
     detach_all(path_of(request.directory.view()));
     remove_directory(request.directory.view());
     return {};

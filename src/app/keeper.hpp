@@ -151,6 +151,8 @@ private:
 
     // In the place of a keeper that was killed, or for the next one (keeper_adopt.cpp)
     core::Outcome<void> adopt(std::uint32_t minor, std::optional<Channel::Received> held);
+    /// That no other keeper works on this memory, as long as this process lives.
+    core::Outcome<void> claim(const core::Fd& arena);
     core::Outcome<void> adopt_from_worker(std::uint32_t minor, control::Behind behind);
     core::Outcome<void> go_on_without_worker(std::uint32_t minor, Channel::Received held);
     void hand_out(Client& client) const;
@@ -210,6 +212,7 @@ private:
     enum class Ground : std::uint8_t { fore, back } ground_ = Ground::fore;  ///< bg took effect
     core::SteadyTime deadline_ = core::SteadyTime::max();
     core::Fd arena_;  ///< never mapped here
+    core::Fd claim_;  ///< the same, open once more and locked
     std::optional<Child> worker_;
     Channel worker_channel_{core::Fd()};
     std::optional<ControlSocket> control_;

@@ -10,7 +10,9 @@
 #include "control/process_facts.hpp"
 #include "core/log.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <array>
@@ -81,8 +83,10 @@ core::Outcome<void> Keeper::adopt(std::uint32_t minor, std::optional<Channel::Re
     auto failure = not_adopted(behind.error());
     // Two must not work on one arena: a worker may have got no door.
     const bool is_over =
-        failure.code == ESRCH && !control::anybody_has_role("worker", spec_.mountpoint);
+        failure.code == ESRCH && !control::anybody_has_role("worker", uid, spec_.mountpoint);
     if (!held || !is_over) return failure;
+    // Whoever asked has asked another one since, or takes the mount away.
+    if (starter_->is_gone()) return core::Failure{ECANCELED, "it took too long"};
     return go_on_without_worker(minor, std::move(*held));
 }
 
@@ -95,6 +99,7 @@ core::Outcome<void> Keeper::adopt_from_worker(std::uint32_t minor, control::Behi
     if (!answer) return not_adopted(answer.error());
     auto handed = take_adopted(std::move(*answer), minor);
     if (!handed) return handed.error();
+    if (auto alone = claim(handed->arena); !alone) return alone;
     descriptors_.fuse = std::move(handed->fuse);
     arena_ = std::move(handed->arena);
     takeover_ = std::move(handed->takeover);
@@ -120,6 +125,7 @@ core::Outcome<void> Keeper::adopt_from_worker(std::uint32_t minor, control::Behi
 core::Outcome<void> Keeper::go_on_without_worker(std::uint32_t minor, Channel::Received held) {
     auto handed = take_adopted(std::move(held), minor);
     if (!handed) return handed.error();
+    if (auto alone = claim(handed->arena); !alone) return alone;
     descriptors_.fuse = std::move(handed->fuse);
     arena_ = std::move(handed->arena);
     takeover_ = std::move(handed->takeover);
@@ -133,6 +139,17 @@ core::Outcome<void> Keeper::go_on_without_worker(std::uint32_t minor, Channel::R
     take_over("killed together with its keeper", Death::killed);
     starter_->mounted();
     return {};
+}
+
+core::Outcome<void> Keeper::claim(const core::Fd& arena) {
+    // Opened anew: what was handed on shares its locks.
+    const auto path = fmt::format("/proc/self/fd/{}", arena.get());
+    claim_.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (claim_ && ::flock(claim_.get(), LOCK_EX | LOCK_NB) == 0) return {};
+    const int code = errno;
+    if (code == EWOULDBLOCK) return core::Failure{EAGAIN, "another keeper process has it"};
+    return core::Failure{
+        code, "the memory for its state cannot be locked: " + describe_errno(code)};
 }
 
 /// To whoever watches the mount, for that case.

@@ -70,6 +70,7 @@ core::Outcome<void> Keeper::start() {
     if (!arena) return because(cannot(), "the memory for its state cannot be made", arena.error());
     arena_ = core::Fd(::fcntl(arena->fd(), F_DUPFD_CLOEXEC, 0));
     if (!arena_) return because(cannot(), "no descriptor for its state", core::Error(errno));
+    static_cast<void>(claim(arena_));  // nobody else has it; without /proc nobody can be given it
     if (auto started = start_worker(); !started) try_failed(started.error());
     return {};
 }

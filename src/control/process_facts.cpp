@@ -29,7 +29,20 @@ bool has_role(std::uint32_t pid, const std::string& role, const std::string& mou
     return arguments.size() == 4 && arguments[1] == role && arguments[3] == mountpoint;
 }
 
-bool anybody_has_role(const std::string& role, const std::string& mountpoint) {
+namespace {
+
+/// What it is called and whose it is: never waits, as arguments_of() does for a process that waits
+/// for its own memory.
+bool may_have_role(const std::string& pid, const std::string& role, std::uint32_t uid) {
+    const auto text = core::read_whole("/proc/" + pid + "/status");
+    const std::string_view facts = text ? std::string_view(*text) : std::string_view();
+    return facts.starts_with("Name:\tuidnfs-" + role + "\n") &&
+           facts.find("\nUid:\t" + std::to_string(uid) + "\t") != facts.npos;
+}
+
+}  // namespace
+
+bool anybody_has_role(const std::string& role, std::uint32_t uid, const std::string& mountpoint) {
     std::error_code error;
     std::filesystem::directory_iterator entry("/proc", error);
     for (const std::filesystem::directory_iterator end; !error && entry != end;) {
@@ -37,7 +50,9 @@ bool anybody_has_role(const std::string& role, const std::string& mountpoint) {
         std::uint32_t pid = 0;
         const auto [stop, not_one] = std::from_chars(name.data(), name.data() + name.size(), pid);
         const bool is_process = not_one == std::errc() && stop == name.data() + name.size();
-        if (is_process && has_role(pid, role, mountpoint)) return true;
+        if (is_process && may_have_role(name, role, uid) && has_role(pid, role, mountpoint)) {
+            return true;
+        }
         entry.increment(error);
     }
     return static_cast<bool>(error);

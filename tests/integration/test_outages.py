@@ -12,7 +12,6 @@ import time
 
 import each_operation
 import rpc_proxy
-import rpc_wire
 import suite
 import uidnfs_command
 

@@ -19,7 +19,6 @@ import rpc_proxy
 import soak_load
 import suite
 import svg_chart
-import uidnfs_command
 
 SECONDS = float(os.environ.get("UIDNFS_SOAK_SECONDS", "120"))
 MOUNTS = int(os.environ.get("UIDNFS_SOAK_MOUNTS", "4"))

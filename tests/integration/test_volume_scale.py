@@ -9,7 +9,6 @@ import statistics
 import threading
 import time
 
-import suite
 import test_volumes
 import volume_daemon
 

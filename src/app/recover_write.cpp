@@ -114,7 +114,12 @@ private:
         if (now == entry.ctime) co_return file;
         // By ourselves, perhaps: the last WRITEs may have arrived without an answer.
         auto comparing = has_all(entry, file, context);
-        if (co_await comparing) {
+        const auto is_there = co_await comparing;
+        if (!is_there) {
+            refuse(entry, is_there.error());
+            co_return std::nullopt;
+        }
+        if (*is_there) {
             told_.is_there(entry);
             co_return std::nullopt;
         }
@@ -162,7 +167,8 @@ private:
         co_return nfs::OpenRef{at};
     }
 
-    core::Task<bool> has_all(
+    /// What its writer may not read is not known to be there.
+    core::Task<core::Result<bool>> has_all(
         const RecoveryEntry& entry, nfs::OpenRef file, nfs::CallContext context
     ) {
         for (const auto& range : entry.ranges) {
@@ -174,7 +180,9 @@ private:
                     );
                     auto reading = client_.read(context, file, offset, count);
                     const auto read = co_await reading;
-                    if (!read || read->data.size() == 0 || read->data.size() > bytes.size()) {
+                    if (!read && read.error().code() == EACCES) co_return false;
+                    if (!read) co_return read.error();
+                    if (read->data.size() == 0 || read->data.size() > bytes.size()) {
                         co_return false;
                     }
                     const auto size = read->data.size();

@@ -26,9 +26,11 @@ os.fsync(fd)
 """
 
 
-def _jukebox(record):
-    """The reply `record` with NFS3ERR_JUKEBOX and empty attributes instead of its results."""
-    return record[:4] + struct.pack(">5I", 1, 0, 0, 0, 0) + struct.pack(">III", 10008, 0, 0)
+def _put_off(attributes):
+    """Makes of a reply one with NFS3ERR_JUKEBOX and so many empty attributes for its results."""
+    results = struct.pack(">I", 10008) + bytes(4 * attributes)
+    return rpc_proxy.ReplaceReply(
+        lambda record: record[:4] + struct.pack(">5I", 1, 0, 0, 0, 0) + results)
 
 
 class RecoverTest(suite.IntegrationTest):
@@ -114,7 +116,7 @@ class AfterUmount(RecoverTest):
         self.bring_back()
         host = suite.lab().proxy()
         self.addCleanup(host.stop)
-        host.rule(rpc_proxy.named("NFS3 WRITE"), rpc_proxy.ReplaceReply(_jukebox))
+        host.rule(rpc_proxy.named("NFS3 WRITE"), _put_off(2))
         began = time.monotonic()
         done = self.uidnfs.run("recover", kept, f"--to={host.address}:{suite.lab().export('a').share}")
         self.assertLess(time.monotonic() - began, 45)
@@ -122,6 +124,19 @@ class AfterUmount(RecoverTest):
         self.assertEqual(2, done.stderr.count("the server puts the calls off (NFS3ERR_JUKEBOX)"), done.stderr)
         done = self.uidnfs.run("recover", kept)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assert_right(mount, "f")
+
+    def test_what_cannot_be_compared_is_not_said_to_be_changed(self):
+        mount, kept = self.lose("f")
+        self.bring_back()
+        self.assertEqual(0, self.uidnfs.run("recover", kept).returncode)
+        host = suite.lab().proxy()
+        self.addCleanup(host.stop)
+        host.rule(rpc_proxy.named("NFS3 READ"), _put_off(1))
+        done = self.uidnfs.run("recover", kept, f"--to={host.address}:{suite.lab().export('a').share}")
+        self.assertEqual(1, done.returncode)
+        self.assertIn("the server puts the calls off (NFS3ERR_JUKEBOX)", done.stderr)
+        self.assertNotIn("--force", done.stderr)
         self.assert_right(mount, "f")
 
     def test_many_files_with_long_names(self):

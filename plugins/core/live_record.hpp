@@ -80,6 +80,8 @@ struct LiveRecord {
     /// Of mounts before this one, which were taken away while somebody used them, and live. While
     /// there is no other mount `worker` is the last of them, for versions that know only one.
     std::vector<Worker> left = {};
+    /// Why `worker` ended, where log and audit have it already.
+    std::string told_end = {};
     friend bool operator==(const LiveRecord&, const LiveRecord&) = default;
 };
 

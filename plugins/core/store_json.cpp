@@ -185,6 +185,7 @@ std::string to_json(const VolumeKey& key, const LiveRecord& record) {
     for (const auto& hold : record.holders) delivered[hold.holder] = hold.delivered;
     auto& left = object["left"].emplace_array();
     for (const auto& one : record.left) left.push_back(to_object(one));
+    if (!record.told_end.empty()) object["told_end"] = record.told_end;
     return finish(object);
 }
 
@@ -237,6 +238,7 @@ core::Outcome<StoredRecord> parse_live(std::string_view bytes) {
         record.identity.user = text(object, "user");
         for (auto& holder : texts(object, "holders")) record.holders.push_back({std::move(holder)});
         read_delivered(object, record.holders);
+        if (object.if_contains("told_end")) record.told_end = text(object, "told_end");
         if (!object.if_contains("left")) return;  // of an older version
         for (const auto& one : list(object, "left")) {
             if (!one.is_object()) throw Misfit("\"left\" holds other than objects");

@@ -65,6 +65,8 @@ Actions Volume::restore(DefinitionPtr definition, std::optional<LiveRecord> reco
         holders_.restore(record->holders);
         left_ = std::move(record->left);
         left_on_disk_ = left_.size();
+        told_end_ = record->told_end;
+        told_on_disk_ = told_end_;
         const bool is_left = std::find(left_.begin(), left_.end(), record->worker) != left_.end();
         if (record->worker.id.pid != 0 && !is_left) worker_ = std::move(record->worker);
         enter(Phase::adopting, Step::adopt);
@@ -116,7 +118,7 @@ LiveRecord Volume::record() const {
     const bool is_last_left =
         is_alone && !left_.empty() && record_phase_ == LiveRecord::Phase::detached;
     const auto worker = is_last_left ? left_.back() : worker_.value_or(Worker{});
-    return {record_phase_, worker, source_, identity_, holders_.record(), left_};
+    return {record_phase_, worker, source_, identity_, holders_.record(), left_, told_end_};
 }
 
 bool Volume::is_only_left() const noexcept { return !left_.empty() && rest_ == Rest::created; }

@@ -254,6 +254,8 @@ private:
     enum class Use : std::uint8_t { unknown, goes_on } use_ = Use::unknown;  // says the last stop
     std::vector<Worker> left_;
     std::size_t left_on_disk_ = 0;  // how many of them the record names
+    std::string told_end_;          // why worker_ ended, once it was told
+    std::string told_on_disk_;      // what the record says of it
     Holders holders_;
     std::string reason_;
 

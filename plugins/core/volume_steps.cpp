@@ -29,6 +29,7 @@ void Volume::enter(Phase phase, Step step, core::SteadyTime deadline) {
 void Volume::save(Phase phase, LiveRecord::Phase as) {
     record_phase_ = as;
     left_on_disk_ = left_.size();
+    told_on_disk_ = told_end_;
     enter(phase, Step::save_live);
 }
 
@@ -183,18 +184,22 @@ void Volume::take_adopted(core::Outcome<Worker> worker) {
         worker_ = std::move(*worker);
         if (worker_->rule.empty()) worker_->rule = std::move(rule);
         worker_ended_.reset();
+        told_end_.clear();
     }
     switch (record_phase_) {
         case LiveRecord::Phase::mounted:
             rest_ = Rest::mounted;
             if (!worker) {
                 rest_ = Rest::failed;
-                reason_ = worker.error().user_text;
+                reason_ = told_end_.empty() ? worker.error().user_text : told_end_;
                 // What is left of it must be detached before it can be mounted again.
                 worker_ended_ = Ended{reason_};
-                actions_.push_back(Note{
-                    Note::Kind::worker_died,
-                    fmt::format("its worker ended: {}; lost: {}", reason_, kUnseenEnd)});
+                if (told_end_.empty()) {
+                    actions_.push_back(Note{
+                        Note::Kind::worker_died,
+                        fmt::format("its worker ended: {}; lost: {}", reason_, kUnseenEnd)});
+                }
+                told_end_ = reason_;
             }
             return complete({});
         case LiveRecord::Phase::detached:
@@ -241,8 +246,9 @@ void Volume::settle() {
         rest_ = Rest::failed;
         reason_ = fmt::format("its worker ended: {}", worker_ended_->reason);
         actions_.push_back(Note{Note::Kind::worker_died, reason_});
+        told_end_ = reason_;
     }
-    if (left_on_disk_ == left_.size()) return;
+    if (left_on_disk_ == left_.size() && told_on_disk_ == told_end_) return;
     if (worker_) return save(Phase::holding, record_phase_);
     erase_or_save(Phase::holding);
 }
@@ -286,6 +292,7 @@ void Volume::detached() {
 
 void Volume::clear() {
     if (worker_ended_) tell_lost(*worker_ended_);
+    told_end_.clear();
     erase_or_save(Phase::clearing);
 }
 
@@ -298,6 +305,7 @@ void Volume::tell_lost(Ended& ended) {
 void Volume::erase_or_save(Phase phase) {
     if (!left_.empty()) return save(phase, LiveRecord::Phase::detached);
     left_on_disk_ = 0;
+    told_on_disk_ = told_end_;
     enter(phase, Step::erase_live);
 }
 

@@ -27,6 +27,7 @@ namespace stdfs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 const VolumeKey kKey{Dialect::docker, "web"};
@@ -329,6 +330,15 @@ TEST_F(StoreTest, a_record_of_before_workers_could_be_left_has_none) {
         const auto wrong = text.substr(0, at) + R"(,"left":)" + left + "}";
         EXPECT_FALSE(parse_live(wrong)) << left;
     }
+}
+
+TEST_F(StoreTest, an_end_that_was_told_is_kept) {
+    auto record = live(77);
+    EXPECT_THAT(to_json(kKey, record), Not(HasSubstr("told_end")));
+    record.told_end = "killed by signal 9";
+    const auto stored = parse_live(to_json(kKey, record));
+    ASSERT_TRUE(stored) << stored.error().user_text;
+    EXPECT_EQ(stored->record, record);
 }
 
 TEST_F(StoreTest, counts_that_are_none_are_damage) {

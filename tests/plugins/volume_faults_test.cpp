@@ -198,6 +198,7 @@ TEST_F(VolumeFaults, answer_that_arrived_and_cannot_be_saved_is_told) {
 TEST_F(VolumeFaults, answer_that_arrives_when_the_mount_is_gone_is_not_saved) {
     be_mounted();
     ended({"killed"});
+    done();
     mount("h1");
     for (int i = 0; i < 3; ++i) done();
     send(Prepared{kRefused});
@@ -362,7 +363,11 @@ TEST_F(VolumeFaults, unmount_that_fails_altogether_leaves_it_failed_and_can_be_r
 
 TEST_F(VolumeFaults, dead_worker_makes_it_failed_with_the_reason) {
     be_mounted();
-    EXPECT_EQ(ended({"killed by signal 9"}), Texts{"note its worker ended: killed by signal 9"});
+    EXPECT_EQ(
+        ended({"killed by signal 9"}),
+        (Texts{"note its worker ended: killed by signal 9", "save_live"})
+    );
+    EXPECT_EQ(done(), Texts{});
     EXPECT_EQ(volume.state(), State::failed);
     EXPECT_EQ(volume.reason(), "its worker ended: killed by signal 9");
     EXPECT_EQ(volume.mountpoint(), "");
@@ -378,6 +383,7 @@ TEST_F(VolumeFaults, end_of_another_worker_means_nothing) {
 TEST_F(VolumeFaults, next_mount_of_a_failed_volume_makes_it_new) {
     be_mounted();
     ended({"killed"});
+    done();
     EXPECT_EQ(mount("h2"), Texts{"save_live"});
     EXPECT_EQ(done(), Texts{"detach"});  // nobody is there to be stopped
     EXPECT_EQ(done(), Texts{"erase_live"});
@@ -396,11 +402,30 @@ TEST_F(VolumeFaults, next_mount_of_a_failed_volume_makes_it_new) {
 TEST_F(VolumeFaults, unmount_of_a_failed_volume_cleans_up) {
     be_mounted();
     ended({"killed"});
+    done();
     EXPECT_EQ(unmount(), Texts{"save_live"});
     EXPECT_EQ(done(), Texts{"detach"});
     EXPECT_EQ(done(), Texts{"erase_live"});
     EXPECT_EQ(done(), Texts{"3 ok"});
     EXPECT_EQ(volume.state(), State::created);
+}
+
+TEST_F(VolumeFaults, end_that_cannot_be_saved_is_told_and_not_tried_for_ever) {
+    be_mounted();
+    ended({"killed"});
+    EXPECT_EQ(done(kDisk), Texts{"note disk"});
+    EXPECT_EQ(volume.state(), State::failed);
+}
+
+TEST_F(VolumeFaults, mount_that_comes_while_an_end_is_saved_waits_for_it) {
+    be_mounted();
+    ended({"killed"});
+    EXPECT_EQ(mount("h2"), Texts{});
+    EXPECT_EQ(done(), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{"detach"});
+    EXPECT_EQ(done(), Texts{"erase_live"});
+    EXPECT_EQ(done(), Texts{"prepare"});
+    EXPECT_EQ(volume.record().told_end, "");
 }
 
 TEST_F(VolumeFaults, worker_that_dies_before_the_answer_fails_the_mount) {
@@ -503,12 +528,39 @@ TEST_F(VolumeFaults, restart_reports_a_mount_whose_worker_is_gone) {
     volume.restore(define(), record(LiveRecord::Phase::mounted));
     EXPECT_EQ(
         send(Started{core::Failure{ESRCH, "process 4711 is another"}}),
-        Texts{std::string("note its worker ended: process 4711 is another; lost: ") + kUnseenEnd}
+        (Texts{
+            std::string("note its worker ended: process 4711 is another; lost: ") + kUnseenEnd,
+            "save_live"})
     );
+    EXPECT_EQ(done(), Texts{});
     EXPECT_EQ(volume.state(), State::failed);
     EXPECT_EQ(volume.reason(), "process 4711 is another");
     EXPECT_EQ(unmount(), Texts{"save_live"});
     EXPECT_EQ(done(), Texts{"detach"});
+}
+
+TEST_F(VolumeFaults, restart_does_not_tell_again_of_an_end_that_was_told) {
+    be_mounted();
+    ended({"killed"});
+    const auto before = volume.record();
+    Volume again(volume.key(), Lifetime::until_removed, {});
+    again.restore(define(), before);
+    EXPECT_EQ(
+        tell(again.handle(Started{core::Failure{ESRCH, "process 4711 is another"}}, now)), Texts{}
+    );
+    EXPECT_EQ(again.state(), State::failed);
+    EXPECT_EQ(again.reason(), "its worker ended: killed");
+    EXPECT_EQ(again.record(), before);
+}
+
+TEST_F(VolumeFaults, restart_that_finds_alive_what_was_told_to_have_ended_forgets_the_end) {
+    auto before = record(LiveRecord::Phase::mounted);
+    before.told_end = "killed";
+    volume.restore(define(), before);
+    EXPECT_EQ(started(), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{});
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(volume.record().told_end, "");
 }
 
 TEST_F(VolumeFaults, restart_in_the_middle_of_a_mount_ends_it) {

@@ -39,7 +39,7 @@ void Reader::plan_gap(std::uint64_t offset, std::uint64_t end) {
     const std::uint64_t limit = deps_.client.fs_info().read_max;
     while (offset < end) {
         // Whole pages of it are no more than one READ.
-        const auto step = std::min(limit > kPage ? limit - offset % kPage : limit, end - offset);
+        const auto step = std::min(limit >= kPage ? limit - offset % kPage : limit, end - offset);
         const bool is_behind = server_end_ && offset >= *server_end_;
         const auto from = is_behind ? Part::From::here : Part::From::server;
         parts_.push_back({offset, static_cast<std::uint32_t>(step), {}, 0, std::nullopt, from});
@@ -64,7 +64,7 @@ core::Task<void> Reader::fetch(std::size_t index) {
     // parts_ does not grow any more, but a reference across co_await would say less than the index.
     const std::uint64_t limit = deps_.client.fs_info().read_max;
     const auto end = parts_[index].offset + parts_[index].size;
-    bool by_page = limit > kPage;
+    bool by_page = limit >= kPage;
     while (parts_[index].got < parts_[index].size) {
         const auto at = parts_[index].offset + parts_[index].got;
         const auto from = by_page ? page_of(at) : at;

@@ -62,23 +62,34 @@ TEST_F(Files, short_reads_are_continued) {
     EXPECT_EQ(mount().read_at(file, 0, 20'000), content);
 }
 
-TEST_F(Files, what_lies_between_held_bytes_is_asked_for_in_whole_pages) {
-    auto expected = pattern(200'000);
-    server.put_file("/a", expected);
-    const auto file = mount().open_file("/a");
-    for (const std::size_t at : {std::size_t{5}, std::size_t{4097}, std::size_t{70'001}}) {
-        mount().write_at(file, at, "held");
-        expected.replace(at, 4, "held");
+/// What lies between held bytes is asked for in whole pages.
+class WholePages : public Files {
+protected:
+    void expect_whole_pages() {
+        auto expected = pattern(200'000);
+        server.put_file("/a", expected);
+        const auto file = mount().open_file("/a");
+        for (const std::size_t at : {std::size_t{5}, std::size_t{4097}, std::size_t{70'001}}) {
+            mount().write_at(file, at, "held");
+            expected.replace(at, 4, "held");
+        }
+        EXPECT_EQ(mount().read_at(file, 0, 131'072), expected.substr(0, 131'072));
+        const auto reads = [](const Call& call) { return call.procedure == Procedure::read; };
+        EXPECT_GT(server.count(reads), 3u);
+        EXPECT_EQ(
+            server.count([&reads](const Call& call) {
+                return reads(call) && (call.offset % 4096 != 0 || call.count % 4096 != 0);
+            }),
+            0u
+        );
     }
-    EXPECT_EQ(mount().read_at(file, 0, 131'072), expected.substr(0, 131'072));
-    const auto reads = [](const Call& call) { return call.procedure == Procedure::read; };
-    EXPECT_GT(server.count(reads), 3u);
-    EXPECT_EQ(
-        server.count([&reads](const Call& call) {
-            return reads(call) && (call.offset % 4096 != 0 || call.count % 4096 != 0);
-        }),
-        0u
-    );
+};
+
+TEST_F(WholePages, of_large_reads) { expect_whole_pages(); }
+
+TEST_F(WholePages, of_reads_of_one_page) {
+    server.adjust([](Behaviour& behaviour) { behaviour.read_max = 4096; });
+    expect_whole_pages();
 }
 
 TEST_F(Files, writes_larger_than_wtmax_are_split) {

@@ -517,6 +517,15 @@ TEST_F(WireFaults, what_is_to_be_made_need_not_be_there) {
     }
 }
 
+TEST_F(WireFaults, what_was_made_and_said_to_be_nowhere_is_ours) {
+    client();
+    server.inject({.procedure = Procedure::symlink, .fail = Status::noent, .before = [&] {
+                       server.put_symlink("/s", "a");
+                   }});
+    EXPECT_EQ(code(client().symlink(context, client().root(), "s", "a", {})), 0);
+    EXPECT_EQ(wire(Procedure::symlink).size(), 2u);
+}
+
 TEST_F(WireFaults, names_that_are_stale_are_told_so) {
     server.put_directory("/d");
     const auto directory = server.handle("/d");

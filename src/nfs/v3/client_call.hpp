@@ -103,7 +103,13 @@ core::Task<core::Result<T>> Client3::call(
         const bool is_stray = shape.named[0] && may_be_stray(shape.procedure, result.error());
         if (is_stray && strays++ < kMostStrays) {
             auto asking = is_there(context, shape);
-            if (co_await asking) continue;
+            if (co_await asking) {
+                // As of a hiccup: it may have been made before it was said to be nowhere.
+                if (shape.transmission && cannot_miss(shape.procedure)) {
+                    *shape.transmission = rpc::Transmission::repeated;
+                }
+                continue;
+            }
         }
         if (!is_status(result.error(), Status::jukebox)) co_return result;
         const auto wait = delay.next();

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <optional>
 
 namespace uidnfs::app {
@@ -79,7 +80,13 @@ core::Task<void> run(
         co_return;
     }
     auto& client = *exported->client;
-    auto writing = recover_to_server(client, job.options, job.recovery, job.conflicts, told);
+    const std::function<void()> wait_no_more = [&] {
+        auto terms = job.parameters;
+        terms.put_off = std::chrono::seconds(0);
+        exported->set_terms(terms);
+    };
+    auto writing =
+        recover_to_server(client, job.options, job.recovery, job.conflicts, told, wait_no_more);
     co_await writing;
     const nfs::CallContext context{job.options.credential};
     auto leaving = client.shutdown(context);

@@ -46,13 +46,19 @@ class Borrowed final : public core::SharedMemory {
 class ToServer {
 public:
     ToServer(
-        nfs::Client& client, const fs::Options& options, Conflicts conflicts, RecoverTold& told
+        nfs::Client& client,
+        const fs::Options& options,
+        Conflicts conflicts,
+        RecoverTold& told,
+        const std::function<void()>& wait_no_more
     )
-        : client_(client), options_(options), conflicts_(conflicts), told_(told) {}
+        : client_(client),
+          options_(options),
+          conflicts_(conflicts),
+          told_(told),
+          wait_no_more_(wait_no_more) {}
 
     core::Task<void> entry(const RecoveryEntry& entry) {
-        // Of one it was waited long enough for all.
-        if (put_off_ == PutOff::yes) co_return told_.refused(entry, kPutOff);
         const auto context = context_of(entry.ranges.front().identity);
         if (!context) co_return told_.refused(entry, context.error().user_text);
         auto finding = find(entry, *context);
@@ -69,7 +75,8 @@ public:
 
 private:
     void refuse(const RecoveryEntry& entry, const core::Error& error) {
-        if (error.code() == kPutOffCode) put_off_ = PutOff::yes;
+        // For one it was waited long enough for all; others may not be on a tape.
+        if (error.code() == kPutOffCode) wait_no_more_();
         told_.refused(entry, why(error));
     }
 
@@ -227,7 +234,7 @@ private:
     const fs::Options& options_;
     Conflicts conflicts_;
     RecoverTold& told_;
-    enum class PutOff : std::uint8_t { no, yes } put_off_ = PutOff::no;
+    const std::function<void()>& wait_no_more_;
 };
 
 /// Without leaving `directory`, through whatever link it might be.
@@ -279,9 +286,10 @@ core::Task<void> recover_to_server(
     const fs::Options& options,
     const Recovery& recovery,
     RecoverArguments::Conflicts conflicts,
-    RecoverTold& told
+    RecoverTold& told,
+    const std::function<void()>& wait_no_more
 ) {
-    ToServer writer(client, options, conflicts, told);
+    ToServer writer(client, options, conflicts, told, wait_no_more);
     for (const auto& entry : recovery.entries) {
         auto writing = writer.entry(entry);
         co_await writing;

@@ -32,12 +32,14 @@ private:
 };
 
 /// Everything in it, each byte in the name of who wrote it, FILE_SYNC. `options`: of the mount.
+/// `wait_no_more` is called when a file was put off (JUKEBOX) for as long as the client waits.
 core::Task<void> recover_to_server(
     nfs::Client& client,
     const fs::Options& options,
     const Recovery& recovery,
     RecoverArguments::Conflicts conflicts,
-    RecoverTold& told
+    RecoverTold& told,
+    const std::function<void()>& wait_no_more
 );
 
 /// Below `directory`, by path, without leaving it; whoever runs it is the writer.

@@ -41,7 +41,7 @@ std::function<void(const MountParameters&)> terms_of(v3::Client3& client) {
         client.transport().set_terms(
             patience_of(parameters), rpc::ConnectionOptions::Persistence::forever
         );
-        if (parameters.put_off.count() > 0) client.transport().limit_put_off(parameters.put_off);
+        if (parameters.put_off) client.transport().limit_put_off(*parameters.put_off);
     };
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,8 +55,8 @@ struct MountParameters {
     std::uint32_t nconnect = 1;  ///< 1..16
     /// `unneeded`: others than the mount's own credential will use it (identity=caller).
     enum class RootAccess : std::uint8_t { needed, unneeded } root_access = RootAccess::needed;
-    /// How long a call is made again that the server puts off (JUKEBOX); 0: for ever.
-    std::chrono::seconds put_off{0};
+    /// How long a call is made again that the server puts off (JUKEBOX); empty: for ever.
+    std::optional<std::chrono::seconds> put_off = {};
     ConnectionListener on_connection = {};  ///< empty: nobody wants to know
 };
 

@@ -112,16 +112,29 @@ class AfterUmount(RecoverTest):
         self.assertEqual(2, again.stdout.count("the server has it already"))
 
     def test_a_server_that_puts_calls_off_is_told(self):
-        mount, kept = self.lose("f", "g")
+        mount, kept = self.lose("f", "g", "h")
         self.bring_back()
         host = suite.lab().proxy()
         self.addCleanup(host.stop)
-        host.rule(rpc_proxy.named("NFS3 WRITE"), _put_off(2))
+        files = []
+
+        def is_put_off(call):
+            """All WRITEs to the first two files."""
+            if call.name != "NFS3 WRITE":
+                return False
+            size = struct.unpack_from(">I", call.args)[0]
+            handle = call.args[4:4 + size]
+            if handle not in files:
+                files.append(handle)
+            return handle in files[:2]
+
+        host.rule(is_put_off, _put_off(2))
         began = time.monotonic()
         done = self.uidnfs.run("recover", kept, f"--to={host.address}:{suite.lab().export('a').share}")
         self.assertLess(time.monotonic() - began, 45)
         self.assertEqual(1, done.returncode)
         self.assertEqual(2, done.stderr.count("the server puts the calls off (NFS3ERR_JUKEBOX)"), done.stderr)
+        self.assertEqual(1, done.stdout.count("written"), done.stdout)
         done = self.uidnfs.run("recover", kept)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
         self.assert_right(mount, "f")

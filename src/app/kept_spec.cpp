@@ -71,7 +71,8 @@ core::Outcome<MountSpec> kept_spec_of(const MountEntry& entry) {
         return core::Failure{
             spec.error().code(), fmt::format("{}: {}", *path, describe_errno(spec.error().code()))};
     }
-    // A number that was used again is another mount's.
+    // Directories above it were renamed; or the number was used again by a mount whose keeper could
+    // leave nothing, and this is of the one before. Which of both cannot be seen here.
     if (spec->way != Way::inherited && spec->mountpoint != entry.mountpoint) {
         return core::Failure{
             ESTALE,

@@ -134,11 +134,13 @@ version.
   --flush-deadline SECONDS    how long to wait for the server (default: 10)
 )";
 
-constexpr std::string_view kAdoptUsage = R"(usage: uidnfs adopt MOUNTPOINT
+constexpr std::string_view kAdoptUsage = R"(usage: uidnfs adopt [--held] MOUNTPOINT
 
 Gives a mount whose keeper process was killed the next one, so that its worker is replaced again
 when it dies. Programs that use the mount notice nothing. The daemon does it by itself for its
 volumes. Exit status 3 if no worker process serves the mount any more.
+
+  --held    for the daemon, which hands over what the keeper had given it
 )";
 
 constexpr std::string_view kCommands = "mount, umount, status, check, recover, upgrade, adopt";

@@ -21,8 +21,7 @@ core::Result<void> write_kept_spec(const std::string& path, const MountSpec& spe
 /// read(2).
 core::Result<MountSpec> read_kept_spec(const std::string& path);
 
-/// What the keeper of this mount left. ESRCH: nothing; ESTALE: it is of
-/// another path.
+/// What the keeper of this mount left. ESRCH: nothing; ESTALE: it is of another path.
 core::Outcome<MountSpec> kept_spec_of(const MountEntry& entry);
 
 }  // namespace uidnfs::app

@@ -3,6 +3,7 @@
 // for the server.
 #include "core/log.hpp"
 #include "fs/filesystem.hpp"
+#include "fs/page.hpp"
 #include "fs/reader.hpp"
 
 #include <fcntl.h>
@@ -13,8 +14,6 @@
 
 namespace uidnfs::fs {
 namespace {
-
-constexpr std::uint64_t kPageMask = 4095;
 
 /// Bytes may have left as UNSTABLE already, with others: a durable write waits for their COMMIT
 /// then.
@@ -155,7 +154,7 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     // A page of another open file that reached beyond the old end holds zeros there; where the file
     // was not opened for appending, one holds these bytes where the kernel believed the end to be.
     if (inode->opens > 1 || (end != offset && !file->appends())) {
-        const auto from = std::min(end, offset) & ~kPageMask;
+        const auto from = page_of(std::min(end, offset));
         deps_.invalidator.inode(inode->id, static_cast<std::int64_t>(from), 0);
     }
     co_return size;

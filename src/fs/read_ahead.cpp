@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/read_ahead.hpp"
 
+#include "fs/page.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -9,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t kPage = 4096;
 /// Received bytes lie in blocks of this size at least (RecordReader's windows).
 constexpr std::uint64_t kLeastCharge = 64u << 10;
 /// Reads one after the other that are a sequence.
@@ -165,7 +166,7 @@ void ReadAhead::follow(std::uint64_t offset, std::uint64_t size) {
     if (window_ == 0) window_ = std::min(round_up(4 * size, kLeastCharge), kMostOfOne);
     const std::uint64_t limit = house_->client.fs_info().read_max;
     const auto step = std::clamp<std::uint64_t>(window_ / 2, 1, limit);
-    const auto page = offset / kPage * kPage;  // whole pages, as Reader asks
+    const auto page = page_of(offset);  // whole pages, as Reader asks
     auto from = chunks_.empty() ? page : std::max(page, chunks_.back()->behind());
     const auto until = std::min(next_ + window_, inode_->attrs.attr().size);
     while (from < until) {

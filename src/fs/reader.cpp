@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/reader.hpp"
 
+#include "fs/page.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 
 namespace uidnfs::fs {
 namespace {
-
-/// What is missing between held bytes is asked for in whole pages, as kernels ask: for other
-/// offsets some releases of Linux' server answer with bytes of other places (6.1 for files with
-/// holes on tmpfs; 5.19 to 6.2 where a file system keeps larger folios).
-constexpr std::uint64_t kPage = 4096;
-
-std::uint64_t page_of(std::uint64_t offset) noexcept { return offset / kPage * kPage; }
 
 /// Zeros that are never given back.
 class Zeros final : public core::SharedMemory {
@@ -35,6 +30,9 @@ private:
 Reader::Reader(Deps deps, nfs::CallContext context, nfs::OpenRef open)
     : deps_(std::move(deps)), context_(std::move(context)), open_(open), finished_(deps_.reactor) {}
 
+/// What is missing between held bytes is asked for in whole pages, as kernels ask: for other
+/// offsets some releases of Linux' server answer with bytes of other places (6.1 for files with
+/// holes on tmpfs; 5.19 to 6.2 where a file system keeps larger folios).
 void Reader::plan_gap(std::uint64_t offset, std::uint64_t end) {
     const std::uint64_t limit = deps_.client.fs_info().read_max;
     while (offset < end) {

@@ -42,12 +42,6 @@ std::optional<WorkerId> parse_id(std::string_view text) {
     return id;
 }
 
-bool send_on(const control::Channel& channel, const control::Channel::Received& held) {
-    std::vector<int> descriptors;
-    for (const auto& each : held.descriptors) descriptors.push_back(each.get());
-    return channel.send(held.message, descriptors).has_value();
-}
-
 }  // namespace
 
 void MounterProcess::begin_watch(const std::shared_ptr<Watched>& watched) {
@@ -187,7 +181,8 @@ core::Task<core::Result<std::shared_ptr<Watched>>> MounterProcess::give_keeper(
     control::Program program{options_.uidnfs, {}};
     for (const auto* word : {"uidnfs", "adopt"}) program.arguments.emplace_back(word);
     auto ends = control::Channel::make_pair();
-    if (killed && killed->held && ends && send_on(ends->first, *killed->held)) {
+    const auto* const held = killed && killed->held ? &*killed->held : nullptr;
+    if (held && ends && ends->first.send(held->message, held->numbers())) {
         program.channel = ends->second.fd();
         program.arguments.emplace_back("--held");
     }

@@ -68,11 +68,8 @@ core::Outcome<void> start_keeper(
     theirs.close();
     auto order = spec.encode(MountSpec::kAdoptVerb);
     order.add("minor", minor);
-    std::vector<int> descriptors;
-    if (held) {
-        order.add("takeover", std::string(held->message.text("takeover")));
-        for (const auto& each : held->descriptors) descriptors.push_back(each.get());
-    }
+    if (held) order.add("takeover", std::string(held->message.text("takeover")));
+    const auto descriptors = held ? held->numbers() : std::vector<int>();
     static_cast<void>(ours.send(order, descriptors));  // one that does not listen ends the channel
     const auto received = ours.receive_until(now() + kLongest);
     if (!received) {

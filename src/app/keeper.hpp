@@ -153,6 +153,8 @@ private:
     core::Outcome<void> adopt(std::uint32_t minor, std::optional<Channel::Received> held);
     /// That no other keeper works on this memory, as long as this process lives.
     core::Outcome<void> claim(const core::Fd& arena);
+    /// Device, arena and words of either giver. A failure changes nothing.
+    core::Outcome<void> take_handed(Channel::Received answer, std::uint32_t minor);
     core::Outcome<void> adopt_from_worker(std::uint32_t minor, control::Behind behind);
     core::Outcome<void> go_on_without_worker(std::uint32_t minor, Channel::Received held);
     void hand_out(Client& client) const;

@@ -97,12 +97,7 @@ core::Outcome<void> Keeper::adopt_from_worker(std::uint32_t minor, control::Behi
     if (const auto sent = behind.channel.send(question); !sent) return not_adopted(sent.error());
     auto answer = behind.channel.receive_until(deadline);
     if (!answer) return not_adopted(answer.error());
-    auto handed = take_adopted(std::move(*answer), minor);
-    if (!handed) return handed.error();
-    if (auto alone = claim(handed->arena); !alone) return alone;
-    descriptors_.fuse = std::move(handed->fuse);
-    arena_ = std::move(handed->arena);
-    takeover_ = std::move(handed->takeover);
+    if (auto taken = take_handed(std::move(*answer), minor); !taken) return taken;
     worker_.emplace(std::move(behind.worker));
     worker_channel_ = std::move(behind.channel);
     phase_ = Phase::serving;
@@ -123,12 +118,7 @@ core::Outcome<void> Keeper::adopt_from_worker(std::uint32_t minor, control::Behi
 
 /// Keeper and worker were killed, and somebody else had what they worked on.
 core::Outcome<void> Keeper::go_on_without_worker(std::uint32_t minor, Channel::Received held) {
-    auto handed = take_adopted(std::move(held), minor);
-    if (!handed) return handed.error();
-    if (auto alone = claim(handed->arena); !alone) return alone;
-    descriptors_.fuse = std::move(handed->fuse);
-    arena_ = std::move(handed->arena);
-    takeover_ = std::move(handed->takeover);
+    if (auto taken = take_handed(std::move(held), minor); !taken) return taken;
     if (!can_take_over()) {
         release_device();
         return core::Failure{
@@ -138,6 +128,16 @@ core::Outcome<void> Keeper::go_on_without_worker(std::uint32_t minor, Channel::R
     open_control(minor);
     take_over("killed together with its keeper", Death::killed);
     starter_->mounted();
+    return {};
+}
+
+core::Outcome<void> Keeper::take_handed(Channel::Received answer, std::uint32_t minor) {
+    auto handed = take_adopted(std::move(answer), minor);
+    if (!handed) return handed.error();
+    if (auto alone = claim(handed->arena); !alone) return alone;
+    descriptors_.fuse = std::move(handed->fuse);
+    arena_ = std::move(handed->arena);
+    takeover_ = std::move(handed->takeover);
     return {};
 }
 

@@ -21,6 +21,13 @@ public:
     struct Received {
         Message message;
         std::vector<core::Fd> descriptors;
+
+        /// The descriptors as send() wants them; they stay here.
+        std::vector<int> numbers() const {
+            std::vector<int> all;
+            for (const auto& each : descriptors) all.push_back(each.get());
+            return all;
+        }
     };
 
     explicit Channel(core::Fd socket) noexcept : socket_(std::move(socket)) {}

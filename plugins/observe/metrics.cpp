@@ -2,91 +2,34 @@
 #include "plugins/observe/metrics.hpp"
 
 #include "core/text.hpp"
+#include "plugins/observe/metric_families.hpp"
 #include "plugins/observe/worker_totals.hpp"
 
 #include <boost/json.hpp>
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <prometheus/counter.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
+#include <chrono>
 #include <cstring>
-#include <iterator>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace uidnfs::plugins {
 namespace {
 
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-
 const prometheus::Histogram::BucketBoundaries kMountBounds{
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10};
-
-using Labels = std::vector<ClientMetric::Label>;
-
-/// One family of values that are known when they are read.
-class FamilyOf {
-public:
-    FamilyOf(MetricType type, const char* name, const char* help) {
-        family_.name = name;
-        family_.help = help;
-        family_.type = type;
-    }
-    FamilyOf& add(Labels labels, double value) {
-        ClientMetric metric;
-        metric.label = std::move(labels);
-        if (family_.type == MetricType::Counter) {
-            metric.counter.value = value;
-        } else {
-            metric.gauge.value = value;
-        }
-        family_.metric.push_back(std::move(metric));
-        return *this;
-    }
-    FamilyOf& add(Labels labels, ClientMetric::Histogram histogram) {
-        ClientMetric metric;
-        metric.label = std::move(labels);
-        metric.histogram = std::move(histogram);
-        family_.metric.push_back(std::move(metric));
-        return *this;
-    }
-    MetricFamily take() { return std::move(family_); }
-
-private:
-    MetricFamily family_;
-};
-
-Labels of_plugin(Dialect dialect) { return {{"plugin", std::string(to_string(dialect))}}; }
 
 std::string code_name(int code) {
     const char* name = ::strerrorname_np(code);
     return name && code != 0 ? name : "unknown";
-}
-
-ClientMetric::Histogram histogram_of(
-    const ProcedureCounts& procedure, const std::vector<double>& bounds
-) {
-    ClientMetric::Histogram histogram;
-    histogram.sample_count = static_cast<std::uint64_t>(procedure.calls);
-    histogram.sample_sum = procedure.seconds;
-    double sum = 0;
-    for (std::size_t i = 0; i < bounds.size(); ++i) {
-        if (i < procedure.latency.size()) sum += procedure.latency[i];
-        histogram.bucket.push_back({static_cast<std::uint64_t>(sum), bounds[i]});
-    }
-    return histogram;
 }
 
 std::uint64_t unsigned_of(const boost::json::object& status, std::string_view name) {
@@ -98,40 +41,6 @@ std::uint64_t unsigned_of(const boost::json::object& status, std::string_view na
 }
 
 }  // namespace
-
-Gauges read_gauges(
-    const Volumes& volumes,
-    const HealthWatch& health,
-    const AuditLog& audit,
-    const Store& store,
-    const ldap::Directory* directory
-) {
-    Gauges gauges;
-    for (const auto dialect : {Dialect::docker, Dialect::cloudfoundry}) {
-        for (const auto& info : volumes.list(dialect)) ++gauges.volumes[{dialect, info.state}];
-    }
-    for (const auto state : {Health::healthy, Health::degraded, Health::stale, Health::failed}) {
-        gauges.health[state] = health.count(state);
-    }
-    gauges.audit_waiting = audit.waiting();
-    gauges.audit_lost = audit.lost();
-    gauges.damaged_state_files = store.damaged().size();
-    if (directory) gauges.directory = directory->counters();
-    return gauges;
-}
-
-std::optional<std::uint64_t> resident_bytes(std::uint32_t pid) {
-    const core::Fd fd(::open(fmt::format("/proc/{}/statm", pid).c_str(), O_RDONLY | O_CLOEXEC));
-    std::array<char, 128> text{};
-    if (!fd || ::read(fd.get(), text.data(), text.size() - 1) <= 0) return std::nullopt;
-    const char* second = std::strchr(text.data(), ' ');  // proc(5): size, resident, ...
-    std::uint64_t pages = 0;
-    if (!second ||
-        std::from_chars(second + 1, text.data() + text.size(), pages).ec != std::errc()) {
-        return std::nullopt;
-    }
-    return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
 
 class Metrics::Impl {
 public:
@@ -192,7 +101,7 @@ public:
         auto families = registry_.Collect();
         const auto gauges = deps_.gauges();
         add_volumes(families, gauges);
-        add_calls(families);
+        add_calls(families, totals_.totals());
         add_workers(families);
         if (gauges.directory) add_directory(families, *gauges.directory);
         if (deps_.per_volume == PerVolume::yes) add_each_volume(families);
@@ -206,7 +115,6 @@ private:
         bool is_healthy = false;
         std::optional<std::uint64_t> deaths = {};  ///< none: not told since this process began
     };
-    using Families = std::vector<MetricFamily>;
 
     void note_takeovers(LiveWorker& live, const boost::json::object& status) {
         const auto* upgrades = status.if_contains("upgrades");
@@ -220,76 +128,6 @@ private:
         if (deaths > before) workers_replaced_.Increment(static_cast<double>(deaths - before));
     }
 
-    static void add_volumes(Families& families, const Gauges& gauges) {
-        FamilyOf mounts(MetricType::Gauge, "uidnfs_mounts", "Volumes by platform and state.");
-        for (const auto& [what, count] : gauges.volumes) {
-            auto labels = of_plugin(what.first);
-            labels.push_back({"state", std::string(to_string(what.second))});
-            mounts.add(std::move(labels), static_cast<double>(count));
-        }
-        families.push_back(mounts.take());
-        FamilyOf health(
-            MetricType::Gauge, "uidnfs_mounts_by_health", "Mounts by what their workers say."
-        );
-        for (const auto& [state, count] : gauges.health) {
-            health.add({{"health", std::string(to_string(state))}}, static_cast<double>(count));
-        }
-        families.push_back(health.take());
-        families.push_back(FamilyOf(
-                               MetricType::Gauge,
-                               "uidnfs_audit_waiting_lines",
-                               "Lines of the audit that cannot be written yet."
-        )
-                               .add({}, static_cast<double>(gauges.audit_waiting))
-                               .take());
-        families.push_back(FamilyOf(
-                               MetricType::Gauge,
-                               "uidnfs_damaged_state_files",
-                               "Files of volumes that are unknown because of it."
-        )
-                               .add({}, static_cast<double>(gauges.damaged_state_files))
-                               .take());
-        families.push_back(FamilyOf(
-                               MetricType::Counter,
-                               "uidnfs_audit_lost_lines_total",
-                               "Lines of the audit that are lost."
-        )
-                               .add({}, static_cast<double>(gauges.audit_lost))
-                               .take());
-    }
-
-    void add_calls(Families& families) const {
-        const auto& totals = totals_.totals();
-        FamilyOf calls(MetricType::Counter, "uidnfs_nfs_calls_total", "NFS calls that ended.");
-        FamilyOf errors(MetricType::Counter, "uidnfs_nfs_errors_total", "NFS calls that failed.");
-        FamilyOf times(
-            MetricType::Histogram,
-            "uidnfs_nfs_call_duration_seconds",
-            "From the first sending of an NFS call to its end."
-        );
-        for (const auto& [name, procedure] : totals.procedures) {
-            calls.add({{"procedure", name}}, procedure.calls);
-            errors.add({{"procedure", name}}, procedure.errors);
-            times.add({{"procedure", name}}, histogram_of(procedure, totals.latency_bounds));
-        }
-        families.push_back(calls.take());
-        families.push_back(errors.take());
-        families.push_back(times.take());
-        const auto add = [&families](const char* name, const char* help, double value) {
-            families.push_back(FamilyOf(MetricType::Counter, name, help).add({}, value).take());
-        };
-        add("uidnfs_nfs_retransmits_total", "NFS calls sent again.", totals.retransmits);
-        add("uidnfs_nfs_reconnects_total", "Connections made anew.", totals.reconnects);
-        add("uidnfs_nfs_sent_bytes_total", "Bytes sent to NFS servers.", totals.bytes_sent);
-        add("uidnfs_nfs_received_bytes_total",
-            "Bytes received from NFS servers.",
-            totals.bytes_received);
-        add("uidnfs_write_errors_total", "Writes that a server refused.", totals.write_errors);
-        add("uidnfs_refused_callers_total",
-            "Processes that a mount was not for.",
-            totals.refused_callers);
-    }
-
     void add_workers(Families& families) const {
         double uncommitted = 0;
         double resident = 0;
@@ -297,25 +135,32 @@ private:
             uncommitted += static_cast<double>(live.uncommitted);
             resident += static_cast<double>(live.resident);
         }
-        const auto add = [&families](const char* name, const char* help, double value) {
-            families.push_back(FamilyOf(MetricType::Gauge, name, help).add({}, value).take());
-        };
-        add("uidnfs_uncommitted_bytes", "Acknowledged, and not yet durable.", uncommitted);
-        add("uidnfs_worker_resident_bytes", "Memory of all workers.", resident);
-        add("uidnfs_lost_identities",
+        add_gauge(
+            families, "uidnfs_uncommitted_bytes", "Acknowledged, and not yet durable.", uncommitted
+        );
+        add_gauge(families, "uidnfs_worker_resident_bytes", "Memory of all workers.", resident);
+        add_gauge(
+            families,
+            "uidnfs_lost_identities",
             "Live mounts whose user the directory no longer knows as it was.",
-            static_cast<double>(lost_identities_));
-        add("uidnfs_denied_mounts",
+            static_cast<double>(lost_identities_)
+        );
+        add_gauge(
+            families,
+            "uidnfs_denied_mounts",
             "Live mounts whose access is taken away, by recheck_action = deny.",
-            static_cast<double>(denied_mounts_));
-        families.push_back(FamilyOf(MetricType::Gauge, "uidnfs_build_info", "Always 1.")
+            static_cast<double>(denied_mounts_)
+        );
+        families.push_back(FamilyOf(prometheus::MetricType::Gauge, "uidnfs_build_info", "Always 1.")
                                .add({{"version", UIDNFS_VERSION}}, 1)
                                .take());
     }
 
     void add_directory(Families& families, const ldap::Directory::Counters& now) {
         FamilyOf lookups(
-            MetricType::Counter, "uidnfs_ldap_lookups_total", "Questions to LDAP servers."
+            prometheus::MetricType::Counter,
+            "uidnfs_ldap_lookups_total",
+            "Questions to LDAP servers."
         );
         for (std::size_t i = 0; i < ldap::kFailureKinds; ++i) {
             failures_[i].take(static_cast<double>(now.failures[i]));
@@ -327,24 +172,28 @@ private:
         families.push_back(lookups.take());
         cache_hits_.take(static_cast<double>(now.cache_hits));
         stale_hits_.take(static_cast<double>(now.stale_hits));
-        const auto add = [&families](const char* name, const char* help, double value) {
-            families.push_back(FamilyOf(MetricType::Counter, name, help).add({}, value).take());
-        };
-        add("uidnfs_ldap_cache_hits_total", "Answers from the cache.", cache_hits_.sum());
-        add("uidnfs_ldap_stale_hits_total",
+        add_counter(
+            families, "uidnfs_ldap_cache_hits_total", "Answers from the cache.", cache_hits_.sum()
+        );
+        add_counter(
+            families,
+            "uidnfs_ldap_stale_hits_total",
             "Identities served while no LDAP server could be reached.",
-            stale_hits_.sum());
+            stale_hits_.sum()
+        );
     }
 
     void add_each_volume(Families& families) const {
         FamilyOf healthy(
-            MetricType::Gauge, "uidnfs_volume_healthy", "1: its worker said so at last."
+            prometheus::MetricType::Gauge, "uidnfs_volume_healthy", "1: its worker said so at last."
         );
         FamilyOf uncommitted(
-            MetricType::Gauge, "uidnfs_volume_uncommitted_bytes", "Acknowledged, not durable."
+            prometheus::MetricType::Gauge,
+            "uidnfs_volume_uncommitted_bytes",
+            "Acknowledged, not durable."
         );
         FamilyOf resident(
-            MetricType::Gauge, "uidnfs_volume_resident_bytes", "Memory of its worker."
+            prometheus::MetricType::Gauge, "uidnfs_volume_resident_bytes", "Memory of its worker."
         );
         for (const auto& [key, live] : live_) {
             auto labels = of_plugin(key.dialect);

@@ -4,10 +4,8 @@
 // the reactor's thread; owned by main().
 #pragma once
 
-#include "ldap/directory.hpp"
 #include "plugins/core/mounter.hpp"
-#include "plugins/core/volumes.hpp"
-#include "plugins/observe/audit_log.hpp"
+#include "plugins/observe/gauges.hpp"
 #include "plugins/observe/health_watch.hpp"
 #include "plugins/observe/mounted_volume.hpp"
 
@@ -15,34 +13,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
+#include <string_view>
 
 namespace uidnfs::plugins {
-
-/// What is so at the moment it is read.
-struct Gauges {
-    std::map<std::pair<Dialect, State>, std::size_t> volumes = {};
-    std::map<Health, std::size_t> health = {};
-    std::size_t audit_waiting = 0;
-    std::uint64_t audit_lost = 0;
-    std::size_t damaged_state_files = 0;
-    std::optional<ldap::Directory::Counters> directory = {};  ///< may count from 0 after a reload
-};
-/// `directory` may be null.
-Gauges read_gauges(
-    const Volumes& volumes,
-    const HealthWatch& health,
-    const AuditLog& audit,
-    const Store& store,
-    const ldap::Directory* directory
-);
-
-/// Bytes that a process has in memory, of /proc/PID/statm.
-std::optional<std::uint64_t> resident_bytes(std::uint32_t pid);
 
 class Metrics final : public Observer, public StatusListener {
 public:

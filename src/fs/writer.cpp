@@ -26,11 +26,6 @@ std::uint64_t bounded(std::uint64_t wanted, const core::SlotPool& slots) {
     return std::min<std::uint64_t>(wanted, slots.capacity() / 4 * slots.bytes());
 }
 
-std::uint64_t known_ctime(const Inode& inode) noexcept {
-    if (!inode.attrs.has_attr()) return 0;
-    return ctime_word(inode.attrs.attr().ctime);
-}
-
 bool wants_early_errors(int code) noexcept { return code == ENOSPC || code == EDQUOT; }
 
 }  // namespace
@@ -54,59 +49,6 @@ FileState& Writer::state_of(Inode& inode) {
         inode.file = std::make_unique<FileState>(deps_.reactor, deps_.journal, inode.id);
     }
     return *inode.file;
-}
-
-void Writer::restore(const InodeRef& inode, std::uint32_t record) {
-    const auto& found = deps_.journal.records[record];
-    auto& file = state_of(*inode);
-    if (found.state == ExtentState::cut) {
-        file.extents.restore_cut(record);
-    } else {
-        // arena_check.hpp: the slot is there, and so is the identity.
-        auto* memory =
-            deps_.slots.adopt(static_cast<std::uint32_t>(found.data / deps_.slots.bytes()));
-        const auto* data = deps_.journal.slot_base + found.data;
-        const auto credential = deps_.credentials.find(found.credential);
-        const auto origin = file.origin_of({{inode->handle}, {credential}});
-        file.extents.restore(
-            record, core::Slice(*memory, data, found.length), origin, deps_.clock.now()
-        );
-    }
-    settle(inode);
-}
-
-void Writer::restore_written(const InodeRef& inode, std::uint32_t record) {
-    if (!inode->file || inode->file->extents.empty()) {
-        deps_.written.erase(record);
-    } else if (inode->file->written == WrittenRecords::kNone) {
-        inode->file->written = record;
-    } else {
-        // The names are not known to this worker: what the record says is better.
-        end_record(*inode->file);
-        inode->file->written = record;
-    }
-}
-
-void Writer::begin_record(const Inode& inode) {
-    auto& file = *inode.file;
-    if (file.written != WrittenRecords::kNone) return;
-    WrittenRecord record{inode.id, known_ctime(inode), {}};
-    auto path = deps_.inodes.path_of(inode);
-    // What is cut off a very long one is its beginning.
-    const auto fits = std::min(path.size(), record.path.size() - 1);
-    path.copy(record.path.data(), fits, path.size() - fits);
-    file.written = deps_.written.insert(record);
-}
-
-void Writer::end_record(FileState& file) {
-    if (file.written == WrittenRecords::kNone) return;
-    deps_.written.erase(file.written);
-    file.written = WrittenRecords::kNone;
-}
-
-void Writer::note_attributes(const Inode& inode) {
-    if (!inode.file || inode.file->written == WrittenRecords::kNone) return;
-    deps_.written.set(inode.file->written, &WrittenRecord::ctime, known_ctime(inode));
 }
 
 core::Slice Writer::keep(core::Slice data) {
@@ -394,74 +336,6 @@ void Writer::tick() {
         if (extents.uncommitted_since() < now - kCommitAfter) commit_soon(inode);
     }
     if (!active_.empty()) arm_tick();
-}
-
-core::Task<void> Writer::drain_one(InodeRef inode) {
-    if (!draining_.insert(inode).second) co_return;
-    while (!inode->file->extents.empty()) {
-        co_await flush(inode, Reach::disk, nfs::Stability::unstable);
-    }
-    draining_.erase(inode);
-}
-
-core::Task<std::vector<LostRange>> Writer::drain(core::SteadyTime deadline) {
-    boost::asio::steady_timer alarm(deps_.reactor.io(), deadline);
-    alarm.async_wait([this](const boost::system::error_code& error) {
-        if (!error) activity_.notify_all();
-    });
-    while (!active_.empty() && std::chrono::steady_clock::now() < deadline) {
-        for (const auto& inode : std::vector<InodeRef>(active_.begin(), active_.end())) {
-            core::spawn(drain_one(inode));
-        }
-        if (!active_.empty()) co_await activity_.wait();
-    }
-    co_return held();
-}
-
-std::string Writer::path_of(const Inode& inode) const {
-    if (inode.file && inode.file->written != WrittenRecords::kNone) {
-        const std::string recorded = deps_.written[inode.file->written].path.data();
-        if (!recorded.empty()) return recorded;
-    }
-    return deps_.inodes.path_of(inode);
-}
-
-std::vector<LostRange> Writer::held() const {
-    std::vector<LostRange> lost;
-    for (const auto& inode : active_) {
-        const auto fileid = deps_.inodes.fileid_of(*inode);
-        const auto path = path_of(*inode);
-        inode->file->extents.for_each([&](std::uint64_t offset, std::uint64_t length) {
-            if (!lost.empty() && lost.back().fileid == fileid &&
-                lost.back().offset + lost.back().length == offset) {
-                lost.back().length += length;
-            } else {
-                lost.push_back({fileid, path, offset, length});
-            }
-        });
-    }
-    return lost;
-}
-
-core::Task<std::vector<LostRange>> Writer::give_up(core::Error why) {
-    refusal_ = why;
-    auto lost = held();
-    const std::vector<InodeRef> inodes(active_.begin(), active_.end());
-    for (const auto& inode : inodes) {
-        ++errors_;
-        inode->write_error.set(why.code());
-        deps_.inodes.record_error(*inode);  // before the bytes go
-    }
-    for (const auto& inode : inodes) {
-        auto holding = hold(inode);
-        co_await holding;
-        auto& file = *inode->file;
-        while (file.commit == FileState::Commit::under_way) co_await file.progress.wait();
-        forget(inode);
-        deps_.lost(inode, 0, 0);
-        resume(inode);
-    }
-    co_return lost;
 }
 
 std::uint64_t Writer::bytes_held() const noexcept {

@@ -73,7 +73,7 @@ LIBRARIES = {
     r"openssl/.*": r"plugins/(core|http)/.*\.cpp",
     r"boost/url(/.*|\.hpp)": r"config/.*\.cpp",
     r"CLI/.*": r"(app|plugins/daemon)/.*\.cpp",
-    r"prometheus/.*": r"plugins/observe/.*\.cpp",
+    r"prometheus/.*": r"plugins/observe/(.*\.cpp|metric_families\.hpp)",
     r"toml\+\+/.*": r"plugins/settings/.*\.cpp",
     r"(ldap|lber|openldap)(_\w+)?\.h": r"ldap/.*\.cpp",
     r"sodium(/.*|\.h)": r"ldap/.*\.cpp",

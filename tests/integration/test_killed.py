@@ -265,9 +265,11 @@ time.sleep(60)
 
     def test_pages_beyond_the_budget_are_taken(self):
         """64 MiB are the budget; 96 MiB of a mapping are written back by its end."""
-        child = self.child("big", "m = mapped('f', 96 << 20)", "m[:] = b'x' * (96 << 20); time.sleep(60)")
+        child = self.child(
+            "big", "m = mapped('f', 96 << 20)",
+            "m[:] = b'x' * (96 << 20); print('stored', flush=True); time.sleep(60)")
         self.start([child])
-        time.sleep(2)
+        child.wait_for("stored")
         self.assertLess(self.seconds_to_end([child]), 2 * PROMISE)  # 96 MiB to copy
         self.give_back()
         uidnfs_command.wait_until(

@@ -141,7 +141,7 @@ for file in state["files"]: os.close(file)
 result = wrong
 """)
         uidnfs_command.wait_until(
-            lambda: _threads(writer.pid) > 3000, 10, "3,000 writers")
+            lambda: _threads(writer.pid) > 3000, 60, "3,000 writers")
         time.sleep(0.5)  # the last of them get there
         return names, writer
 

@@ -28,6 +28,7 @@ EVERY = (1.0, 4.0)  # seconds between faults
 # From the second quarter of the time to the last one; a short run still fills its caches then.
 GROWTH_KIB = 8 << 10 if SECONDS >= 300 else 48 << 10
 LONG = 120
+MOST_PIPES = 8
 
 EXECUTED_TWICE = ("NFS3 CREATE", "NFS3 MKDIR", "NFS3 SYMLINK", "NFS3 REMOVE", "NFS3 RMDIR", "NFS3 RENAME",
                   "NFS3 LINK", "NFS3 SETATTR", "NFS3 WRITE")
@@ -37,12 +38,21 @@ def _jukebox(record):
     return record[:4] + struct.pack(">5I", 1, 0, 0, 0, 0) + struct.pack(">5I", 10008, 0, 0, 0, 0)
 
 
+def _kind(descriptor):
+    """"pipe", "socket", "anon_inode", or a path; a descriptor that is closed meanwhile is of no kind."""
+    try:
+        return os.readlink(descriptor).split(":")[0]
+    except OSError:
+        return ""
+
+
 class Sampler:
     """Looks at the processes of the mounts once a second."""
 
     def __init__(self, begun):
         self._begun = begun
         self.lines = {"memory": {}, "descriptors": {}, "threads": {}}
+        self.most_pipes = 0  # ends of them, of one process
 
     def look(self, pids):
         """`pids`: name (of a line, which goes on with the next process) to process."""
@@ -51,9 +61,11 @@ class Sampler:
             try:
                 place = pathlib.Path(f"/proc/{pid}")
                 rollup = (place / "smaps_rollup").read_text(encoding="ascii")
+                kinds = [_kind(place / "fd" / number) for number in os.listdir(place / "fd")]
                 values = {"memory": int(rollup.split("Pss:")[1].split()[0]),
-                          "descriptors": len(os.listdir(place / "fd")),
+                          "descriptors": len(kinds) - kinds.count("pipe"),
                           "threads": len(os.listdir(place / "task"))}
+                self.most_pipes = max(self.most_pipes, kinds.count("pipe"))
             except (OSError, IndexError):
                 continue  # it ended, or begins just now
             for what, value in values.items():
@@ -184,6 +196,8 @@ class Soak(suite.IntegrationTest):
         for what, allowance in (("descriptors", 4), ("threads", 3)):
             for name, early, late in sampler.quarters(what):
                 self.assertLessEqual(late - early, allowance, f"{what} of {name}: {early}, then {late}")
+        # As many as reads need at that moment, core::Pipes::kMost at most: they come and go.
+        self.assertLessEqual(sampler.most_pipes, 2 * MOST_PIPES)
         if SECONDS < LONG:
             return
         # The median of the slowest operation of each second: faults are in both.

@@ -204,7 +204,7 @@ private:
         if (option->availability.state == config::Availability::State::now && !value) {
             return refuse_value(raw, value.error().user_text);
         }
-        if (!may_set(*option, raw)) {
+        if (!may_set(*option, raw.name)) {
             // What holds anyway goes without saying; the mounter would take it for the operator's.
             if (changes_nothing(*option, value)) return;
             return refuse_operators(raw, *option);
@@ -231,14 +231,14 @@ private:
         result_.options.push_back(std::move(raw));
     }
 
-    bool may_set(const OptionSpec& option, const RawOption& raw) const {
+    bool may_set(const OptionSpec& option, std::string_view written) const {
         if (option.set_by != config::SetBy::callers) return false;
         const auto& allowed = rules_.allowed_options;
         if (allowed.empty()) return true;
         const auto is_listed = [&](std::string_view name) {
             return std::find(allowed.begin(), allowed.end(), name) != allowed.end();
         };
-        return is_listed(option.name) || is_listed(raw.name);
+        return is_listed(option.name) || is_listed(written);
     }
 
     /// Somebody may say what holds anyway, so that "hard,timeo=600,nolock" of a compose file
@@ -283,8 +283,23 @@ private:
         problem(fmt::format("{}: {}", spelled(raw), why));
     }
 
+    /// What the caller may write: whatever else is near would be refused next.
+    std::vector<std::string_view> callers_words() const {
+        std::vector<std::string_view> words{"share", "source", "username", "password"};
+        if (dialect_ == Dialect::docker) {
+            words.push_back("credentials");
+        } else {
+            words.insert(words.end(), {"readonly", "cache", "version"});
+        }
+        for (const auto name : config::option_names()) {
+            const auto* option = config::find_option(name);
+            if (option && may_set(*option, name)) words.push_back(name);
+        }
+        return words;
+    }
+
     void refuse_unknown(const RawOption& raw) {
-        const auto nearest = config::nearest_option(raw.name);
+        const auto nearest = config::nearest_name(raw.name, callers_words());
         const auto hint = nearest.empty() ? std::string("leave it out")
                                           : fmt::format("did you mean {}?", nearest);
         tell_unwanted(raw, fmt::format("it is unknown; {}", hint));

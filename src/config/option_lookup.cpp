@@ -29,12 +29,14 @@ const OptionSpec* find_option(std::string_view name) {
     return nullptr;
 }
 
-std::string_view nearest_option(std::string_view name) {
+std::string_view nearest_name(
+    std::string_view name, const std::vector<std::string_view>& candidates
+) {
     constexpr std::size_t kLongest = 64;  // longer words are not misspelled options
     if (name.size() > kLongest) return {};
     std::string_view nearest;
     std::size_t least = (name.size() + 1) / 2;
-    for (const auto candidate : option_names()) {
+    for (const auto candidate : candidates) {
         const auto distance = edit_distance(name, candidate);
         if (distance < least || (distance == least && nearest.empty() && distance <= 1)) {
             least = distance;
@@ -42,6 +44,10 @@ std::string_view nearest_option(std::string_view name) {
         }
     }
     return nearest;
+}
+
+std::string_view nearest_option(std::string_view name) {
+    return nearest_name(name, option_names());
 }
 
 std::vector<std::string_view> option_names() {

@@ -58,7 +58,13 @@ const std::vector<OptionSpec>& option_table();
 /// By name or alias, exactly as written; nullptr when there is none.
 const OptionSpec* find_option(std::string_view name);
 
-/// The usable name most like `name`; empty when none is (half of it or more would have to change).
+/// The one of `candidates` most like `name`; empty when none is (half of it or more would have to
+/// change).
+std::string_view nearest_name(
+    std::string_view name, const std::vector<std::string_view>& candidates
+);
+
+/// nearest_name() among those of option_names().
 std::string_view nearest_option(std::string_view name);
 
 /// Names and aliases that can be used now or later, without patterns such as "x-*"; for completion.

@@ -184,6 +184,22 @@ TEST_F(DockerOptions, unknown_options_are_refused_with_the_nearest_one) {
     );
 }
 
+TEST_F(DockerOptions, the_nearest_one_is_one_that_callers_may_give) {
+    const auto said = [&](std::string_view name) {
+        return refusal(with({{std::string(name), "x"}}));
+    };
+    EXPECT_THAT(said("shar"), HasSubstr("did you mean share?"));
+    EXPECT_THAT(said("Source"), HasSubstr("did you mean source?"));
+    EXPECT_THAT(said("usernme"), HasSubstr("did you mean username?"));
+    EXPECT_THAT(said("pasword"), HasSubstr("did you mean password?"));
+    EXPECT_THAT(said("credential"), HasSubstr("did you mean credentials?"));
+    for (const auto* name : {"size", "export", "mountpoint", "usr", "nocopy"}) {
+        EXPECT_THAT(said(name), HasSubstr("it is unknown; leave it out")) << name;
+    }
+    rules.allowed_options = {"gids"};
+    EXPECT_THAT(said("app_udi"), HasSubstr("it is unknown; leave it out"));
+}
+
 TEST_F(DockerOptions, options_of_the_operator_are_refused) {
     for (const auto& option : Words{
              {"timeo", "5"},

@@ -24,6 +24,10 @@ bool is_alphanumeric(char c) noexcept {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+bool is_port(std::string_view text) noexcept {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 /// Splits "host:rest" and "[address]:rest"; the host loses its brackets.
 core::Outcome<std::pair<std::string_view, std::string_view>> split_host(std::string_view text) {
     using Parts = std::pair<std::string_view, std::string_view>;
@@ -42,6 +46,10 @@ core::Outcome<std::pair<std::string_view, std::string_view>> split_host(std::str
     if (colon == 0 && !text.starts_with("::")) return refuse("the server is missing");
     const auto slash = text.find(":/");
     if (slash != std::string_view::npos && slash > colon && text.find('/') == slash + 1) {
+        const auto between = text.substr(colon + 1, slash - colon - 1);
+        if (colon > 0 && is_port(between)) {
+            return refuse("a port before the export", "write nfs://server:port/export");
+        }
         return refuse("an IPv6 address without brackets", "write [address]:/export");
     }
     return Parts(text.substr(0, colon), text.substr(colon + 1));

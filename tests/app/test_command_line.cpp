@@ -75,6 +75,17 @@ TEST(MountLine, GivesAFlagOptionNoValueOfTheNextWord) {
     EXPECT_EQ(mount.source, "nas1:/a");
 }
 
+TEST(MountLine, NamesWhatNobodyTakes) {
+    EXPECT_EQ(
+        misuse({"mount", "-t", "uidnfs", "nas1:/a", "/mnt"}),
+        "uidnfs mount: unknown flag -t; see uidnfs mount --help"
+    );
+    EXPECT_EQ(
+        misuse({"mount", "nas1:/a", "/mnt", "-o", "uid=1", "gid=1"}),
+        "uidnfs mount: gid=1 is one argument too many; see uidnfs mount --help"
+    );
+}
+
 TEST(MountLine, LeavesUnknownOptionsToTheTable) {
     EXPECT_THAT(
         spelled(parsed<MountArguments>({"mount", "a:/b", "/mnt", "--nonsense=1"})),

@@ -71,6 +71,7 @@ TEST(SourceTest, WhatIsNoSource) {
 
 TEST(SourceTest, Brackets) {
     EXPECT_EQ("an IPv6 address without brackets; write [address]:/export", refusal("::1:/a"));
+    EXPECT_EQ("a port before the export; write nfs://server:port/export", refusal("nas1:2049:/a"));
     EXPECT_THAT(refusal("fe80::1:/a"), HasSubstr("without brackets"));
     EXPECT_THAT(refusal("[::1:/a"), HasSubstr("the ']' of the address is missing"));
     EXPECT_THAT(refusal("[]:/a"), HasSubstr("empty"));

@@ -143,6 +143,9 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     if (!fetched) co_return fetched.error();
     // Where a worker before this one only meant to, somebody else may have been there since.
     const auto end = was_put && planned ? *planned : fetched->size;
+    // Nor has a file bytes where only a server that lies says that it ends.
+    const auto largest = largest_file();
+    if (end > largest || size > largest - end) co_return core::Error(EFBIG);
     progress.plan(end);
     const WriteContext as{file->ref, file->context};
     const auto put =

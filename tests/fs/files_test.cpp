@@ -17,6 +17,8 @@ std::string pattern(std::size_t size, unsigned seed = 1) {
     return out;
 }
 
+constexpr std::uint64_t kBeyondOffT = 0x7fff'ffff'ffff'ffff;
+
 class Files : public FsTest {};
 
 TEST_F(Files, what_was_written_is_read_back_and_on_the_server_after_close) {
@@ -235,6 +237,21 @@ TEST_F(Files, write_beyond_off_t_is_too_big) {
     const auto file = mount().create_file("/a");
     EXPECT_EQ(errno_of(mount().try_write(file, 0x7fff'ffff'ffff'ffff, "x")), EFBIG);
     mount().close_file(file);
+}
+
+TEST_F(Files, append_to_a_file_that_is_said_to_end_beyond_off_t_is_too_big) {
+    server.put_file("/a", "");
+    const auto file = mount().open_file("/a", O_WRONLY | O_APPEND);
+    for (const std::uint64_t size : {~std::uint64_t{0}, ~std::uint64_t{0} - 2, kBeyondOffT}) {
+        server.set_size("/a", size);
+        EXPECT_EQ(errno_of(mount().try_write(file, 0, "x")), EFBIG) << size;
+    }
+    // Nor is it part of what the next worker goes on with, which would refuse all of it.
+    EXPECT_EQ(server.count(Procedure::write), 0u);
+    server.set_size("/a", 3);
+    mount().write_at(file, 0, "x");
+    EXPECT_EQ(mount().close_file(file), 0);
+    EXPECT_EQ(server.attr("/a").size, 4u);
 }
 
 TEST_F(Files, write_beyond_the_servers_limit_is_told) {

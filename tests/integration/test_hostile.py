@@ -417,6 +417,25 @@ finally:
         except OSError as error:
             self.assertIn(error.errno, NONSENSE)
 
+    def test_an_end_beyond_all_of_a_file_that_is_appended_to(self):
+        """EFBIG. Held at such a place the bytes would make the state unreadable for the next worker, and the
+        mount would end with all that was not written to any of its files."""
+        self.m.options = self.m.options.replace("softerr", "hard")
+        self.mount_it()
+        self.app.run("state['fd'] = os.open(path, os.O_WRONLY | os.O_APPEND)", path=self.m / "other")
+        self.tell(WRITE=lambda _: None)
+        writer = self.actor(suite.APP_UID, timeout=PATIENCE)
+        writer.start("write_file", self.m / "new", b"kept" * 100)
+        for size in (HUGE, HUGE - 2, 1 << 63, (1 << 63) - 1):
+            self.liar.nodes[b"h-other"].fields["size"] = size
+            with self.assert_errno(errno.EFBIG):
+                self.app.run("os.write(state['fd'], b'x')")
+        os.kill(self.worker, signal.SIGKILL)
+        self.liar.tell_the_truth()
+        writer.finish(PATIENCE)
+        self.assertEqual(b"kept" * 100, self.app.read_file(self.m / "new"))
+        self.app.run("os.close(state.pop('fd'))")
+
     def test_types_that_change(self):
         """An object that was a file and is a directory now is another object: ESTALE, as with the kernel's
         client. The root, too, is what it was."""

@@ -77,8 +77,9 @@ core::Result<Channel::Received> Channel::receive() const {
         size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (size < 0 && errno == EINTR);
     if (size < 0) return core::Error(errno == ECONNRESET ? EPIPE : errno);
-    if (size == 0) return core::Error(EPIPE);
+    // First, or nobody would close them: an empty message may bring some too.
     auto descriptors = take_descriptors(header);
+    if (size == 0) return core::Error(EPIPE);
     if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return core::Error(EPROTO);
     auto message = Message::decode({bytes.data(), static_cast<std::size_t>(size)});
     if (!message) return message.error();

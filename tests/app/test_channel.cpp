@@ -2,14 +2,17 @@
 
 #include "app/names.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <string>
 
 namespace uidnfs::app {
@@ -46,6 +49,27 @@ TEST_F(ChannelTest, CarriesDescriptors) {
     ::fstat(file.get(), &sent);
     ::fstat(received->descriptors[0].get(), &got);
     EXPECT_EQ(sent.st_ino, got.st_ino);
+}
+
+TEST_F(ChannelTest, DescriptorsOfAnEmptyMessageAreClosed) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
+    const core::Fd reading(ends[0]);
+    core::Fd writing(ends[1]);
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
+    msghdr header{};
+    header.msg_control = space.data();
+    header.msg_controllen = space.size();
+    auto* const control = CMSG_FIRSTHDR(&header);
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(control), &ends[1], sizeof(int));
+    ASSERT_EQ(::sendmsg(there_.fd(), &header, 0), 0);
+    EXPECT_EQ(receive_error(), EPIPE);
+    writing.reset();
+    char byte = 0;
+    EXPECT_EQ(::read(reading.get(), &byte, 1), 0) << "somebody has the other end of the pipe";
 }
 
 TEST_F(ChannelTest, SaysThatThePeerIsGone) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ldap/connection.hpp"
 
+#include "ldap/failures.hpp"
 #include "ldap/replies.hpp"
 #include "ldap/signals.hpp"
 #include "ldap/socket.hpp"
@@ -147,7 +148,7 @@ core::Outcome<void> Connection::start(
             "TLS failed: {} ({}); the certificate may have expired, be for another name than {}, "
             "or be signed by nobody in {}: see openssl s_client -connect {}:{}",
             ldap_err2string(step),
-            diagnostic(ld_),
+            brief(diagnostic(ld_)),
             server.host,
             surroundings_.tls.ca_file,
             server.host,

@@ -19,7 +19,7 @@ constexpr std::size_t kMostGroups = 10'000;
 
 std::string describe_answer(int code, const std::string& text) {
     return text.empty() ? std::string(describe_code(code))
-                        : fmt::format("{} ({})", describe_code(code), text);
+                        : fmt::format("{} ({})", describe_code(code), brief(text));
 }
 
 ServerTrouble trouble(const char* what, int code, const std::string& text) {
@@ -68,7 +68,10 @@ private:
             question_.user,
             why,
             fmt::format(
-                "{}{}{}", user_.dn, user_.dn.empty() || detail.empty() ? "" : ": ", detail
+                "{}{}{}",
+                brief(user_.dn),
+                user_.dn.empty() || detail.empty() ? "" : ": ",
+                brief(detail)
             )
         );
     }

@@ -36,6 +36,11 @@ std::string quoted(std::string_view user) {
     return fmt::format("'{}{}'", shown, user.size() > kShown ? "..." : "");
 }
 
+std::string brief(std::string_view said, std::size_t most) {
+    if (said.size() <= most) return std::string(said);
+    return fmt::format("{}... ({} bytes)", said.substr(0, most), said.size());
+}
+
 Failure make_failure(
     FailureKind kind, std::string_view user, std::string_view why, std::string_view detail
 ) {
@@ -44,7 +49,10 @@ Failure make_failure(
         fmt::format("cannot look up user {}: {}; {}", quoted(user), why, remedy(kind));
     failure.operator_text = failure.user_text;
     if (!detail.empty()) {
-        failure.operator_text += fmt::format(" [{}]", core::log::printable(detail));
+        // Of several servers, each with what it said.
+        constexpr std::size_t kMostDetail = 4096;
+        const auto shown = core::log::printable(brief(detail, kMostDetail));
+        failure.operator_text += fmt::format(" [{}]", shown);
     }
     return failure;
 }

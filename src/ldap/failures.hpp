@@ -13,6 +13,10 @@ namespace uidnfs::ldap {
 /// A user name for texts: printable, at most 64 bytes of it, in quotes.
 std::string quoted(std::string_view user);
 
+/// What a directory said, for lines that people read: it may say megabytes, and does not get to
+/// fill a disk with them. What servers really say has some hundred bytes.
+std::string brief(std::string_view said, std::size_t most = 512);
+
 /// `why` goes to the user, `detail` (server, DN, codes) to the operator only.
 Failure make_failure(
     FailureKind kind, std::string_view user, std::string_view why, std::string_view detail = {}

@@ -2,6 +2,7 @@
 #include "ldap/identity.hpp"
 
 #include "core/log.hpp"
+#include "ldap/failures.hpp"
 
 #include <fmt/format.h>
 
@@ -46,6 +47,7 @@ namespace {
 
 /// Some users are in thousands of groups; a line of the log is not the place for all of them.
 constexpr std::size_t kShownLeftOut = 40;
+constexpr std::size_t kMostOfAName = 64;
 
 }  // namespace
 
@@ -66,8 +68,8 @@ std::string describe(const Identity& identity) {
         out += fmt::format(
             "{}{} {}: {}",
             separator,
-            core::log::printable(group.gid),
-            core::log::printable(group.name),
+            core::log::printable(brief(group.gid, kMostOfAName)),
+            core::log::printable(brief(group.name, kMostOfAName)),
             to_string(group.why)
         );
         separator = ", ";

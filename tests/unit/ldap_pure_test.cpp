@@ -414,6 +414,17 @@ TEST(Texts, UserNamesAreQuotedShortAndPrintable) {
     EXPECT_FALSE(is_possible_name(""));
 }
 
+TEST(Texts, ADirectoryDoesNotDecideHowLongALineIs) {
+    EXPECT_EQ(ldap::brief("busy"), "busy");
+    EXPECT_EQ(ldap::brief("0123456789", 4), "0123... (10 bytes)");
+    const std::string long_text(2'000'000, '\n');
+    const auto failure = ldap::make_failure(FailureKind::no_uid, "alice", "why", long_text);
+    EXPECT_LT(failure.operator_text.size(), 20'000u);
+    Identity identity;
+    identity.left_out.push_back({LeftOut::Why::too_many, long_text, long_text});
+    EXPECT_LT(ldap::describe(identity).size(), 2'000u);
+}
+
 Options good() {
     Options options;
     options.urls = {"ldaps://ldap1.example.com"};

@@ -2,30 +2,63 @@
 #include "ldap/replies.hpp"
 
 #include <ldap.h>
+#include <string.h>
 
 #include <algorithm>
+#include <optional>
+#include <span>
 
 namespace uidnfs::ldap {
 namespace {
 
-Entry to_entry(LDAP* ld, LDAPMessage* message) {
+/// What an entry has at most; ten thousand groups take less. The smallest values take forty times
+/// as much memory as they do on the wire.
+constexpr std::size_t kMostValues = 1u << 16;
+
+/// False: there is not so much left.
+bool take_from(std::size_t& left, std::size_t amount) {
+    if (amount > left) return false;
+    left -= amount;
+    return true;
+}
+
+struct FreePosition {
+    void operator()(BerElement* position) const { ber_free(position, 0); }
+};
+struct FreeValues {
+    void operator()(berval* values) const { ber_memfree(values); }
+};
+
+/// As libldap's text functions take it.
+std::string text_of(const berval& text) {
+    return {text.bv_val, ::strnlen(text.bv_val, text.bv_len)};
+}
+
+/// Nothing: it has more values than an entry has. They are looked at where they lie in the message.
+std::optional<Entry> to_entry(LDAP* ld, LDAPMessage* message) {
     Entry entry;
-    if (const Memory dn(ldap_get_dn(ld, message)); dn) entry.dn = dn.get();
-    BerElement* position = nullptr;
-    Memory name(ldap_first_attribute(ld, message, &position));
-    while (name) {
-        Entry::Attribute attribute{name.get(), {}};
-        if (berval** values = ldap_get_values_len(ld, message, name.get())) {
-            for (berval** value = values; *value != nullptr; ++value) {
-                attribute.values.emplace_back((*value)->bv_val, (*value)->bv_len);
-            }
-            ldap_value_free_len(values);
+    BerElement* raw_position = nullptr;
+    berval dn{};
+    const int begun = ldap_get_dn_ber(ld, message, &raw_position, &dn);
+    const std::unique_ptr<BerElement, FreePosition> position(raw_position);
+    if (begun != LDAP_SUCCESS) return entry;
+    entry.dn = text_of(dn);
+    auto left = kMostValues;
+    for (;;) {
+        berval name{};
+        berval* raw_values = nullptr;
+        const int got = ldap_get_attribute_ber(ld, message, position.get(), &name, &raw_values);
+        const std::unique_ptr<berval, FreeValues> values(raw_values);
+        if (got != LDAP_SUCCESS || name.bv_val == nullptr) return entry;
+        std::size_t count = 0;
+        while (raw_values != nullptr && raw_values[count].bv_val != nullptr) ++count;
+        if (!take_from(left, count)) return std::nullopt;
+        Entry::Attribute attribute{text_of(name), {}};
+        for (const auto& value : std::span(raw_values, count)) {
+            attribute.values.emplace_back(value.bv_val, value.bv_len);
         }
         entry.attributes.push_back(std::move(attribute));
-        name.reset(ldap_next_attribute(ld, message, position));
     }
-    ber_free(position, 0);
-    return entry;
 }
 
 /// Where the next page begins; empty after the last one.
@@ -58,13 +91,6 @@ std::size_t bytes_of(const Entry& entry) {
         for (const auto& value : attribute.values) bytes += sizeof value + value.size();
     }
     return bytes;
-}
-
-/// False: there is not so much left.
-bool take_from(std::size_t& left, std::size_t amount) {
-    if (amount > left) return false;
-    left -= amount;
-    return true;
 }
 
 bool is_open(const PendingSearch& search) { return search.stage == PendingSearch::Stage::open; }
@@ -133,8 +159,9 @@ void Replies::take(std::vector<PendingSearch>& searches) {
 
 void Replies::take_entry(LDAPMessage* message, PendingSearch& search) {
     auto& entries = search.answer.entries;
-    entries.push_back(to_entry(ld_, message));
-    if (!take_from(bytes_left_, bytes_of(entries.back()))) {
+    auto entry = to_entry(ld_, message);
+    if (entry) entries.push_back(*std::move(entry));
+    if (!entry || !take_from(bytes_left_, bytes_of(entries.back()))) {
         search.answer = {LDAP_DECODING_ERROR, "more than an answer has"};
     } else if (entries.size() > search.most) {
         search.answer.code = LDAP_SIZELIMIT_EXCEEDED;

@@ -83,6 +83,8 @@ private:
             expand_filter(options_.user_filter, question_.user, {}),
             {names.uid, names.gid}};
         if (!names.member_of.empty()) ask.attributes.push_back(names.member_of);
+        const auto logins = login_attributes(options_.user_filter);
+        ask.attributes.insert(ask.attributes.end(), logins.begin(), logins.end());
         for (const auto* name : account_attributes()) ask.attributes.emplace_back(name);
         auto answer = connection_.search(ask);
         if (is_server_trouble(answer.code)) {
@@ -110,9 +112,21 @@ private:
             );
         }
         user_ = std::move(answer.entries.front());
+        login_ = spelled_by_directory(logins);
         identity_.user = question_.user;
         identity_.dn = user_.dn;
         return std::nullopt;
+    }
+
+    /// uid matches in any case, and memberUid (RFC 2307) in one: groups are asked for by the
+    /// spelling of the entry.
+    std::string spelled_by_directory(const std::vector<std::string>& logins) const {
+        for (const auto& login : logins) {
+            for (const auto& value : user_.values(login)) {
+                if (is_same_login(value, question_.user)) return value;
+            }
+        }
+        return question_.user;
     }
 
     Stop check_account() {
@@ -167,7 +181,7 @@ private:
         if (!options_.group_base.empty()) {
             const SearchAsk ask{
                 expand_base(options_.group_base, question_.user),
-                expand_filter(options_.group_filter, question_.user, user_.dn),
+                expand_filter(options_.group_filter, login_, user_.dn),
                 wanted,
                 SearchAsk::Scope::subtree,
                 kMostGroups};
@@ -242,6 +256,7 @@ private:
 
     Connection& connection_;
     const Options& options_;
+    std::string login_;  ///< the user's name, as its entry has it
     const Question& question_;
     Entry user_;
     Identity identity_;

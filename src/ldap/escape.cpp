@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ldap/escape.hpp"
 
+#include <algorithm>
+
 namespace uidnfs::ldap {
 namespace {
 
@@ -16,6 +18,23 @@ void append_hex(std::string& out, char byte) {
 }
 
 bool is_plain_ascii(char byte) { return byte >= 0x20 && byte < 0x7f; }
+
+bool is_name_of_attribute(std::string_view text) {
+    return !text.empty() && std::ranges::all_of(text, [](unsigned char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               c == '-' || c == '.';
+    });
+}
+
+std::string folded(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == ' ' && (out.empty() || out.back() == ' ')) continue;
+        out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    if (out.ends_with(' ')) out.pop_back();
+    return out;
+}
 
 /// One pass, so that a user who is called "{dn}" stays so.
 template <class Replace>
@@ -89,6 +108,19 @@ std::string expand_base(std::string_view text, std::string_view user) {
         return std::size_t{1};
     });
 }
+
+std::vector<std::string> login_attributes(std::string_view filter) {
+    std::vector<std::string> names;
+    const auto term = "=" + std::string(kUsername) + ")";
+    for (auto at = filter.find(term); at != filter.npos; at = filter.find(term, at + 1)) {
+        const auto before = filter.substr(0, at);
+        const auto name = before.substr(before.rfind('(') + 1);
+        if (is_name_of_attribute(name)) names.emplace_back(name);
+    }
+    return names;
+}
+
+bool is_same_login(std::string_view a, std::string_view b) { return folded(a) == folded(b); }
 
 bool mentions(std::string_view text, Placeholder placeholder) {
     const auto word = placeholder == Placeholder::username ? kUsername : kDn;

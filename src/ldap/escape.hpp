@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace uidnfs::ldap {
 
@@ -19,6 +20,13 @@ std::string expand_filter(std::string_view text, std::string_view user, std::str
 
 /// `{username}` replaced, escaped for a DN.
 std::string expand_base(std::string_view text, std::string_view user);
+
+/// The attributes that a filter compares with the whole user name: "uid" of "(uid={username})".
+std::vector<std::string> login_attributes(std::string_view filter);
+
+/// The same name to most matching rules of directories, as far as it is ASCII: whatever its case,
+/// and its spaces at both ends and beside each other (RFC 4518 section 2.6.1).
+bool is_same_login(std::string_view a, std::string_view b);
 
 /// "{username}" or "{dn}" occurs in `text`.
 enum class Placeholder { username, dn };

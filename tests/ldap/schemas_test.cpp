@@ -31,6 +31,17 @@ TEST(Schemas, PosixAccountAndPosixGroup) {
     EXPECT_TRUE(alice->left_out.empty());
 }
 
+TEST(Schemas, GroupsAreThoseOfTheEntryHoweverItsNameIsSpelled) {
+    // uid matches in any case and spacing, memberUid (caseExactIA5Match) does not.
+    Directory directory(posix_options());
+    for (const std::string user : {"ALICE", "Alice", " alice "}) {
+        const auto alice = ask(directory, user, "password-of-alice");
+        ASSERT_TRUE(alice) << alice.error().operator_text;
+        EXPECT_EQ(alice->uid.value(), 1001u);
+        EXPECT_THAT(groups_of(*alice), ElementsAre(3001, 3002)) << user;
+    }
+}
+
 TEST(Schemas, GroupOfNamesByDn) {
     auto options = options_for(shared_slapd());
     options.group_base = "ou=named,dc=example,dc=com";

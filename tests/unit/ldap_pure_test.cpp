@@ -53,6 +53,27 @@ TEST(Escape, PlaceholdersAreReplacedOnce) {
     EXPECT_EQ(expand_base("uid={username},dc={dn}", "a,b"), "uid=a\\2cb,dc={dn}");
 }
 
+TEST(Escape, LoginsAreTheAttributesThatAreTheWholeName) {
+    EXPECT_THAT(
+        login_attributes("(&(objectClass=posixAccount)(uid={username}))"), ElementsAre("uid")
+    );
+    EXPECT_THAT(
+        login_attributes("(|(sAMAccountName={username})(mail={username}))"),
+        ElementsAre("sAMAccountName", "mail")
+    );
+    EXPECT_THAT(login_attributes("(mail={username}@example.com)"), IsEmpty());
+    EXPECT_THAT(login_attributes("(uid:caseExactMatch:={username})(a>={username})"), IsEmpty());
+    EXPECT_THAT(login_attributes("={username})"), IsEmpty());
+}
+
+TEST(Escape, LoginsAreTheSameInAnyCaseAndSpacing) {
+    EXPECT_TRUE(is_same_login("Anna", "aNNA"));
+    EXPECT_TRUE(is_same_login("anna  maria", " Anna Maria "));
+    EXPECT_FALSE(is_same_login("annamaria", "anna maria"));
+    EXPECT_FALSE(is_same_login("anna", "ann"));
+    EXPECT_TRUE(is_same_login("", " "));
+}
+
 TEST(Escape, NothingThatComesOutEndsAValue) {
     std::mt19937 random(4);
     for (int i = 0; i < 20'000; ++i) {

@@ -22,6 +22,15 @@ using std::chrono::steady_clock;
 /// How soon a wait notices that the service stops.
 constexpr std::chrono::milliseconds kSlice{50};
 
+/// How long what was sent may go without an acknowledgement: whoever is slow acknowledges. A
+/// connection that a firewall forgot while it was idle ends by it, in time for another one; two
+/// packets may be lost meanwhile.
+std::chrono::milliseconds longest_silence(core::SteadyTime deadline) {
+    constexpr std::chrono::milliseconds kLeast{500};
+    const auto left = deadline - steady_clock::now();
+    return std::max(kLeast, std::chrono::duration_cast<std::chrono::milliseconds>(left / 3));
+}
+
 void set_option(int fd, int level, int name, int value) {
     ::setsockopt(fd, level, name, &value, sizeof value);
 }
@@ -101,6 +110,8 @@ core::Outcome<ConnectedSocket> connect_to(
         }
         set_option(fd->get(), IPPROTO_TCP, TCP_NODELAY, 1);
         set_option(fd->get(), SOL_SOCKET, SO_KEEPALIVE, 1);
+        const auto silence = static_cast<int>(longest_silence(deadline).count());
+        set_option(fd->get(), IPPROTO_TCP, TCP_USER_TIMEOUT, silence);
         const auto peer =
             address.is_loopback() ? ConnectedSocket::Peer::local : ConnectedSocket::Peer::remote;
         return ConnectedSocket{std::move(*fd), peer};

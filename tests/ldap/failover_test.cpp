@@ -297,6 +297,19 @@ TEST(FailOver, ConnectionsThatTheServerClosedAreReplacedWithoutAWord) {
     EXPECT_EQ(directory.servers()[0].state, State::up);
 }
 
+TEST(FailOver, ConnectionsThatAFirewallForgotAreReplacedInTime) {
+    Relay relay(shared_slapd().port());
+    auto options = options_with({relay.url()}, 3s);
+    options.cache = options.cache_stale = 0ms;
+    options.threads = 1;
+    Directory directory(std::move(options));
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok");
+    relay.forget_connections();
+    EXPECT_EQ(outcome(ask(directory, "alice")), "ok") << "by a new one";
+    EXPECT_EQ(relay.connections(), 2);
+    EXPECT_EQ(directory.servers()[0].state, State::up);
+}
+
 TEST(FailOver, UserIsNotTheServiceOnAConnectionThatIsUsedAgain) {
     auto options = options_for(shared_slapd());
     options.cache = options.cache_stale = 0ms;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <ifaddrs.h>
+#include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -37,6 +38,15 @@ core::Fd listen_on(const std::string& host, int backlog, std::uint16_t& port) {
     return fd;
 }
 
+/// TCP drops what a socket's filter refuses before it looks at it.
+void drop_what_comes(int fd) {
+    sock_filter nothing{BPF_RET | BPF_K, 0, 0, 0};
+    const sock_fprog program{1, &nothing};
+    if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) {
+        throw std::runtime_error("cannot attach a filter");
+    }
+}
+
 }  // namespace
 
 Relay::Relay(std::uint16_t target, Manner manner, const std::string& address)
@@ -62,18 +72,30 @@ void Relay::accept_all() {
         if (::poll(&waiting, 1, 20) != 1) continue;
         core::Fd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (!client) continue;
-        ++connections_;
+        const int number = ++connections_;
         if (manner_ == Manner::cut) continue;
-        carriers_.emplace_back([this, fd = client.release()] { carry(core::Fd(fd)); });
+        carriers_.emplace_back([this, fd = client.release(), number] {
+            carry(core::Fd(fd), number);
+        });
     }
 }
 
-void Relay::carry(core::Fd client) {
+void Relay::forget_connections() {
+    forgotten_ = connections_.load();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // until the carriers know
+}
+
+void Relay::carry(core::Fd client, int number) {
     const core::Fd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = address_of("127.0.0.1", target_);
     const bool connected =
         ::connect(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    bool is_forgotten = false;
     while (!ends_ && manner_ != Manner::cut) {
+        if (!is_forgotten && number <= forgotten_) {
+            drop_what_comes(client.get());
+            is_forgotten = true;
+        }
         pollfd waiting[] = {{client.get(), POLLIN, 0}, {server.get(), POLLIN, 0}};
         if (::poll(waiting, connected ? 2 : 1, 20) <= 0) continue;
         const Manner manner = manner_;

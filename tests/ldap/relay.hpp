@@ -34,6 +34,9 @@ public:
     void set(Manner manner) { manner_ = manner; }
     /// From now on the server says `to` wherever it says `from`, which is as long.
     void set_words(std::string from, std::string to);
+    /// Of the connections that there are now: what clients send is not even acknowledged any more,
+    /// as behind a firewall that forgot them.
+    void forget_connections();
     void set_delay(std::chrono::milliseconds delay) { delay_ = delay; }
     std::uint16_t port() const { return port_; }
     std::string url(const std::string& host = "127.0.0.1") const;
@@ -44,7 +47,7 @@ public:
 
 private:
     void accept_all();
-    void carry(core::Fd client);
+    void carry(core::Fd client, int number);
     enum class Side { client, server };
     bool pass_on(int from, int to, Side side);
 
@@ -54,6 +57,7 @@ private:
     std::atomic<Manner> manner_;
     std::atomic<std::chrono::milliseconds> delay_{std::chrono::milliseconds(300)};
     std::atomic<int> connections_{0};
+    std::atomic<int> forgotten_{0};  ///< up to which number
     std::atomic<bool> ends_{false};
     mutable std::mutex mutex_;
     std::string heard_;  ///< under mutex_, as what follows

@@ -48,6 +48,13 @@ bool is_filter(const std::string& text) {
     return code == LDAP_SUCCESS;
 }
 
+bool is_dn(const std::string& text) {
+    LDAPDN dn = nullptr;
+    const int code = ldap_str2dn(text.c_str(), &dn, LDAP_DN_FORMAT_LDAPV3);
+    ldap_dnfree(dn);
+    return code == LDAP_SUCCESS;
+}
+
 /// In PEM, which is what libldap reads. Of a file in DER, as Windows writes it, it says no more
 /// than of a certificate that nobody signed.
 bool has_certificates(const std::string& path) {
@@ -57,6 +64,15 @@ bool has_certificates(const std::string& path) {
             return true;
     }
     return false;
+}
+
+/// Active Directory takes names in a bind that are no DN: alice@example.com, EXAMPLE\alice
+/// (MS-ADTS 5.1.1.1.1).
+bool is_windows_name(std::string_view text) {
+    const auto at = text.find_first_of("@\\");
+    return at != text.npos && at > 0 && at + 1 < text.size() &&
+           text.find_first_of("=,\\ ", at + 1) == text.npos &&
+           text.substr(0, at).find('=') == text.npos;
 }
 
 class Checker {
@@ -124,7 +140,11 @@ private:
     }
 
     void check_login() {
-        check_base("bind_dn", options_.bind_dn);
+        if (!is_windows_name(options_.bind_dn) && !is_dn(options_.bind_dn)) {
+            add("bind_dn",
+                options_.bind_dn,
+                "a DN (RFC 4514), or as Active Directory takes it NAME@DOMAIN or DOMAIN\\NAME");
+        }
         if (!options_.bind_dn.empty() && options_.bind_password.empty()) {
             add("bind_password_file",
                 "no password",
@@ -136,12 +156,7 @@ private:
     }
 
     void check_base(const char* key, const std::string& text) {
-        const auto expanded = expand_base(text, "user");
-        LDAPDN dn = nullptr;
-        if (ldap_str2dn(expanded.c_str(), &dn, LDAP_DN_FORMAT_LDAPV3) != LDAP_SUCCESS) {
-            add(key, text, "a DN (RFC 4514)");
-        }
-        ldap_dnfree(dn);
+        if (!is_dn(expand_base(text, "user"))) add(key, text, "a DN (RFC 4514)");
     }
 
     void check_filter(const char* key, const std::string& text) {

@@ -514,6 +514,20 @@ TEST(Check, NamesEveryProblemAtOnce) {
     );
 }
 
+TEST(Check, ActiveDirectoryTakesLoginsThatAreNoDns) {
+    auto options = good();
+    for (const auto* name : {"svc@example.com", "EXAMPLE\\svc", "uid=svc@x,dc=example", ""}) {
+        options.bind_dn = name;
+        options.bind_password = core::Secret(*name ? "x" : "");
+        EXPECT_THAT(keys(options), IsEmpty()) << name;
+    }
+    for (const auto* name : {"svc", "@example.com", "svc@", "a@b@c=d", "\\svc", "svc@exam ple"}) {
+        options.bind_dn = name;
+        options.bind_password = core::Secret("x");
+        EXPECT_THAT(keys(options), ElementsAre("bind_dn")) << name;
+    }
+}
+
 TEST(Check, CertificatesAreInPem) {
     const auto path = testing::TempDir() + "ldap-check-ca";
     auto options = good();

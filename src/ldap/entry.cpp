@@ -48,7 +48,7 @@ std::string_view to_string(NoId why) noexcept {
     switch (why) {
         case NoId::missing: return "is missing";
         case NoId::several: return "has more than one value";
-        case NoId::not_a_number: return "is not a number";
+        case NoId::not_a_number: return "is not a number of digits only";
         case NoId::too_large: return "does not fit in 32 bits";
         case NoId::reserved: return "is 4294967295, which is nobody's id";
     }

@@ -112,7 +112,7 @@ TEST_F(Refusals, RootUnlessAllowed) {
 TEST_F(Refusals, NumbersThatAreNoIds) {
     expect("huge", "no_uid", "its uidNumber does not fit in 32 bits");
     expect("reserved", "no_uid", "its uidNumber is 4294967295");
-    expect("negative", "no_uid", "its uidNumber is not a number");
+    expect("negative", "no_uid", "its uidNumber is not a number of digits only");
     const auto highest = ask(directory_, "highest");
     ASSERT_TRUE(highest);
     EXPECT_EQ(highest->uid.value(), 4294967294u);

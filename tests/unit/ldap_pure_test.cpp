@@ -112,7 +112,7 @@ TEST(Ids, AreDecimalNumbersOf32Bits) {
     EXPECT_EQ(id("99999999999999999999999999"), "does not fit in 32 bits");
     EXPECT_EQ(id(""), "is missing");
     for (const auto text : {"-1"sv, "+1"sv, " 1"sv, "1 "sv, "0x10"sv, "1e3"sv, "1\0"sv, "x"sv}) {
-        EXPECT_EQ(id(text), "is not a number") << text;
+        EXPECT_EQ(id(text), "is not a number of digits only") << text;
     }
     EXPECT_EQ(std::get<NoId>(parse_id(std::vector<std::string>{"1", "2"})), NoId::several);
 }

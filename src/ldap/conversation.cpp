@@ -87,15 +87,13 @@ private:
         ask.attributes.insert(ask.attributes.end(), logins.begin(), logins.end());
         for (const auto* name : account_attributes()) ask.attributes.emplace_back(name);
         auto answer = connection_.search(ask);
-        if (is_server_trouble(answer.code)) {
+        if (is_server_trouble(answer.code) && !wants_login(answer)) {
             return trouble("searching the user", answer.code, answer.text);
         }
         if (answer.entries.size() > 1 || answer.code == LDAP_SIZELIMIT_EXCEEDED) {
-            return fail(
-                FailureKind::ambiguous,
-                "Ambiguous search--too many results",
-                fmt::format("base {}, filter {}", ask.base, ask.filter)
-            );
+            auto detail = fmt::format("base {}, filter {}", ask.base, ask.filter);
+            for (const auto& entry : answer.entries) detail += fmt::format("; {}", entry.dn);
+            return fail(FailureKind::ambiguous, "Ambiguous search--too many results", detail);
         }
         const bool user_is_in_base = mentions(options_.user_base, Placeholder::username);
         const bool no_base = answer.code == LDAP_NO_SUCH_OBJECT && user_is_in_base;
@@ -112,10 +110,15 @@ private:
             );
         }
         user_ = std::move(answer.entries.front());
-        login_ = spelled_by_directory(logins);
         identity_.user = question_.user;
         identity_.dn = user_.dn;
+        login_ = spelled_by_directory(logins);
         return std::nullopt;
+    }
+
+    /// Active Directory's word to whoever searches without a login.
+    bool wants_login(const SearchAnswer& answer) const {
+        return answer.code == LDAP_OPERATIONS_ERROR && options_.bind_dn.empty();
     }
 
     /// uid matches in any case, and memberUid (RFC 2307) in one: groups are asked for by the
@@ -256,9 +259,9 @@ private:
 
     Connection& connection_;
     const Options& options_;
-    std::string login_;  ///< the user's name, as its entry has it
     const Question& question_;
     Entry user_;
+    std::string login_;  ///< the user's name, as its entry has it
     Identity identity_;
 };
 
@@ -273,9 +276,13 @@ std::optional<ServerTrouble> bind_service(Connection& connection, const Options&
             return trouble("binding as bind_dn", answer.code, answer.text);
         }
         if (answer.code != LDAP_SUCCESS) {
+            auto why = describe_answer(answer.code, answer.text);
+            const auto verdict = judge_bind(answer, {});
+            if (verdict && verdict->kind == FailureKind::account_disabled) {
+                why += fmt::format(": {}", verdict->why);
+            }
             return ServerTrouble{
-                fmt::format("binding as bind_dn: {}", describe_answer(answer.code, answer.text)),
-                ServerTrouble::What::refused};
+                fmt::format("binding as bind_dn: {}", why), ServerTrouble::What::refused};
         }
     }
     connection.bound = Connection::Bound::service;

@@ -65,6 +65,10 @@ TEST_F(Refusals, UnknownUser) {
 
 TEST_F(Refusals, AmbiguousUser) {
     expect("twin", "ambiguous", "Ambiguous search--too many results");
+    const auto twin = ask(directory_, "twin");
+    for (const auto* dn : {"uid=twin,ou=people,dc=", "uid=twin,ou=more,ou=people,dc="}) {
+        EXPECT_THAT(twin.error().operator_text, HasSubstr(dn)) << "those who match";
+    }
 }
 
 TEST_F(Refusals, DisabledAccounts) {

@@ -182,6 +182,41 @@ TEST_F(OwnLogin, RefusedIsToldToEachUserByItsOwnName) {
     EXPECT_EQ(directory.counters().binds, 1u);
 }
 
+TEST_F(OwnLogin, SaysThatItIsLockedWhereTheServerDoes) {
+    const auto locked = fmt::format(
+        "dn: cn=locked,ou=services,dc=example,dc=com\nobjectClass: organizationalRole\n"
+        "objectClass: simpleSecurityObject\ncn: locked\nuserPassword: {}\n"
+        "pwdAccountLockedTime: 000001010000Z\n\n",
+        kServicePassword
+    );
+    Slapd strict({people() + locked, {}, policy_overlay()});
+    auto options = asking_each_time(strict);
+    options.bind_dn = "cn=locked,ou=services,dc=example,dc=com";
+    Directory directory(std::move(options));
+    const auto answer = ask(directory, "alice");
+    ASSERT_EQ(outcome(answer), "misconfigured");
+    EXPECT_THAT(
+        answer.error().operator_text,
+        HasSubstr("binding as bind_dn: Invalid credentials: the account is locked")
+    );
+}
+
+TEST_F(OwnLogin, MissingIsNoOutage) {
+    // slapd lets nobody but the service see anything, and says so with 32; Active Directory says
+    // operationsError (1) to whoever did not log in.
+    Relay relay(slapd_.port());
+    auto options = asking_each_time(slapd_);
+    options.urls = {relay.url()};
+    options.bind_dn.clear();
+    options.bind_password = core::Secret();
+    // RFC 4511 4.5.2: SearchResultDone [APPLICATION 5], resultCode 32 becomes 1.
+    relay.set_words("\x65\x07\x0a\x01\x20", "\x65\x07\x0a\x01\x01");
+    Directory directory(std::move(options));
+    const auto answer = ask(directory, "alice");
+    ASSERT_EQ(outcome(answer), "misconfigured");
+    EXPECT_THAT(answer.error().operator_text, HasSubstr("Operations error"));
+}
+
 TEST_F(OwnLogin, RefusedByOneServerIsNoOutageWhileTheOtherIsUnreachable) {
     Slapd other({people(), {}, {}});
     for (const auto unreachable : {0u, 1u}) {

@@ -306,12 +306,20 @@ TEST_F(DockerOptions, identities_that_are_none) {
             StartsWith("Invalid 'gid' option (0, negative, or non-integer): gid=")
         );
     }
+    EXPECT_THAT(
+        refusal(with({{"uid", "abc"}, {"gid", "5"}}, share)),
+        HasSubstr("uid=abc: not a number; use a number from 1 to 4294967294")
+    );
     EXPECT_THAT(refusal(with({{"gids", "0"}})), HasSubstr("root on the server"));
 }
 
 TEST_F(DockerOptions, root_when_the_operator_allows_it) {
     rules.allow_root_identity = config::Switch::on;
     EXPECT_EQ(effective(with({{"uid", "0"}, {"gid", "0"}}, {{"share", "nas1:/a"}})).at("uid"), "0");
+    EXPECT_THAT(
+        refusal(with({{"uid", "abc"}, {"gid", "5"}}, {{"share", "nas1:/a"}})),
+        HasSubstr("use a number from 0 to 4294967294")
+    );
 }
 
 TEST_F(DockerOptions, names_are_resolved_where_there_is_a_directory) {

@@ -101,6 +101,14 @@ core::Outcome<House::Ground> House::prepare(
         const auto directory = directory_of(settings.ldap->cache_file);
         if (auto fits = check_writable(directory, user); !fits) return fits.error();
     }
+    if (settings.ldap && !settings.ldap->ca_file.empty()) {
+        // Opened anew for each connection, by the service user.
+        if (const auto fits = check_readable(settings.ldap->ca_file, user); !fits) {
+            core::log::warning(
+                "no directory server can be asked over TLS: {}", fits.error().user_text
+            );
+        }
+    }
     auto audit = prepare_audit(settings.audit.destination, user);
     if (!audit) return audit.error();
     return Ground{std::move(*mounter), std::move(*audit)};

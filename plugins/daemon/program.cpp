@@ -57,6 +57,12 @@ int run_check(const Check& command, const Environment& environment, core::Consol
     // No fault of the file, which may be checked on another machine; here nothing would start.
     const auto user = find_service_user(loaded.settings->workers.user);
     if (!user) loaded.warnings.push_back(user.error().user_text);
+    const auto& ldap = loaded.settings->ldap;
+    if (user && ldap && !ldap->ca_file.empty()) {
+        if (const auto fits = check_readable(ldap->ca_file, *user); !fits) {
+            loaded.warnings.push_back(fmt::format("ldap.ca_file: {}", fits.error().user_text));
+        }
+    }
     if (auto usable = check_tls(*loaded.settings); !usable) {
         loaded.warnings.push_back(usable.error().user_text);
     }

@@ -31,7 +31,7 @@ void make_parents(const std::string& path) {
     }
 }
 
-/// `right` is S_IWOTH or S_IXOTH: may the user do that?
+/// `right` is S_IROTH, S_IWOTH or S_IXOTH: may the user do that?
 bool has_right(const struct stat& info, const ServiceUser& user, mode_t right) {
     if (info.st_uid == user.uid) return (info.st_mode & (right << 6)) != 0;
     if (info.st_gid == user.gid) return (info.st_mode & (right << 3)) != 0;
@@ -190,6 +190,15 @@ core::Outcome<void> check_writable(const std::string& path, const ServiceUser& u
             path,
             path
         )};
+}
+
+core::Outcome<void> check_readable(const std::string& path, const ServiceUser& user) {
+    if (auto way = check_way(path, user); !way) return way.error();
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return trouble(path, errno);
+    if (has_right(info, user, S_IROTH)) return {};
+    return core::Failure{
+        EACCES, fmt::format("{}: {} cannot read it; chmod o+r {}", path, user.name, path)};
 }
 
 core::Result<void> become(const ServiceUser& user) {

@@ -42,6 +42,9 @@ core::Outcome<void> check_writable(
     const std::string& path, const ServiceUser& user, mode_t mode = kPrivate
 );
 
+/// Whether `user` can read the file at `path`. EACCES: what to change.
+core::Outcome<void> check_readable(const std::string& path, const ServiceUser& user);
+
 /// For good: all ids, no capabilities, no groups, no_new_privs. Applies to every thread that there
 /// is (setresuid(3) of glibc does), so it may be called when libraries have begun theirs.
 core::Result<void> become(const ServiceUser& user);

@@ -181,6 +181,19 @@ class CheckTest(UidnfsdTest):
         shutil.chown(self.secret, "root", "bin")
         self.assertEqual(1, self.check().returncode)
 
+    def test_authorities_that_the_service_user_cannot_read_are_noted(self):
+        """The file is opened for each connection, when the service is root no more."""
+        authorities = self.write("ad-ca.pem", "-----BEGIN CERTIFICATE-----\n", 0o600)
+        self.root.chmod(0o755)
+        self.configure('[workers]\nuser = "daemon"',
+                       self.ldap("ldaps://127.0.0.1:1", f'ca_file = "{authorities}"'), RULE)
+        done = self.check()
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn(f"{self.config}: note: ldap.ca_file: {authorities}: daemon cannot read it; chmod o+r "
+                      f"{authorities}\n", done.stdout)
+        authorities.chmod(0o644)
+        self.assertNotIn("ca_file", self.check().stdout)
+
     def test_a_configuration_that_others_change_is_refused(self):
         self.configure(RULE).chmod(0o646)
         self.assertIn("others can change it", self.check().stderr)

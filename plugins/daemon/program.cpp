@@ -100,6 +100,8 @@ int run_resolve(const Resolve& command, const Environment& environment, core::Co
         }
         password = std::move(*read);
     }
+    // The report says what the log would say of an identity; the log, why a server is passed over.
+    core::log::set_level(core::log::Level::warning);
     // The service's file is the service's; here the servers are asked.
     settings.ldap->cache_file.clear();
     ldap::Directory directory(std::move(*settings.ldap));

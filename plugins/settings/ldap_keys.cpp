@@ -135,7 +135,7 @@ void add_times(Builder& table) {
         "timeout_seconds",
         [](S & s) -> auto& { return s.ldap->timeout; },
         1,
-        600,
+        60,
         "the longest that the directory may take, in all, over all servers"
     ));
     table.add(seconds(

@@ -138,21 +138,32 @@ core::Outcome<void> Connection::start(
         return core::Failure{
             EPROTO, fmt::format("cannot read the CAs in {}", surroundings_.tls.ca_file)};
     }
-    if (*tls == TlsSettings::StartTls::on) step = ask_for_tls();
-    if (step == LDAP_SUCCESS) step = ldap_install_tls(ld_);
+    const bool is_asked_for = *tls == TlsSettings::StartTls::on;
+    if (is_asked_for) step = ask_for_tls();
+    if (step != LDAP_SUCCESS) {
+        return core::Failure{
+            EPROTO,
+            fmt::format(
+                "the server does not begin TLS: {} ({}); it needs a certificate for StartTLS",
+                ldap_err2string(step),
+                diagnostic(ld_)
+            )};
+    }
+    step = ldap_install_tls(ld_);
     if (step == LDAP_SUCCESS && ldap_tls_inplace(ld_) == 1) return core::Outcome<void>();
     // libldap keeps to itself what it has against a certificate.
     return core::Failure{
         EPROTO,
         fmt::format(
             "TLS failed: {} ({}); the certificate may have expired, be for another name than {}, "
-            "or be signed by nobody in {}: see openssl s_client -connect {}:{}",
+            "or be signed by nobody in {}: see openssl s_client -connect {}:{}{}",
             ldap_err2string(step),
             brief(diagnostic(ld_)),
             server.host,
             surroundings_.tls.ca_file,
             server.host,
-            server.port
+            server.port,
+            is_asked_for ? " -starttls ldap" : ""
         )};
 }
 

@@ -12,6 +12,18 @@
 #include <utility>
 
 namespace uidnfs::plugins {
+namespace {
+
+/// The name that the volume is to be mounted as, where its definition says one.
+std::string asked_user(const Definition* definition) {
+    if (definition == nullptr) return {};
+    for (const auto& [name, value] : definition->options) {
+        if (name == "username") return value;
+    }
+    return {};
+}
+
+}  // namespace
 
 std::string_view to_string(Decision::Event event) noexcept {
     switch (event) {
@@ -114,6 +126,9 @@ void Volumes::answer(Entry& entry, Answer action) {
         decision.source = definition->source;
     }
     if (!action.result) {
+        if (decision.identity.from.empty() && waiter->event == Decision::Event::mount) {
+            decision.identity.user = asked_user(entry.volume.definition().get());
+        }
         decision.text = action.result.error().user_text;
         decision.code = action.result.error().code;
     }

@@ -94,7 +94,8 @@ void add_volume(json::object& fields, const VolumeKey& volume) {
 }
 
 void add_identity(json::object& fields, const MountIdentity& identity) {
-    if (identity.from.empty()) return;
+    // Who was refused before any ids were found.
+    if (identity.from.empty()) return add_text(fields, "user", identity.user);
     fields["uid"] = identity.uid;
     fields["gid"] = identity.gid;
     fields["gids"] = json::array(identity.gids.begin(), identity.gids.end());

@@ -64,6 +64,11 @@ class IdentityTest(Admission):
             path, error = self.ask_as(person)
             self.assertEqual("", path)
             self.assertIn(reason, error)
+        self.assertIn("password is wrong", self.ask_as(ALICE, "wrong", "not-the-Pa55word")[1])
+        [line] = [line for line in self.daemon.audit_lines()
+                  if line["event"] == "refused" and line["volume"] == "wrong"]
+        self.assertEqual("alice", line["user"])
+        self.assertNotIn("uid", line)
         # Leaving out the name is no way around the directory.
         path, error = self.ask_for("declared", uid=1001, gid=1001)
         self.assertEqual("", path)

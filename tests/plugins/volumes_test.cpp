@@ -238,7 +238,7 @@ TEST_F(VolumesTest, a_refusal_says_what_was_asked_and_nothing_of_the_mount_befor
     EXPECT_EQ(refused.asked, Decision::Event::mount);
     EXPECT_EQ(refused.code, ENOENT);
     EXPECT_EQ(refused.source, "nas2:/exports/a");
-    EXPECT_EQ(refused.identity, MountIdentity{});
+    EXPECT_EQ(refused.identity, MountIdentity{.user = "nobody"}) << "whom it asked for, no ids";
     EXPECT_EQ(refused.rule, "");
 }
 

@@ -273,15 +273,16 @@ private:
     void refuse_value(const RawOption& raw, const std::string& why) {
         if (raw.name == "uid" || raw.name == "gid") {
             identity_.declare(raw.name);
-            const bool is_root_fine = rules_.allow_root_identity == config::Switch::on;
+            // The table's own remedy begins at 0 for everybody.
+            const auto reason = std::string_view(why).substr(0, why.find(';'));
+            const int least = rules_.allow_root_identity == config::Switch::on ? 0 : 1;
             return problem(fmt::format(
-                "Invalid '{}' option (0, negative, or non-integer): {}: {}; use a number from {} "
-                "to "
-                "4294967294",
+                "Invalid '{}' option (0, negative, or non-integer): {}: {}; "
+                "use a number from {} to 4294967294",
                 raw.name,
                 spelled(raw),
-                std::string_view(why).substr(0, why.find(';')),
-                is_root_fine ? 0 : 1
+                reason,
+                least
             ));
         }
         problem(fmt::format("{}: {}", spelled(raw), why));

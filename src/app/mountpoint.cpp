@@ -49,6 +49,19 @@ core::Failure explain(int code, const std::string& source, const std::string& pa
     }
 }
 
+/// O_PATH. O_DIRECTORY, or a slash at the end, would trigger an automount (autofs), which waits for
+/// the mount that is to come here.
+core::Result<core::Fd> open_untouched(std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    core::Fd directory(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!directory) return core::Error(errno);
+    struct statx info {};
+    const int flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+    if (::statx(directory.get(), "", flags, STATX_TYPE, &info) != 0) return core::Error(errno);
+    if (!S_ISDIR(info.stx_mode)) return core::Error(ENOTDIR);
+    return directory;
+}
+
 /// Where `id` is a mount of ours at `place`. By its id: one of the same path may be hidden below
 /// something else. `path`: the place as it was given.
 std::optional<core::Failure> is_taken(
@@ -73,10 +86,10 @@ std::optional<core::Failure> is_taken(
 }  // namespace
 
 core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::string& source) {
-    core::Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!directory) return explain(errno, source, path);
-    const auto id = descriptor_fact(directory.get(), "mnt_id:");
-    const auto canonical = path_of(directory.get());
+    auto directory = open_untouched(path);
+    if (!directory) return explain(directory.error().code(), source, path);
+    const auto id = descriptor_fact(directory->get(), "mnt_id:");
+    const auto canonical = path_of(directory->get());
     const auto mounts = read_mountinfo();
     if (!canonical && canonical.error().code() == ENAMETOOLONG) {
         return explain(ENAMETOOLONG, source, path);  // reached from a directory above it
@@ -94,7 +107,7 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
             cannot_mount(source, path) + "nobody would see it under /; choose a directory below it"};
     }
     if (auto taken = is_taken(*mounts, *id, *canonical, source, path)) return std::move(*taken);
-    return Mountpoint{std::move(directory), *canonical};
+    return Mountpoint{std::move(*directory), *canonical};
 }
 
 core::Fd take_turn() {

@@ -126,6 +126,23 @@ class Mounting(suite.IntegrationTest):
         self.check_works(self.mount_by("nas1:/exports/a", "MP", "-o", "uid=1001,gid=1001",
                                        prefix=("prlimit", "--fsize=4096:")))
 
+    def test_on_a_place_where_an_automount_waits_for_it(self):
+        """x-systemd.automount: whoever walks into the place waits until something is mounted there,
+        and that must not be the mount itself."""
+        place = suite.lab().new_mountpoint()
+        asked, kernel = os.pipe()
+        self.addCleanup(os.close, asked)
+        self.addCleanup(subprocess.run, ["umount", "-l", place], check=True)
+        subprocess.run(["mount", "-i", "-t", "autofs", "-o", f"fd={kernel},minproto=5,maxproto=5,direct",
+                        "systemd-1", place], pass_fds=[kernel], check=True)
+        os.close(kernel)
+        self.addCleanup(self.uidnfs.run, "umount", place)
+        # Processes of this group are the automounter's, and let through.
+        done = self.uidnfs.run("mount", "nas1:/exports/a", f"{place}/", "-o", "uid=1001,gid=1001",
+                               prefix=("setsid", "--wait"), timeout=20)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertEqual([str(place)], [entry.mountpoint for entry in self.uidnfs.mounts()])
+
     def test_mount_works_the_moment_the_command_returns(self):
         mount = self.mount()
         self.assertTrue(self.actor(2000).stat(str(mount.path)))

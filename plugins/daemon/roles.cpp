@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -78,6 +79,7 @@ int run_mounter(const std::string& config, const Environment& environment) {
         return kMisused;
     }
     ::prctl(PR_SET_NAME, "uidnfsd-mounter", 0, 0, 0);
+    ::signal(SIGHUP, SIG_IGN);  // to the whole group: the front reads the file again, and tells
     if (::chdir("/") != 0) return kMisused;
     ::umask(022);
     raise_descriptor_limit();

@@ -51,7 +51,10 @@ std::string Keeper::cannot() const {
 core::Outcome<void> Keeper::catch_signals() {
     sigset_t caught;
     ::sigemptyset(&caught);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&caught, number);
+    for (const int number : {SIGTERM, SIGINT}) ::sigaddset(&caught, number);
+    // To a daemon, and to the group of one (systemctl kill -s HUP uidnfsd), it means "read again".
+    if (spec_.stay == Stay::foreground) ::sigaddset(&caught, SIGHUP);
+    if (spec_.stay == Stay::background) ::signal(SIGHUP, SIG_IGN);
     ::sigprocmask(SIG_BLOCK, &caught, nullptr);
     signals_ = core::Fd(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals_) return because(cannot(), "signals cannot be caught", core::Error(errno));

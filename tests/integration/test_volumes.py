@@ -334,6 +334,21 @@ class LifeTest(VolumeTest):
         self.assertEqual("", self.daemon.unmount("v"))
         self.assert_nothing_left()
 
+    def test_sighup_to_all_of_the_service_reads_its_file_again(self):
+        """systemctl kill -s HUP, as many a rotation of logs has it."""
+        inside = self.given(self.mounted())
+        names = ("uidnfs-keeper", "uidnfs-worker")
+        before = [self.process(name) for name in names] + self.daemon.children()
+        for pid in [self.daemon.process.pid, *before]:
+            os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: "is in force" in self.daemon.log(), 10, "the reload")
+        self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"6")
+        self.assertEqual(
+            before, [self.process(name) for name in names] + self.daemon.children())
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
     def process(self, name):
         return next(pid for pid in self.uidnfs.processes()
                     if volume_daemon.status_of(pid, "Name") == name)

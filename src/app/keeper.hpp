@@ -182,6 +182,7 @@ private:
 
     // What was not written (keeper_recovery.cpp)
     void save_unwritten();
+    void tell_of_unwritten() const;
     /// The answer of the process that took it out of the arena.
     core::Outcome<Message> salvage(int file);
 

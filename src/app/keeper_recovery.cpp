@@ -46,6 +46,21 @@ core::Outcome<Message> Keeper::salvage(int file) {
     return std::move(answer->message);
 }
 
+/// Who ended with the machine told a log that had ended already.
+void Keeper::tell_of_unwritten() const {
+    constexpr std::size_t kMost = 3;
+    auto files = recovery_files_of(spec_.recovery, spec_.mountpoint);
+    if (files.empty()) return;
+    const auto count = files.size();
+    if (count > kMost) files.erase(files.begin(), files.end() - kMost);
+    core::log::warning(
+        "what earlier mounts here could not write is still kept, in {} file(s): {}; uidnfs recover "
+        "writes it back, then remove it",
+        count,
+        core::log::printable(fmt::format("{}", fmt::join(files, ", ")))
+    );
+}
+
 void Keeper::save_unwritten() {
     const bool is_told = ended_ == Ended::yes;
     if (!arena_ || (is_told && lost_.empty())) return;

@@ -201,6 +201,7 @@ core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
     );
     if (retry_.tries() > 1) log::info("mounted at try {}", retry_.tries());
     starter_->mounted();
+    tell_of_unwritten();
     core::give_back_code();  // from here on it mostly waits
     return {};
 }

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string_view>
 #include <utility>
 
@@ -30,10 +31,25 @@ constexpr std::string_view kMagicOfAll = "uidnfsR";
 constexpr std::uint64_t kMaxJson = 256ull << 20;
 constexpr std::size_t kNumber = 8;
 constexpr int kMostOfOneName = 100;
+/// "2026-01-31T12:00:00Z"
+constexpr std::size_t kTime = 20;
 
 /// CRC-64/XZ.
 using Crc =
     boost::crc_optimal<64, 0x42F0E1EBA9EA3693, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, true, true>;
+
+/// A mount point as a part of a file's name.
+std::string plain_name(std::string_view mountpoint) {
+    constexpr std::size_t kLongest = 100;
+    std::string name;
+    for (const char c : mountpoint.substr(std::min<std::size_t>(1, mountpoint.size()))) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '.' || c == '_';
+        name += plain ? c : '-';
+    }
+    if (name.size() > kLongest) name.erase(0, name.size() - kLongest);
+    return name;
+}
 
 std::array<std::byte, kNumber> to_bytes(std::uint64_t number) {
     std::array<std::byte, kNumber> bytes;
@@ -336,15 +352,27 @@ core::Outcome<std::string> NewRecoveryFile::keep() {
 }
 
 std::string recovery_name(std::string_view mountpoint, std::string_view when, std::uint32_t pid) {
-    constexpr std::size_t kLongest = 100;
-    std::string name;
-    for (const char c : mountpoint.substr(std::min<std::size_t>(1, mountpoint.size()))) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                           (c >= '0' && c <= '9') || c == '.' || c == '_';
-        name += plain ? c : '-';
+    return fmt::format("{}-{}-{}.recovery", plain_name(mountpoint), when, pid);
+}
+
+std::vector<std::string> recovery_files_of(
+    const std::string& directory, std::string_view mountpoint
+) {
+    const auto begin = plain_name(mountpoint) + "-";
+    std::vector<std::string> found;
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end;
+         at.increment(error)) {
+        const auto name = at->path().filename().string();
+        if (!name.starts_with(begin) || !name.ends_with(".recovery")) continue;
+        // "/mnt/a" is not "/mnt/a/2026": behind the name comes the time, as utc_time() writes it.
+        const auto rest = std::string_view(name).substr(begin.size());
+        if (rest.size() > kTime && rest[4] == '-' && rest[10] == 'T' && rest[kTime] == '-') {
+            found.push_back(at->path().string());
+        }
     }
-    if (name.size() > kLongest) name.erase(0, name.size() - kLongest);
-    return fmt::format("{}-{}-{}.recovery", name, when, pid);
+    std::sort(found.begin(), found.end());
+    return found;
 }
 
 std::string default_recovery_directory() {

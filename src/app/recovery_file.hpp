@@ -111,6 +111,12 @@ private:
 /// "mnt-data-2026-01-31T12:00:00Z-1234.recovery"
 std::string recovery_name(std::string_view mountpoint, std::string_view when, std::uint32_t pid);
 
+/// Paths of those in `directory` that mounts at `mountpoint` left, by their names; the oldest
+/// first.
+std::vector<std::string> recovery_files_of(
+    const std::string& directory, std::string_view mountpoint
+);
+
 /// Where they are kept: /var/lib/uidnfs/recovery for root, else below $XDG_STATE_HOME.
 std::string default_recovery_directory();
 

@@ -160,6 +160,25 @@ TEST_F(RecoveryFileTest, AFullDiskIsAnErrorOfTheWriter) {
     EXPECT_EQ(written.error().code(), ENOSPC);
 }
 
+TEST_F(RecoveryFileTest, ThoseOfAMountPointAreFoundByTheirNames) {
+    const std::string earlier = "mnt-a-2026-01-30T12:00:00Z-9.recovery";
+    const auto later = recovery_name("/mnt/a", "2026-01-31T12:00:00Z", 7);
+    for (const auto& name :
+         {later,
+          earlier,
+          recovery_name("/mnt/a/2026-01", "2026-01-31T12:00:00Z", 7),
+          recovery_name("/mnt/ab", "2026-01-31T12:00:00Z", 7),
+          "." + later + ".new",
+          std::string("mnt-a-.recovery")}) {
+        std::ofstream(directory + "/" + name);
+    }
+    EXPECT_THAT(
+        recovery_files_of(directory, "/mnt/a"),
+        ElementsAre(directory + "/" + earlier, directory + "/" + later)
+    );
+    EXPECT_THAT(recovery_files_of(directory + "/none", "/mnt/a"), ElementsAre());
+}
+
 TEST(RecoveryName, HasNothingOfAPathInIt) {
     EXPECT_EQ(
         recovery_name("/mnt/../a b", "2026-01-31T12:00:00Z", 7),

@@ -9,6 +9,7 @@ import signal
 import stat
 import struct
 import subprocess
+import tempfile
 import time
 
 import rpc_proxy
@@ -335,6 +336,29 @@ class Ways(RecoverTest):
         words = process.communicate(timeout=60)[1]
         self.assertEqual(1, process.returncode)
         self.recovered(mount, words)
+
+    def test_the_next_mount_there_tells_of_it(self):
+        """At a shutdown nobody hears the last words of the one before."""
+        process, mount = self.start()
+        process.send_signal(signal.SIGTERM)
+        kept = re.search(r" in (\S+\.recovery);", process.communicate(timeout=60)[1])[1]
+        self.bring_back()
+        source = f"{self.server.address}:{suite.lab().export('a').share}"
+        with tempfile.NamedTemporaryFile() as log:
+            for _ in range(2):
+                done = self.uidnfs.run("mount", source, mount.path, "-o",
+                                       f"uid=1001,gid=1001,log_file={log.name}")
+                self.assertEqual((0, ""), (done.returncode, done.stderr))
+                uidnfs_command.wait_until(
+                    lambda: f"still kept, in 1 file(s): {kept}" in
+                    pathlib.Path(log.name).read_text("utf-8"), 10, "the word of it")
+                self.uidnfs.run("umount", mount.path)
+                os.truncate(log.name, 0)
+            os.unlink(kept)
+            self.uidnfs.run("mount", source, mount.path, "-o",
+                            f"uid=1001,gid=1001,log_file={log.name}")
+            self.uidnfs.run("umount", mount.path)
+            self.assertNotIn("still kept", pathlib.Path(log.name).read_text("utf-8"))
 
     def test_a_worker_that_hangs(self):
         process, mount = self.start(deadline=600)

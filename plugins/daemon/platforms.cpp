@@ -29,6 +29,7 @@ core::Outcome<void> fill(
         const bool fits = listener.name == name || http::is_kept_for(listener, name, where);
         if (!fits || !listener.socket) continue;
         door.emplace(std::move(listener));
+        if (http::is_kept(*door)) door->name = where;  // as people know it
         return {};
     }
     // The configuration has another place by now, or the file is gone.

@@ -457,6 +457,7 @@ class KeptSocketTest(VolumeTest):
         self.assertEqual(([], []), self.hear_until_ready())
         self.assertIn(b"VolumeDriver", caller.getresponse().read())
         self.assertTrue(self.daemon.answers())
+        self.assertNotIn("kept=", self.daemon.log())
 
     def test_the_watchdog_hears_of_it_again_and_again(self):
         self.launch(WATCHDOG_USEC="200000")

@@ -2,6 +2,7 @@
 """What is shipped, in a minimal Debian 12 that has nothing but what the packages depend on:
 installed, used, upgraded, removed; and the tarball without any library of the system's."""
 
+import json
 import os
 import pathlib
 import re
@@ -216,6 +217,18 @@ class LifeTest(RootTest):
         self.root.install()
         self.root.run("dpkg", "--purge", "uidnfsd", "uidnfs")
         self.assertEqual([], self.accounts("passwd"))
+
+
+    def test_without_the_daemon_an_upgrade_reaches_the_mounts_too(self):
+        self.root.install("uidnfs")
+        self.addCleanup(self.root.run, "dpkg", "--purge", "uidnfs")
+        self.inside("mnt").mkdir(exist_ok=True)
+        self.addCleanup(suite.clear_away, self.uidnfs)
+        self.root.run("uidnfs", "mount", self.share(), "/mnt", "-o", self.options())
+        self.root.install("uidnfs")
+        status = json.loads(self.root.run("uidnfs", "status", "/mnt", "--json").stdout)
+        self.assertEqual(1, status["upgrades"])
+        self.root.run("umount", "/mnt")
 
 
 class TarballTest(RootTest):

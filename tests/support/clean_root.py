@@ -46,9 +46,9 @@ class CleanRoot:
         return subprocess.Popen(["chroot", self.path, *command], env=_QUIET,
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def install(self):
-        """dpkg -i of both packages; what dpkg said."""
-        debs = sorted(self.packages.glob("*.deb"))
+    def install(self, which="*"):
+        """dpkg -i of both packages, or of the one of that name; what dpkg said."""
+        debs = sorted(self.packages.glob(f"{which}_*.deb"))
         for deb in debs:
             shutil.copy(deb, self.path / "tmp")
         return self.run("dpkg", "-i", *(f"/tmp/{deb.name}" for deb in debs)).stdout

@@ -11,6 +11,7 @@ import struct
 import time
 
 import each_operation
+import ganesha
 import rpc_proxy
 import suite
 import uidnfs_command
@@ -210,6 +211,28 @@ class SourcePorts(LogTest):
         self.assertGreater(mount.host.calls("NFS3 WRITE")[0].client_port, 1023)
         self.assertEqual(0, mount.umount().returncode)
         self.assertEqual(1, self.log_count("all ports from 512 to 1023 are taken; going on from"))
+
+    def test_ports_that_other_mounts_of_the_server_have(self):
+        """They can be bound; only connect(2) says that the server knows somebody else by them."""
+        log = suite.lab().new_mountpoint() / "log"
+        for port in range(512, 1024):
+            one = socket.socket()
+            self.addCleanup(one.close)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.bind(("0.0.0.0", port))
+            one.connect((self.server.address, ganesha.NFS_PORT))
+        exported = suite.lab().export("a")
+        mount = uidnfs_command.Mount(
+            self.uidnfs, f"{suite.SERVER_NAME}:{exported.share}", suite.lab().new_mountpoint(),
+            f"uid={suite.UID},gid={suite.GID},log_file={log}", exported.path)
+        mount.mount()
+        self.addCleanup(mount.umount)
+        self.actor(2000).write_file(mount / "among-many", SMALL)
+        self.assertGreater(min(mount.status()["local_ports"]), 1023)
+        self.assertEqual(0, mount.umount().returncode)
+        said = f"no reserved source port towards {self.server.address}:{ganesha.NFS_PORT}: all ports"
+        self.assertEqual(1, log.read_text(encoding="utf-8").count(said))
 
 
 class Addresses(suite.IntegrationTest):

@@ -126,6 +126,7 @@ bool Connector::bind_port(Connected& connected, std::uint16_t port, int& error) 
     const bool is_v4 = request_.server.protocol() == boost::asio::ip::tcp::v4();
     const Endpoint source(is_v4 ? boost::asio::ip::tcp::v4() : boost::asio::ip::tcp::v6(), port);
     if (::bind(connected.socket.get(), source.data(), static_cast<socklen_t>(source.size())) == 0) {
+        connected.local_port = port;
         return true;
     }
     error = errno;
@@ -177,9 +178,9 @@ void Connector::attempt() {
         (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
         if (error == 0 || error == EINPROGRESS) return wait_until_writable();
         const bool is_port_taken = error == EADDRNOTAVAIL || error == EADDRINUSE;
-        if (!is_port_taken || tried_ports_ >= kReservedPorts) return finish(socket_error(error));
-        // Another connection to this server has the port; open_socket() goes on to the next.
-        if (request_.source == SourcePort::any) tried_ports_ = kReservedPorts;
+        if (!is_port_taken || current_->local_port == 0) return finish(socket_error(error));
+        // Another connection to this server has the port; open_socket() goes on to the next, and
+        // after the last of them to whichever the kernel chooses.
     }
 }
 

@@ -47,7 +47,7 @@ struct ConnectRequest {
 
 struct Connected {
     core::Fd socket;  ///< non-blocking
-    std::uint16_t local_port = 0;
+    std::uint16_t local_port = 0;  ///< until it is connected: the one it was bound to, if any
     PortOrigin origin = PortOrigin::any;
 };
 

@@ -47,6 +47,10 @@ class ScaleTest(test_volumes.VolumeTest):
         self.assertEqual(MOUNTS, len(self.daemon.mounts()))
         for path in self.daemon.mounts():
             pathlib.Path(path, "here").write_bytes(b"x")
+        # There are more mounts than the program may open descriptors.
+        done = self.uidnfs.run("status", "--json", prefix=("prlimit", f"--nofile={MOUNTS // 2}"))
+        self.assertEqual(MOUNTS, len(done.stdout.splitlines()), done.stderr)
+        self.assertNotIn("its keeper", done.stdout)  # cannot be asked, or does not answer
         workers = self.uidnfs.processes()
         self.assertEqual(2 * MOUNTS, len(workers))
         each = sum(memory_of(pid, "Pss") for pid in workers) / MOUNTS

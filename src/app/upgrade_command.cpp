@@ -2,6 +2,7 @@
 // `uidnfs upgrade`: this program goes on with mounts that another version of it serves. Their
 // keepers are handed the executable itself, for its path may be another one's soon.
 #include "app/commands.hpp"
+#include "app/inquiry.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
 #include "app/status_report.hpp"
@@ -13,7 +14,10 @@
 #include <cerrno>
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace uidnfs::app {
 namespace {
@@ -23,8 +27,10 @@ using std::chrono::seconds;
 constexpr seconds kFlushDeadline{10};
 /// For two starts of a program on a machine under load.
 constexpr seconds kMargin{90};
-
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+constexpr seconds kStatusLimit{2};
+/// Beside them the programs of the mounts go on. Those that wait for a server are not counted.
+constexpr std::size_t kAtOnce = 2;
+constexpr std::size_t kAskedAtOnce = 64;
 
 class Upgrade {
 public:
@@ -45,13 +51,20 @@ public:
         if (!entry || !is_ours(*entry)) {
             return fail(mountpoint, "it is not a mount of uidnfs; see uidnfs status");
         }
-        return upgrade({entry->minor, entry->owner}, mountpoint);
+        Asked keeper{{entry->minor, entry->owner}};
+        return upgrade({&keeper, 1}, {&mountpoint, 1});
     }
 
     int all() {
         int status = kExitDone;
-        for (const auto& keeper : all_keepers()) {
-            const auto reply = ask_keeper(keeper, Message("status"), now() + seconds(2));
+        std::vector<Asked> keepers;
+        for (const auto& keeper : all_keepers()) keepers.push_back({keeper});
+        Message question("status");
+        question.add("attached", "unneeded");
+        ask_all(keepers, {std::move(question), kStatusLimit, kAskedAtOnce});
+        std::vector<std::string> names;
+        std::vector<Asked> chosen;
+        for (const auto& [keeper, reply] : keepers) {
             // A socket that was left by a keeper that was killed: of a mount that lives, or of
             // none.
             if (!reply && reply.error().code() == ECONNREFUSED) {
@@ -62,12 +75,10 @@ public:
             }
             if (reply && reply->text("phase") == "ending") continue;
             const auto name = mountpoint_in(reply);
-            if (upgrade(keeper, name.empty() ? fmt::format("0:{}", keeper.minor) : name) !=
-                kExitDone) {
-                status = kExitFailed;
-            }
+            names.push_back(name.empty() ? fmt::format("0:{}", keeper.minor) : name);
+            chosen.push_back({keeper});
         }
-        return status;
+        return upgrade(chosen, names) == kExitDone ? status : kExitFailed;
     }
 
 private:
@@ -86,15 +97,24 @@ private:
         return status ? std::string(word_in(*status, "mountpoint")) : std::string();
     }
 
-    int upgrade(const Address& keeper, const std::string& name) {
-        if (!program_) return fail(name, "this program cannot be opened (/proc/self/exe)");
+    int upgrade(std::span<Asked> keepers, std::span<const std::string> names) {
+        if (!program_ && !names.empty()) {
+            return fail(names.front(), "this program cannot be opened (/proc/self/exe)");
+        }
         Message request("upgrade");
         request.add("milliseconds", static_cast<std::uint64_t>(deadline_.count()) * 1000);
         const int program = program_.get();
-        const auto reply = ask_keeper(keeper, request, now() + deadline_ + kMargin, {&program, 1});
-        if (!reply) return fail(name, why(reply.error().code()));
-        if (reply->verb() != "ok") return fail(name, printable(reply->text("text")));
-        return kExitDone;
+        ask_all(keepers, {std::move(request), deadline_ + kMargin, kAtOnce, {&program, 1}});
+        int status = kExitDone;
+        for (std::size_t i = 0; i < keepers.size(); ++i) {
+            const auto& reply = keepers[i].answer;
+            if (!reply) {
+                status = fail(names[i], why(reply.error().code()));
+            } else if (reply->verb() != "ok") {
+                status = fail(names[i], printable(reply->text("text")));
+            }
+        }
+        return status;
     }
 
     static std::string why(int code) {

@@ -257,6 +257,33 @@ class Refused(UpgradeTest):
                          (done.returncode, done.stderr))
 
 
+class Several(suite.IntegrationTest):
+    MOUNTS = 4
+    FLUSH_SECONDS = 8
+
+    def test_mounts_of_a_silent_server_do_not_wait_for_each_other(self):
+        """With hundreds of them the installation of a package would wait for an hour."""
+        mounts = [self.mount() for _ in range(self.MOUNTS)]
+        crew = self.crew(suite.APP_UID, self.MOUNTS)
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        for number, (mount, app) in enumerate(zip(mounts, crew.actors)):
+            app.start("mkdir", mount / f"several-{number}")
+        for mount in mounts:
+            uidnfs_command.wait_until(
+                lambda m=mount: m.status()["calls"]["in_flight"] > 0, 30, "a call")
+        began = time.monotonic()
+        done = self.uidnfs.run("upgrade", "--all", "--flush-deadline", str(self.FLUSH_SECONDS),
+                               timeout=150)
+        took = time.monotonic() - began
+        self.server.thaw()
+        for app in crew.actors:
+            app.finish(60)
+        self.assertEqual(self.MOUNTS, done.stderr.count("the server did not"), done.stderr)
+        self.assertEqual(1, done.returncode)
+        self.assertLess(took, self.MOUNTS * self.FLUSH_SECONDS * 3 / 4)
+
+
 class Volumes(Programs, test_volumes.VolumeTest):
     """What installing a package does to the mounts of the daemon."""
 

@@ -47,7 +47,8 @@ std::optional<WorkerId> parse_id(std::string_view text) {
 void MounterProcess::begin_watch(const std::shared_ptr<Watched>& watched) {
     // Of a mount that is at its place no more, and found again, another one may be there.
     auto& current = watched_[watched->directory];
-    if (!current || minor_at(path_of(watched->directory)) == watched->minor) current = watched;
+    if (!current || minor_at(mounts_, path_of(watched->directory)) == watched->minor)
+        current = watched;
     ++keepers_;
     core::spawn(watch_until_end(watched));
 }
@@ -123,7 +124,7 @@ void MounterProcess::ended(
     if (is_current && !last_word) {
         // Nobody serves it any more, or nobody who can be understood.
         const auto path = path_of(watched->directory);
-        if (minor_at(path) == watched->minor) detach_all(path);
+        if (minor_at(mounts_, path) == watched->minor) detach_all(mounts_, path);
         if (!is_replaced) remove_directory(watched->directory);
     }
     if (watched->stop == Watched::Stop::running) return;
@@ -138,7 +139,7 @@ void MounterProcess::ended(
 /// place: the worker of a detached one ends by itself.
 core::Task<bool> MounterProcess::replace_keeper(std::shared_ptr<Watched> watched) {
     const auto path = path_of(watched->directory);
-    if (minor_at(path) != watched->minor) co_return false;
+    if (minor_at(mounts_, path) != watched->minor) co_return false;
     watched->kept = Watched::Kept::no;
     const auto lost = fmt::format(
         "its keeper process {} was killed; the mount goes on with takeover: none",
@@ -151,7 +152,7 @@ core::Task<bool> MounterProcess::replace_keeper(std::shared_ptr<Watched> watched
         auto pause = reactor_.sleep_for(next_try - now());
         co_await pause;
         if (now() > until) watched->held.reset();
-        if (minor_at(path) != watched->minor) co_return false;
+        if (minor_at(mounts_, path) != watched->minor) co_return false;
         auto giving = give_keeper(watched->directory, watched->minor, watched);
         auto next = co_await giving;
         if (!next && next.error().code() == ESRCH) co_return false;
@@ -200,7 +201,9 @@ core::Task<core::Result<std::shared_ptr<Watched>>> MounterProcess::give_keeper(
 /// By which keeper the mount was made, as this one knows from those before it.
 core::Task<WorkerId> MounterProcess::mount_of(const Watched& watched) {
     const auto keeper = watched.keeper;
-    auto asking = ask_keeper(watched, control::Message("status"), now() + kStatusTime);
+    control::Message question("status");
+    question.add("attached", "unneeded");
+    auto asking = ask_keeper(watched, std::move(question), now() + kStatusTime);
     const auto answer = co_await asking;
     // One of an older version is the first.
     co_return answer ? parse_id(answer->text("first_keeper")).value_or(keeper) : keeper;
@@ -208,7 +211,7 @@ core::Task<WorkerId> MounterProcess::mount_of(const Watched& watched) {
 
 core::Task<Reply> MounterProcess::adopt(const Request& request) {
     const std::string directory(request.directory.view());
-    const auto place = minor_at(path_of(directory));
+    const auto place = minor_at(mounts_, path_of(directory));
     // One that is at its place no more may go on beside the one that is there now.
     const bool is_known = request.pid != 0 && request.minor != 0;
     const auto minor = is_known ? std::optional(request.minor) : place;
@@ -238,8 +241,8 @@ core::Task<Reply> MounterProcess::adopt(const Request& request) {
         co_return describe(*alone);
     }
     if (!found.watched && found.watched.error().code() == ESRCH && found.is_new &&
-        minor_at(path_of(directory)) == *minor) {
-        detach_all(path_of(directory));  // nobody serves it any more
+        minor_at(mounts_, path_of(directory)) == *minor) {
+        detach_all(mounts_, path_of(directory));  // nobody serves it any more
         remove_directory(directory);
     }
     if (!found.watched) co_return failed(ESRCH, "no keeper answers for it");

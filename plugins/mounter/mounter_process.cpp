@@ -71,7 +71,9 @@ control::Message question_of(const Request& request) {
         case Verb::reload:
         case Verb::status: break;
     }
-    return control::Message("status").add("told", text);
+    control::Message question("status");
+    question.add("told", text).add("attached", "unneeded");
+    return question;
 }
 
 bool is_anothers(const core::Result<control::Message>& answer) {
@@ -311,7 +313,7 @@ Reply MounterProcess::detach(const Request& request) {
     const auto found = watched_.find(std::string(request.directory.view()));
     // Whoever waits for it without a keeper and a worker ends.
     if (found != watched_.end()) found->second->held.reset();
-    detach_all(path_of(request.directory.view()));
+    detach_all(mounts_, path_of(request.directory.view()));
     remove_directory(request.directory.view());
     return {};
 }

@@ -126,6 +126,7 @@ private:
     Options options_;
     core::Fd root_;  // mounts.root, locked: two mounters would undo each other's work
     Allowed allowed_;
+    control::MountTable mounts_;
     std::map<std::string, std::shared_ptr<Watched>> watched_;  // by directory
     struct Start {
         std::uint64_t id;

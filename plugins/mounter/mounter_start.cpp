@@ -93,9 +93,9 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
     const std::string directory(request.directory.view());
     if (const auto obstacle = find_obstacle(directory)) co_return *obstacle;
     const auto path = path_of(directory);
-    if (minor_at(path)) {
+    if (minor_at(mounts_, path)) {
         log::warning("{}: a mount that nobody knew of is detached", path);
-        detach_all(path);
+        detach_all(mounts_, path);
     }
     if (::mkdirat(root_.get(), directory.c_str(), 0700) != 0 && errno != EEXIST) {
         co_return failed(errno, fmt::format("{}: {}", path, core::describe_errno(errno)));
@@ -115,7 +115,7 @@ core::Task<Reply> MounterProcess::start(const Request& request, std::stop_token 
         co_await undoing;
         co_return reply;
     }
-    const auto minor = minor_at(path);
+    const auto minor = minor_at(mounts_, path);
     const auto watched = minor ? watch_keeper(directory, path, *minor)
                                : core::Result<std::shared_ptr<Watched>>(core::Error(ESRCH));
     if (!watched) {
@@ -227,7 +227,7 @@ core::Task<> MounterProcess::undo(std::string directory) {
             auto pause = reactor_.sleep_for(kPause);
             co_await pause;
         }
-        detach_all(path_of(directory));
+        detach_all(mounts_, path_of(directory));
     }
     remove_directory(directory);
     groups_.remove(directory);

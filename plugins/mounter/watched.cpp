@@ -51,16 +51,16 @@ void tell_ended(Reply& reply, const Watched& watched) {
     reply.connections.set(watched.connections);
 }
 
-std::optional<std::uint32_t> minor_at(const std::string& path) {
-    const auto mounts = control::read_mountinfo();
-    const auto* top = mounts ? control::find_by_path(*mounts, path) : nullptr;
+std::optional<std::uint32_t> minor_at(control::MountTable& mounts, const std::string& path) {
+    const auto* const there = mounts.now();
+    const auto* top = there ? control::find_by_path(*there, path) : nullptr;
     if (!top || !control::is_ours(*top)) return std::nullopt;
     return top->minor;
 }
 
-void detach_all(const std::string& path) {
+void detach_all(control::MountTable& mounts, const std::string& path) {
     constexpr int kMost = 16;  // stacked on one path
-    for (int i = 0; i < kMost && minor_at(path); ++i) {
+    for (int i = 0; i < kMost && minor_at(mounts, path); ++i) {
         if (::umount2(path.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) != 0) return;
     }
 }

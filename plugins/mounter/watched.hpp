@@ -4,6 +4,7 @@
 #pragma once
 
 #include "control/channel.hpp"
+#include "control/mount_table.hpp"
 #include "core/error.hpp"
 #include "plugins/core/live_record.hpp"
 #include "plugins/mounter/keeper_pauses.hpp"
@@ -47,9 +48,9 @@ core::Result<std::shared_ptr<Watched>> watch_keeper(
 );
 
 /// Minor number of the mount of ours that lies on top at `path`; nothing when there is none.
-std::optional<std::uint32_t> minor_at(const std::string& path);
+std::optional<std::uint32_t> minor_at(control::MountTable& mounts, const std::string& path);
 
 /// Takes every mount of ours at `path` out of this namespace, whatever uses it.
-void detach_all(const std::string& path);
+void detach_all(control::MountTable& mounts, const std::string& path);
 
 }  // namespace uidnfs::plugins::mounter

@@ -250,7 +250,7 @@ void Keeper::on_worker_message(const Message& message) {
             if (verb == "remounted") {
                 remounted(client, message);
             } else if (verb == "status") {
-                answer(client, status_reply(std::string(message.text("json"))));
+                answer(client, status_reply(client, std::string(message.text("json"))));
             } else if (!message.text("error").empty()) {
                 answer(client, Message("error").add("text", std::string(message.text("error"))));
             } else {

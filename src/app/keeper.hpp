@@ -76,6 +76,7 @@ private:
             remount,
             access,  ///< deny, allow
             upgrade,
+            health,  ///< status, but for whether the mount is still at its place
         };
         Channel channel;
         Wants wants = Wants::unknown;
@@ -196,7 +197,7 @@ private:
     void remounted(Client& client, const Message& done);
     void answer_end(Client& client);
     void answer(Client& client, const Message& message);
-    Message status_reply(std::string json) const;
+    Message status_reply(const Client& client, std::string json) const;
     static std::chrono::milliseconds limit_of(
         const Message& request, core::SteadyDuration otherwise
     );

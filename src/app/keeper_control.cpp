@@ -71,6 +71,8 @@ void Keeper::on_client(Client& client) {
         connections_.forget(request.number("told").value_or(0));
         client.wants = Client::Wants::status;
         client.deadline = now() + kStatusLimit;
+        // The table of mounts may be long, and who asks thousands of keepers does not want it read.
+        if (request.text("attached") == "unneeded") client.wants = Client::Wants::health;
         // A worker that connects, or takes over, has nothing to say yet.
         const bool is_new = is_starting() || succession_ != Succession::none;
         if (is_new || !ask_worker(client, Message("status"))) answer_status(client);
@@ -196,10 +198,10 @@ void Keeper::answer_status(Client& client) {
         status["takeover"] = takeover_;
         set_health(status, {State::stale, "the worker process does not answer"});
     }
-    answer(client, status_reply(boost::json::serialize(status)));
+    answer(client, status_reply(client, boost::json::serialize(status)));
 }
 
-Message Keeper::status_reply(std::string json) const {
+Message Keeper::status_reply(const Client& client, std::string json) const {
     Message reply("ok");
     // What a worker says is not read here, only where it ends.
     if (json.ends_with('}')) json.pop_back();
@@ -208,6 +210,7 @@ Message Keeper::status_reply(std::string json) const {
     reply.add("first_keeper", spec_.first_keeper);
     const bool ends = phase_ == Phase::ending || phase_ == Phase::over;
     reply.add("phase", is_starting() ? "starting" : ends ? "ending" : "serving");
+    if (client.wants == Client::Wants::health) return reply;
     const auto mounts = minor_ ? read_mountinfo() : std::vector<MountEntry>();
     const bool is_detached =
         is_unmounted() || (minor_ && mounts && find_by_minor(*mounts, *minor_).empty());
@@ -278,7 +281,8 @@ void Keeper::remounted(Client& client, const Message& done) {
 void Keeper::answer_end(Client& client) {
     switch (client.wants) {
         case Client::Wants::unknown: client.channel.close(); return;
-        case Client::Wants::status: answer_status(client); return;
+        case Client::Wants::status:
+        case Client::Wants::health: answer_status(client); return;
         case Client::Wants::access:
         case Client::Wants::remount:
             answer(client, error("the worker process does not answer"));

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/names.hpp"
+#include "control/mount_table.hpp"
 #include "core/fd.hpp"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -135,6 +139,28 @@ TEST(MountinfoHere, KnowsTheMountOfADescriptor) {
     EXPECT_EQ(entry->type, "proc");
     EXPECT_EQ(descriptor_fact(-1, "mnt_id:").error().code(), ENOENT);
     EXPECT_EQ(descriptor_fact(proc.get(), "fuse_connection:").error().code(), EPROTO);
+}
+
+/// In a namespace of its own; the number says what was wrong.
+[[noreturn]] void look_at_changing_mounts() {
+    constexpr const char* kPlace = "/tmp";
+    if (::unshare(CLONE_NEWNS) != 0) ::_exit(0);  // not root
+    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(0);
+    control::MountTable table;
+    const auto* before = table.now();
+    if (!before || before->empty()) ::_exit(1);
+    const auto count = before->size();
+    const auto* const text = before->front().mountpoint.data();
+    // Not read again: even its memory is the same.
+    if (table.now()->front().mountpoint.data() != text) ::_exit(2);
+    if (::mount("none", kPlace, "tmpfs", 0, nullptr) != 0) ::_exit(0);
+    if (table.now()->size() != count + 1) ::_exit(3);
+    if (::umount(kPlace) != 0 || table.now()->size() != count) ::_exit(4);
+    ::_exit(0);
+}
+
+TEST(MountTable, IsReadAgainWhenMountsHaveChanged) {
+    EXPECT_EXIT(look_at_changing_mounts(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ import model_load
 import suite
 import test_local
 import test_takeover
-from uidnfs_command import wait_until
+from uidnfs_command import mountinfo, wait_until
 
 CONTROL = test_local.CONTROL
 
@@ -49,6 +49,25 @@ class OwnMount(suite.IntegrationTest):
 
     def on_server(self, name):
         return pathlib.Path(self.m.on_server(self.id().rsplit(".", 1)[-1])) / name
+
+
+class Questions(OwnMount):
+    """On the control socket."""
+
+    def answer(self, question):
+        [entry] = [entry for entry in mountinfo() if entry.mountpoint == str(self.m.path)]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as keeper:
+            keeper.settimeout(10)
+            keeper.connect(f"{CONTROL}/{entry.device.split(':')[1]}.sock")
+            keeper.sendall(question)
+            return keeper.recv(1 << 20).decode().splitlines()
+
+    def test_the_table_of_mounts_is_not_read_for_who_does_not_want_to_know(self):
+        """Thousands of keepers are asked by the daemon, and it is thousands of lines long."""
+        self.assertIn("attached=yes", self.answer(b"status\n"))
+        told = self.answer(b"status\nattached=unneeded\n")
+        self.assertEqual([], [line for line in told if line.startswith("attached=")])
+        self.assertEqual(1, len([line for line in told if line.startswith("json=")]))
 
 
 class Adopted(OwnMount):

@@ -28,7 +28,6 @@ namespace log = core::log;
 /// A hundred volumes at once ask for their server once; a change of its address is seen by the
 /// next.
 constexpr std::chrono::seconds kNameLife{2};
-constexpr milliseconds kPoll{2};
 constexpr std::size_t kMaxOutput = 8192;  // bytes of a child's that are kept
 /// What a mount's deadline leaves for undoing it.
 constexpr milliseconds kForUndoing{300};
@@ -237,8 +236,9 @@ core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(
     std::string host, core::SteadyTime deadline, std::stop_token unwanted
 ) {
     if (const auto address = policy::parse_address(host)) co_return Addresses{*address};
+    Pauses pauses;
     while (asking_.contains(host) && now() < deadline && !unwanted.stop_requested()) {
-        auto pause = reactor_.sleep_for(kPoll);
+        auto pause = reactor_.sleep_for(pauses.next());
         co_await pause;
     }
     std::erase_if(names_, [](const auto& each) { return each.second.until <= now(); });

@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 namespace log = core::log;
 
 constexpr std::chrono::seconds kShort{5};  // adopt, reload, detach
+constexpr std::int64_t kMostAdopting = 64;
 
 core::SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -52,7 +53,10 @@ const core::Failure& gone_failure() {
 }  // namespace
 
 MounterClient::MounterClient(core::Reactor& reactor, core::Fd mounter, std::string root)
-    : reactor_(reactor), root_(std::move(root)), socket_(reactor.io(), mounter.release()) {}
+    : reactor_(reactor),
+      root_(std::move(root)),
+      socket_(reactor.io(), mounter.release()),
+      adopting_(reactor, kMostAdopting) {}
 
 MounterClient::~MounterClient() = default;
 
@@ -125,8 +129,13 @@ core::Task<core::Outcome<void>> MounterClient::detach(
 }
 
 core::Task<core::Outcome<Worker>> MounterClient::adopt(VolumeKey volume, LiveRecord record) {
+    // After a start there are as many as there are mounts, and whoever wants to mount comes behind
+    // them.
+    auto turn = adopting_.acquire(1);
+    co_await turn;
     auto calling = call(make_request(Verb::adopt, volume, record.worker, now() + kShort));
     const auto reply = co_await calling;
+    adopting_.release(1);
     if (!reply) co_return reply.error();
     if (const auto text = reply->text.view(); !text.empty() && events_.keeper) {
         events_.keeper(volume, KeeperNews::lost, "its keeper process was killed meanwhile");

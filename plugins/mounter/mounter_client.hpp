@@ -3,6 +3,7 @@
 // answer to it, or when the mounter is gone. Lives on the reactor's thread; owned by the service.
 #pragma once
 
+#include "core/event.hpp"
 #include "core/fd.hpp"
 #include "core/reactor.hpp"
 #include "plugins/core/inspector.hpp"
@@ -105,6 +106,7 @@ private:
     core::Reactor& reactor_;
     std::string root_;
     boost::asio::posix::stream_descriptor socket_;
+    core::Semaphore adopting_;
     Events events_;
     enum class Life { serving, gone } life_ = Life::serving;
     enum class Writing { idle, waits } writing_ = Writing::idle;

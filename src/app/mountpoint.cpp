@@ -123,6 +123,11 @@ core::Fd take_turn() {
 }
 
 core::Outcome<void> check_still_free(const std::string& path, const std::string& source) {
+    // While somebody waits for an automount, walking there waits for the mount that we make.
+    if (const auto mounts = read_mountinfo()) {
+        const auto* top = find_by_path(*mounts, path);
+        if (top && top->type == "autofs") return {};
+    }
     struct statx info {};
     const int flags = AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
     if (::statx(AT_FDCWD, path.c_str(), flags, STATX_MNT_ID, &info) != 0) return {};

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import subprocess
 import time
@@ -137,9 +138,13 @@ class Mounting(suite.IntegrationTest):
                         "systemd-1", place], pass_fds=[kernel], check=True)
         os.close(kernel)
         self.addCleanup(self.uidnfs.run, "umount", place)
-        # Processes of this group are the automounter's, and let through.
+        # Processes of this group are the automounter's, and let through; the keeper is none.
+        waiting = subprocess.Popen(["setsid", "ls", f"{place}/"], stdout=subprocess.DEVNULL)
+        self.addCleanup(waiting.wait)
+        self.addCleanup(waiting.kill)
+        self.assertTrue(select.select([asked], [], [], 20)[0])
         done = self.uidnfs.run("mount", "nas1:/exports/a", f"{place}/", "-o", "uid=1001,gid=1001",
-                               prefix=("setsid", "--wait"), timeout=20)
+                               timeout=20)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
         self.assertEqual([str(place)], [entry.mountpoint for entry in self.uidnfs.mounts()])
 

@@ -62,7 +62,7 @@ leaves nothing behind.
 SOURCE is server:/export, [IPv6]:/export or nfs://server[:port]/export[?option=value&...].
 MOUNTPOINT is a directory, or /dev/fd/N: an open /dev/fuse that somebody else has mounted.
 
-  --foreground                stay in the foreground; end with SIGINT or SIGTERM
+  --foreground                stay in the foreground; end with SIGINT, SIGTERM or SIGHUP
   --ready-fd N                write "READY=1" and a line feed to descriptor N once mounted
   --worker-user NAME          user that the worker becomes when root mounts (uidnfs, else nobody)
   --worker-memory BYTES       what the worker may take for itself, its file data apart

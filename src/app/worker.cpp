@@ -286,6 +286,8 @@ void Worker::watch_signals() {
         if (has_keeper()) {
             // A service manager signals the whole group; the keeper says when it is time.
             log::debug("signal {} is left to the keeper", number);
+        } else if (number == SIGHUP && spec_.stay == Stay::background) {
+            log::debug("SIGHUP ends no mount in the background");
         } else if (mount_) {
             core::spawn(finish(flush_deadline()));
         }

@@ -103,6 +103,16 @@ class Adopted(OwnMount):
             self.assertEqual(content, self.on_server(name).read_bytes())
         self.assertEqual([], list(CONTROL.glob("*")))
 
+    def test_sighup_ends_no_mount_in_the_background_nor_a_worker_without_keeper(self):
+        self.keeper.kill()
+        worker = self.m.status()["worker_pid"]
+        os.kill(worker, signal.SIGHUP)
+        self.app.write_file(self.path("f"), b"without a keeper")
+        self.assert_adopted()
+        os.kill(self.m.status()["keeper_pid"], signal.SIGHUP)
+        self.app.write_file(self.path("g"), b"with one")
+        self.assertEqual((worker, "full"), tuple(self.m.status()[name] for name in ("worker_pid", "takeover")))
+
     def test_again_and_again_under_load(self):
         """Keeper and worker are killed at random, never both of them at once."""
         seconds, seed = 20, random.randrange(1 << 30)

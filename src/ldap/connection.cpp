@@ -141,12 +141,14 @@ core::Outcome<void> Connection::start(
     const bool is_asked_for = *tls == TlsSettings::StartTls::on;
     if (is_asked_for) step = ask_for_tls();
     if (step != LDAP_SUCCESS) {
+        // Below 0 it is libldap's own word, of a connection that ended.
         return core::Failure{
             EPROTO,
             fmt::format(
-                "the server does not begin TLS: {} ({}); it needs a certificate for StartTLS",
+                "the server does not begin TLS: {} ({}){}",
                 ldap_err2string(step),
-                diagnostic(ld_)
+                brief(diagnostic(ld_)),
+                step > 0 ? "; it needs a certificate for StartTLS" : ""
             )};
     }
     step = ldap_install_tls(ld_);

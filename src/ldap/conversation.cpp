@@ -112,24 +112,13 @@ private:
         user_ = std::move(answer.entries.front());
         identity_.user = question_.user;
         identity_.dn = user_.dn;
-        login_ = spelled_by_directory(logins);
+        login_ = login_in(user_, logins, question_.user);
         return std::nullopt;
     }
 
     /// Active Directory's word to whoever searches without a login.
     bool wants_login(const SearchAnswer& answer) const {
         return answer.code == LDAP_OPERATIONS_ERROR && options_.bind_dn.empty();
-    }
-
-    /// uid matches in any case, and memberUid (RFC 2307) in one: groups are asked for by the
-    /// spelling of the entry.
-    std::string spelled_by_directory(const std::vector<std::string>& logins) const {
-        for (const auto& login : logins) {
-            for (const auto& value : user_.values(login)) {
-                if (is_same_login(value, question_.user)) return value;
-            }
-        }
-        return question_.user;
     }
 
     Stop check_account() {

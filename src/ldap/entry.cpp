@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ldap/entry.hpp"
 
+#include "ldap/escape.hpp"
 #include "mapper/ids.hpp"
 
 #include <strings.h>
@@ -42,6 +43,19 @@ bool Entry::is_partial(std::string_view name) const {
         if (range.starts_with(";range=") && !range.starts_with(";range=0-*")) return true;
     }
     return false;
+}
+
+std::string login_in(
+    const Entry& entry, const std::vector<std::string>& logins, const std::string& user
+) {
+    const std::string* similar = &user;
+    for (const auto& login : logins) {
+        for (const auto& value : entry.values(login)) {
+            if (value == user) return user;
+            if (similar == &user && is_same_login(value, user)) similar = &value;
+        }
+    }
+    return *similar;
 }
 
 std::string_view to_string(NoId why) noexcept {

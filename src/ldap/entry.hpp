@@ -27,6 +27,12 @@ struct Entry {
     bool is_partial(std::string_view name) const;
 };
 
+/// `user` as its entry spells it in one of the attributes `logins`, for uid matches in any case and
+/// memberUid (RFC 2307) in one; `user` itself where one of them has it so, or none has it.
+std::string login_in(
+    const Entry& entry, const std::vector<std::string>& logins, const std::string& user
+);
+
 /// Why a text is no id that uidnfs may act as.
 enum class NoId : std::uint8_t { missing, several, not_a_number, too_large, reserved };
 std::string_view to_string(NoId why) noexcept;

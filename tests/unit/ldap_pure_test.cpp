@@ -74,6 +74,16 @@ TEST(Escape, LoginsAreTheSameInAnyCaseAndSpacing) {
     EXPECT_TRUE(is_same_login("", " "));
 }
 
+TEST(Entries, ALoginIsSpelledAsTheEntryHasIt) {
+    Entry entry;
+    entry.attributes = {{"cn", {"Anna Maria", "Anna"}}, {"uid", {"anna"}}};
+    EXPECT_EQ(login_in(entry, {"uid"}, "ANNA"), "anna");
+    EXPECT_EQ(login_in(entry, {"cn", "uid"}, "ANNA"), "Anna");
+    EXPECT_EQ(login_in(entry, {"cn", "uid"}, "anna"), "anna") << "as one of them has it";
+    EXPECT_EQ(login_in(entry, {"cn", "uid"}, "bob"), "bob");
+    EXPECT_EQ(login_in(entry, {"mail"}, "ANNA"), "ANNA");
+}
+
 TEST(Escape, NothingThatComesOutEndsAValue) {
     std::mt19937 random(4);
     for (int i = 0; i < 20'000; ++i) {

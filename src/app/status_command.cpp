@@ -71,15 +71,14 @@ bool is_there(
 std::optional<boost::json::object> status_from(
     const Question& question,
     const std::vector<MountEntry>& mounts,
-    const core::Result<Message>& reply
+    const core::Result<Message>& reply,
+    core::SteadyTime deadline
 ) {
     const auto& entry = question.entry;
     auto unknown = describe_unknown(entry.mountpoint, entry.source);
     if (!reply) {
         if (question.of == Question::Of::keeper) return std::nullopt;
-        if (is_gone(reply.error())) {
-            return status_of_orphan(entry, std::chrono::steady_clock::now() + kLimit);
-        }
+        if (is_gone(reply.error())) return status_of_orphan(entry, deadline);
         set_health(unknown, health_without_answer(reply.error().code()));
         return unknown;
     }
@@ -173,9 +172,11 @@ int run_status(const StatusArguments& arguments, Console& console) {
     std::size_t told = 0;
     const bool human = arguments.format == StatusArguments::Format::human;
     const auto asked = ask(questions);
+    // Of all whose keepers are gone: their workers are asked one after the other.
+    const auto deadline = std::chrono::steady_clock::now() + kLimit;
     for (std::size_t i = 0; i < questions.size(); ++i) {
         const auto& question = questions[i];
-        const auto status = status_from(question, *mounts, asked[i].answer);
+        const auto status = status_from(question, *mounts, asked[i].answer, deadline);
         if (!status) continue;
         const bool is_wanted = !arguments.mountpoint || question.of == Question::Of::mount;
         if (!is_wanted && !is_at(*status, path)) continue;

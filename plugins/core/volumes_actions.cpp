@@ -14,11 +14,13 @@
 namespace uidnfs::plugins {
 namespace {
 
-/// The name that the volume is to be mounted as, where its definition says one.
+/// The name that the volume is to be mounted as, where its definition says one; of one that is too
+/// long to be a name, what is enough to find it, for the audit is not for others to fill.
 std::string asked_user(const Definition* definition) {
+    constexpr std::size_t kLongest = 256;
     if (definition == nullptr) return {};
     for (const auto& [name, value] : definition->options) {
-        if (name == "username") return value;
+        if (name == "username") return value.substr(0, kLongest);
     }
     return {};
 }

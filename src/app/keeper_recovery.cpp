@@ -54,8 +54,10 @@ void Keeper::tell_of_unwritten() const {
     const auto count = files.size();
     if (count > kMost) files.erase(files.begin(), files.end() - kMost);
     core::log::warning(
-        "what earlier mounts here could not write is still kept, in {} file(s): {}; uidnfs recover "
-        "writes it back, then remove it",
+        "what earlier mounts of this name could not write is still kept, in {} file(s): {}; "
+        "uidnfs recover FILE --list says what it is, uidnfs recover FILE writes it back; then "
+        "remove "
+        "it",
         count,
         core::log::printable(fmt::format("{}", fmt::join(files, ", ")))
     );

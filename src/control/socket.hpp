@@ -4,8 +4,10 @@
 // /run/user/UID/uidnfs/mounts, or, where that is not his, in /tmp/uidnfs-UID/mounts (decision
 // 0003). One request and one answer per connection, each a Message:
 //
-//     status                        ok json=... phase=starting|serving|ending attached=yes|no
-//                                      first_keeper=PID.START_TIME
+//     status told=N attached=unneeded   ok json=... phase=starting|serving|ending attached=yes|no
+//                                      first_keeper=PID.START_TIME; both arguments may be left out:
+//                                      of connections up to that number the daemon knows, and
+//                                      whether the mount is at its place nobody asks
 //     drain milliseconds=N          ok | lost lost=... (one per range)
 //     finish                        ok | lost lost=... | serving   after the mount was unmounted
 //     stop milliseconds=N           ok | lost lost=...             as SIGTERM does

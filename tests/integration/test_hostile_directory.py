@@ -48,9 +48,11 @@ class Lies(test_admission.Admission):
         pid = self.daemon.process.pid
         before, log = test_volume_hostile.memory(pid), len(self.daemon.log())
         self.liar.lie = lie
-        errors = [self.ask() for _ in range(times)]
-        self.assertIn("Implements", self.daemon.ask("Plugin.Activate", timeout=5))
-        self.liar.lie = None
+        try:
+            errors = [self.ask() for _ in range(times)]
+            self.assertIn("Implements", self.daemon.ask("Plugin.Activate", timeout=5))
+        finally:
+            self.liar.lie = None
         self.assertLess(test_volume_hostile.memory(pid) - before, GROWTH)
         said = self.daemon.log()[log:]
         self.assertLess(len(said), LOG_BYTES)

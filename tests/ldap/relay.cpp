@@ -82,7 +82,7 @@ void Relay::accept_all() {
 
 void Relay::forget_connections() {
     forgotten_ = connections_.load();
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // until the carriers know
+    while (deaf_ < live_) std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
 void Relay::carry(core::Fd client, int number) {
@@ -91,10 +91,20 @@ void Relay::carry(core::Fd client, int number) {
     const bool connected =
         ::connect(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     bool is_forgotten = false;
+    ++live_;
+    struct AtEnd {
+        Relay& relay;
+        const bool& is_forgotten;
+        ~AtEnd() {
+            if (is_forgotten) --relay.deaf_;
+            --relay.live_;
+        }
+    } const at_end{*this, is_forgotten};
     while (!ends_ && manner_ != Manner::cut) {
         if (!is_forgotten && number <= forgotten_) {
             drop_what_comes(client.get());
             is_forgotten = true;
+            ++deaf_;
         }
         pollfd waiting[] = {{client.get(), POLLIN, 0}, {server.get(), POLLIN, 0}};
         if (::poll(waiting, connected ? 2 : 1, 20) <= 0) continue;

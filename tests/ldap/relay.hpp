@@ -58,6 +58,8 @@ private:
     std::atomic<std::chrono::milliseconds> delay_{std::chrono::milliseconds(300)};
     std::atomic<int> connections_{0};
     std::atomic<int> forgotten_{0};  ///< up to which number
+    std::atomic<int> live_{0};
+    std::atomic<int> deaf_{0};  ///< of those: what comes is dropped
     std::atomic<bool> ends_{false};
     mutable std::mutex mutex_;
     std::string heard_;  ///< under mutex_, as what follows

@@ -55,9 +55,8 @@ void Keeper::tell_of_unwritten() const {
     if (count > kMost) files.erase(files.begin(), files.end() - kMost);
     core::log::warning(
         "what earlier mounts of this name could not write is still kept, in {} file(s): {}; "
-        "uidnfs recover FILE --list says what it is, uidnfs recover FILE writes it back; then "
-        "remove "
-        "it",
+        "uidnfs recover FILE --list says what it is, uidnfs recover FILE writes it back; "
+        "then remove it",
         count,
         core::log::printable(fmt::format("{}", fmt::join(files, ", ")))
     );

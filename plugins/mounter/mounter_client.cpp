@@ -2,6 +2,7 @@
 #include "plugins/mounter/mounter_client.hpp"
 
 #include "control/socket.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
 #include "plugins/policy/policy.hpp"
@@ -23,7 +24,7 @@ namespace log = core::log;
 constexpr std::chrono::seconds kShort{5};  // adopt, reload, detach
 constexpr std::int64_t kMostAdopting = 64;
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 std::vector<std::string> lost_of(const Reply& reply) {
     const auto lost = core::lines_of(reply.lost.view());

@@ -2,6 +2,7 @@
 // The keepers of live mounts: watched until they end, found again after a restart, and given a
 // successor when they were killed. The successor is started as a person would start it: `uidnfs
 // adopt` knows the mount from what the dead keeper wrote down.
+#include "core/clock.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
 #include "plugins/mounter/mounter_process.hpp"
@@ -29,7 +30,7 @@ constexpr int kNobody = 3;
 /// requests of applications wait, which cannot even be killed, until nobody has the device.
 constexpr std::chrono::seconds kLongestHold{15};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 /// "pid.start_time"
 std::optional<WorkerId> parse_id(std::string_view text) {

@@ -5,6 +5,7 @@
 
 #include "control/mountinfo.hpp"
 #include "control/socket.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
 #include "plugins/mounter/wait.hpp"
@@ -50,7 +51,7 @@ constexpr std::string_view kNumberTaken =
 constexpr std::string_view kProcessesGone =
     "its processes are gone (keeper and worker); the next mount of it is a new one";
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 core::SteadyTime deadline_of(const Request& request) {
     return now() + std::max(milliseconds(request.milliseconds) - kMargin, milliseconds(0));

@@ -3,6 +3,7 @@
 // the policy asked with all of it, and `uidnfs mount` started with what was checked.
 #include "config/option_table.hpp"
 #include "control/mountinfo.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
 #include "plugins/mounter/mounter_process.hpp"
@@ -32,7 +33,7 @@ constexpr std::size_t kMaxOutput = 8192;  // bytes of a child's that are kept
 /// What a mount's deadline leaves for undoing it.
 constexpr milliseconds kForUndoing{300};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 std::string without_line_feed(std::string text) {
     while (!text.empty() && text.back() == '\n') text.pop_back();

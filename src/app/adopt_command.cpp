@@ -7,6 +7,7 @@
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
 #include "app/starter.hpp"
+#include "core/clock.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -25,7 +26,7 @@ constexpr std::chrono::seconds kLongest{5};
 /// Of a keeper that lives.
 constexpr std::chrono::seconds kAnswer{1};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 /// Pid of the one that answers, or hangs. EACCES: it is not for us to ask.
 core::Result<std::optional<pid_t>> living_keeper(const Address& address) {

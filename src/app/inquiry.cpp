@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/inquiry.hpp"
 
+#include "core/clock.hpp"
+
 #include <poll.h>
 
 #include <algorithm>
@@ -28,7 +30,7 @@ struct Waiting {
     std::optional<Channel> channel = {};  ///< none yet: it could not be asked
 };
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 bool has_room(const std::vector<Waiting>& waiting, std::size_t at_once, core::SteadyTime time) {
     const auto at_work = std::count_if(waiting.begin(), waiting.end(), [&](const Waiting& one) {

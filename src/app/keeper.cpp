@@ -9,6 +9,7 @@
 #include "app/names.hpp"
 #include "app/process.hpp"
 #include "control/process_facts.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -29,7 +30,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 namespace log = core::log;
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "app/names.hpp"
 #include "app/process.hpp"
 #include "control/process_facts.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ constexpr milliseconds kPause{20};
 /// The file system may have room again.
 constexpr std::chrono::seconds kWriteAgain{5};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 core::Result<control::Behind> knock_until(
     core::SteadyTime deadline, std::uint32_t minor, std::uint32_t uid, const std::string& mountpoint

@@ -5,6 +5,7 @@
 #include "app/names.hpp"
 #include "app/remount.hpp"
 #include "app/status_report.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -33,7 +34,7 @@ constexpr std::size_t kLongestReason = 512;
 constexpr std::size_t kMaxClients = 32;
 constexpr milliseconds kListenPause{100};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 Message error(std::string text) { return Message("error").add("text", std::move(text)); }
 

@@ -6,6 +6,7 @@
 #include "app/keeper.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 #include "core/service_manager.hpp"
 
@@ -22,7 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 namespace log = core::log;
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 std::uint64_t in_milliseconds(core::SteadyDuration duration) {
     const auto count = std::chrono::duration_cast<milliseconds>(duration).count();

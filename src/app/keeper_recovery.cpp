@@ -4,6 +4,7 @@
 #include "app/keeper.hpp"
 #include "app/names.hpp"
 #include "app/recovery_file.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -17,7 +18,7 @@ namespace {
 /// The mount is gone already, and whoever unmounts it waits.
 constexpr std::chrono::seconds kSavingLimit{30};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 core::Failure failure(std::string why) {
     return {EIO, fmt::format("what was not written cannot be kept: {}", why)};

@@ -8,6 +8,7 @@
 #include "app/mount_memory.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
+#include "core/clock.hpp"
 #include "core/code_pages.hpp"
 #include "core/log.hpp"
 
@@ -29,7 +30,7 @@ namespace log = core::log;
 
 constexpr std::uint64_t kLeastReadAheadKib = 128;
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 core::Failure because(const std::string& what, const char* step, const core::Error& error) {
     return {error.code(), fmt::format("{}{} ({})", what, step, describe_errno(error.code()))};

@@ -3,6 +3,7 @@
 // holds. The device stays open here, so the kernel waits and nobody hears of it.
 #include "app/keeper.hpp"
 #include "app/names.hpp"
+#include "core/clock.hpp"
 #include "core/code_pages.hpp"
 #include "core/log.hpp"
 
@@ -21,7 +22,7 @@ namespace log = core::log;
 /// The next worker asks no server: it is ready in milliseconds, on a machine under load in seconds.
 constexpr std::chrono::seconds kGetReady{30};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 bool is_want(int code) noexcept {
     return code == EAGAIN || code == ENOMEM || code == EMFILE || code == ENFILE;

@@ -6,6 +6,7 @@
 #include "app/keeper.hpp"
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ namespace log = core::log;
 /// A program that starts and looks at the state; on a machine under load.
 constexpr std::chrono::seconds kCheck{30};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 }  // namespace
 

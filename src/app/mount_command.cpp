@@ -15,6 +15,7 @@
 #include "app/starter.hpp"
 #include "app/unattached.hpp"
 #include "config/mount_options.hpp"
+#include "core/clock.hpp"
 #include "core/service_manager.hpp"
 
 #include <fcntl.h>
@@ -38,7 +39,7 @@ constexpr std::uint32_t kNobody = 65534;
 
 using namespace std::chrono_literals;
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 /// Whether this user namespace has the id (user_namespaces(7)): "inside outside count" lines.
 bool is_mapped(const char* map, std::uint32_t id) {

@@ -6,6 +6,7 @@
 #include "app/mountpoint.hpp"
 #include "app/names.hpp"
 #include "app/unattached.hpp"
+#include "core/clock.hpp"
 
 #include <fmt/format.h>
 #include <sys/mount.h>
@@ -31,7 +32,7 @@ constexpr seconds kByForce{2};
 /// Where the mount's own deadline counts, which is not known here.
 constexpr seconds kLongest{86'400};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 class Umount {
 public:

@@ -8,6 +8,7 @@
 #include "app/process.hpp"
 #include "app/seccomp.hpp"
 #include "app/worker_mount.hpp"
+#include "core/clock.hpp"
 #include "core/code_pages.hpp"
 #include "core/log.hpp"
 #include "fs/arena_check.hpp"
@@ -32,7 +33,7 @@ namespace log = core::log;
 constexpr seconds kIdle{3};
 constexpr std::uint64_t kIdleBytes = 256 << 10;
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 /// Whether this version can go on with a mount that another one serves; nothing is written. Its
 /// records are looked at when they are at rest.

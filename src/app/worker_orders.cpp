@@ -7,6 +7,7 @@
 #include "app/remount.hpp"
 #include "app/worker.hpp"
 #include "app/worker_mount.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 
 #include <fmt/format.h>
@@ -26,7 +27,7 @@ constexpr milliseconds kPagesGone{1000};
 constexpr milliseconds kPagesStep{5};
 constexpr milliseconds kIdleStep{1};
 
-core::SteadyTime now() { return std::chrono::steady_clock::now(); }
+using core::now;
 
 std::string describe_lost(const fs::LostRange& range) {
     return fmt::format(

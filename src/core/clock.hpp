@@ -7,6 +7,8 @@
 namespace uidnfs::core {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
+
+inline SteadyTime now() noexcept { return std::chrono::steady_clock::now(); }
 using SteadyDuration = std::chrono::steady_clock::duration;
 
 class Clock {
@@ -17,7 +19,7 @@ public:
 
 class SteadyClock final : public Clock {
 public:
-    SteadyTime now() const override { return std::chrono::steady_clock::now(); }
+    SteadyTime now() const override { return core::now(); }
 };
 
 }  // namespace uidnfs::core

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/mount.hpp"
 
+#include "core/clock.hpp"
 #include "core/log.hpp"
 #include "nfs/mount3.hpp"
 #include "nfs/mount_text.hpp"
@@ -21,8 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using Addresses = std::vector<rpc::Address>;
-
-core::SteadyTime clock_now() { return std::chrono::steady_clock::now(); }
 
 rpc::Patience patience_of(const MountParameters& parameters) {
     const auto give_up = [&] {
@@ -59,7 +58,7 @@ public:
           parameters_(parameters),
           credential_(credential),
           text_(target),
-          end_(clock_now() + patience_of(parameters).total()),
+          end_(core::now() + patience_of(parameters).total()),
           deadline_(end_) {}
 
     core::Task<core::Outcome<Addresses>> find_server() const;
@@ -68,7 +67,7 @@ public:
     core::Task<Addresses> nearest_first(Addresses servers) const;
     /// `addresses` are left to be tried: each has an equal part of the time that is left.
     void begin_address(std::size_t addresses) {
-        deadline_ = clock_now() + (end_ - clock_now()) / std::max<std::size_t>(addresses, 1);
+        deadline_ = core::now() + (end_ - core::now()) / std::max<std::size_t>(addresses, 1);
     }
     /// All the way over one address of the server.
     core::Task<core::Outcome<MountedExport>> over(rpc::Address server, Addresses mount_hosts);
@@ -100,7 +99,7 @@ private:
 
 /// Each step has what the steps before it have left.
 rpc::Patience Mounting::remaining_patience() const {
-    const auto left = std::max<core::SteadyDuration>(deadline_ - clock_now(), 1ms);
+    const auto left = std::max<core::SteadyDuration>(deadline_ - core::now(), 1ms);
     return {rpc::GiveUp::with_etimedout, left, 0};
 }
 
@@ -138,8 +137,8 @@ core::Task<core::Outcome<Addresses>> Mounting::resolve(std::string host) const {
 
 core::Task<Addresses> Mounting::nearest_first(Addresses servers) const {
     const auto port = parameters_.port ? parameters_.port : portmap::kPort;
-    const auto patience = (end_ - clock_now()) / 4;
-    auto racing = rpc::nearest_first(reactor_, std::move(servers), port, clock_now() + patience);
+    const auto patience = (end_ - core::now()) / 4;
+    auto racing = rpc::nearest_first(reactor_, std::move(servers), port, core::now() + patience);
     co_return co_await racing;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/rpc/connection.hpp"
 
+#include "core/clock.hpp"
 #include "nfs/rpc/status.hpp"
 
 #include <boost/asio/post.hpp>
@@ -19,8 +20,6 @@ namespace {
 /// Pieces handed to one sendmsg(2).
 constexpr std::size_t kSendPieces = 128;
 
-core::SteadyTime clock_now() { return std::chrono::steady_clock::now(); }
-
 std::uint32_t chance() {
     std::uint32_t value = 0;
     if (::getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value) value = 0;
@@ -38,7 +37,7 @@ Connection::Connection(std::shared_ptr<Shared> shared, const ConnectionOptions& 
       local_port_(options.source_port),
       deadline_timer_(shared_->reactor->io()),
       backoff_timer_(shared_->reactor->io()),
-      heard_at_(clock_now()) {}
+      heard_at_(core::now()) {}
 
 Connection::~Connection() = default;
 
@@ -50,7 +49,7 @@ bool Connection::submit(Call& call) {
     do {
         call.set_xid(shared_->next_xid++);
     } while (calls_.is_taken(call.xid));
-    call.queued_at = clock_now();
+    call.queued_at = core::now();
     calls_.add(call);
 
     arm_timer(call.queued_at + options_.patience.timeo);
@@ -69,7 +68,7 @@ bool Connection::submit(Call& call) {
 void Connection::set_terms(const Patience& patience, ConnectionOptions::Persistence persistence) {
     options_.patience = patience;
     options_.persistence = persistence;
-    if (!calls_.empty()) arm_timer(clock_now());
+    if (!calls_.empty()) arm_timer(core::now());
 }
 
 core::SteadyTime Connection::oldest_call() const noexcept {
@@ -103,11 +102,11 @@ void Connection::reopen() {
     if (state_ != State::closed) return;
     state_ = State::down;
     armed_for_ = core::SteadyTime::max();
-    heard_at_ = clock_now();
+    heard_at_ = core::now();
 }
 
 void Connection::connect_soon() {
-    const auto delay = backoff_.next(clock_now(), chance());
+    const auto delay = backoff_.next(core::now(), chance());
     if (delay == core::SteadyDuration::zero()) return connect_now();
     state_ = State::waiting;
     backoff_timer_.expires_after(delay);
@@ -148,7 +147,7 @@ void Connection::adopt(Connected connected) {
     tell_listener(ConnectionNews::Event::made);
     calls_.rewind();
     // A server that takes the connection and says nothing is no better than one that does not.
-    if (!calls_.empty()) arm_timer(clock_now() + options_.patience.timeo);
+    if (!calls_.empty()) arm_timer(core::now() + options_.patience.timeo);
     flush();
     wait_readable();
 }
@@ -254,7 +253,7 @@ Connection::Then Connection::send_some() {
 void Connection::note_sent(std::size_t bytes) {
     shared_->traffic.bytes_sent += bytes;
     just_sent_.clear();
-    calls_.sent(bytes, clock_now(), just_sent_);
+    calls_.sent(bytes, core::now(), just_sent_);
     for (auto* call : just_sent_) {
         if (call->transmissions > 1) ++shared_->traffic.retransmits;
         if (call->early_reply) take_reply(std::move(*call->early_reply), call->xid);
@@ -320,7 +319,7 @@ void Connection::arm_timer(core::SteadyTime when) {
 
 void Connection::on_timer() {
     const auto& patience = options_.patience;
-    const auto now = clock_now();
+    const auto now = core::now();
     refuse_endless_record(now);
     const auto overdue = find_overdue(calls_, patience, line(), now);
     for (auto* call : overdue.failed) finish(*call, core::Error(patience.give_up_errno()));

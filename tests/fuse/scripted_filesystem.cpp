@@ -20,7 +20,7 @@ std::string by(const fs::Caller& caller) {
 
 void ScriptedFilesystem::make_slots(std::uint32_t bytes, std::uint64_t count) {
     const std::array regions{core::SlotPool::spec(kSlotRegion, bytes, count)};
-    arena_.emplace(std::move(core::Arena::create(regions).value()));
+    arena_.emplace(core::Arena::create(regions).value());
     slots_.emplace(*arena_, arena_->region(kSlotRegion));
 }
 

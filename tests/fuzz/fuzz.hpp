@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a fuzz target is made of: it takes any bytes, and what must hold is required. Run by
-// libFuzzer (preset fuzz, scripts/fuzz) and by replay.cpp, which gives it the seeds and every case
-// that was ever found (label unit).
+// libFuzzer (preset asan-ubsan, scripts/fuzz) and by replay.cpp, which gives it the seeds and every
+// case that was ever found (label unit).
 #pragma once
 
 #include <cstddef>

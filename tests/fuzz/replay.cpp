@@ -26,7 +26,6 @@ void replay(const std::filesystem::path& path) {
 int main(int argc, char** argv) {
     int seen = 0;
     for (int i = 1; i < argc; ++i) {
-        if (!std::filesystem::exists(argv[i])) continue;
         if (!std::filesystem::is_directory(argv[i])) {
             replay(argv[i]);
             ++seen;

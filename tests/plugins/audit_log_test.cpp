@@ -145,7 +145,7 @@ TEST_F(AuditLogTest, the_ports_of_a_mount_are_told_once_when_they_change_and_at_
     audit->connected(kKey, kWorker, "nas1:/exports/a", identity, first);
     EXPECT_EQ(last().at("event"), "connection");
     EXPECT_EQ(last().at("server_address"), "192.0.2.1:2049");
-    EXPECT_EQ(last().at("local_ports"), json::array({812}));
+    EXPECT_EQ(last().at("local_ports"), (json::array{812}));
     EXPECT_EQ(last().at("uid"), 1001);
     EXPECT_EQ(last().at("rule"), "rule 1");
     audit->connected(kKey, kWorker, "nas1:/exports/a", identity, {"192.0.2.1:2049", {813}});
@@ -153,7 +153,7 @@ TEST_F(AuditLogTest, the_ports_of_a_mount_are_told_once_when_they_change_and_at_
     ended.worker = {};
     audit->decided(ended);
     EXPECT_THAT(events(), ElementsAre("mount", "connection", "connection", "unmount"));
-    EXPECT_EQ(last().at("local_ports"), json::array({813}));
+    EXPECT_EQ(last().at("local_ports"), (json::array{813}));
 }
 
 TEST_F(AuditLogTest, the_next_worker_does_not_inherit_the_ports_of_the_last) {
@@ -200,7 +200,7 @@ TEST_F(AuditLogTest, where_the_keeper_records_connections_their_lines_are_not_wr
     EXPECT_THAT(sink.lines, IsEmpty());
     // The lines about the volume know them all the same.
     audit->decided(decision(Decision::Event::unmount));
-    EXPECT_EQ(last().at("local_ports"), json::array({812}));
+    EXPECT_EQ(last().at("local_ports"), (json::array{812}));
 }
 
 TEST_F(AuditLogTest, names_from_elsewhere_cannot_break_a_line) {

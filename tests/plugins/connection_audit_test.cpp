@@ -110,7 +110,7 @@ TEST_F(ConnectionAuditTest, a_line_says_who_it_was_from_where_and_from_when_unti
     EXPECT_EQ(line.at("uid"), 1001);
     EXPECT_EQ(line.at("rule"), "rule 1");
     EXPECT_EQ(line.at("server_address"), "192.0.2.1:2049");
-    EXPECT_EQ(line.at("local_ports"), json::array({812}));
+    EXPECT_EQ(line.at("local_ports"), (json::array{812}));
     EXPECT_EQ(line.at("from"), "2024-05-01T02:14:05.123Z");
     EXPECT_EQ(line.at("until"), "2024-05-01T02:14:07.000Z");
     EXPECT_EQ(line.at("connection"), "4711.99.1");

@@ -148,12 +148,14 @@ void ExtentMap::split(std::uint64_t at) {
     tail.data = it->second.data.sub(at - begin, size - (at - begin));
     // The tail is recorded before the head is cut: a crash in between leaves both with equal bytes.
     tail.record = record(at, tail);
+    const bool has_record = tail.record != ExtentRecords::kNone;
+    // Counted before the head is less: where there is no other, their age would be forgotten.
+    add(at, std::move(tail));
     account(it->second, -1);
     it->second.data = it->second.data.sub(0, at - begin);
     account(it->second, +1);
     // Without a record of its own (kSplitShare used up) the tail lives as long as that of the head.
-    if (tail.record != ExtentRecords::kNone) record_length(it->second);
-    add(at, std::move(tail));
+    if (has_record) record_length(it->second);
 }
 
 void ExtentMap::carve(std::uint64_t begin, std::uint64_t end, Epoch last) {

@@ -132,6 +132,35 @@ TEST_F(Durability, unsent_bytes_flow_after_a_second_and_are_committed_after_five
     m.close_file(file);
 }
 
+TEST_F(Durability, what_is_left_over_of_a_full_write_flows_after_a_second_too) {
+    server.adjust([](Behaviour& behaviour) { behaviour.write_max = 64u << 10; });
+    auto& m = mount();
+    const auto file = m.create_file("/log");
+    std::string expected;
+    while (expected.size() < 64u << 10) {
+        const std::string line(1000, static_cast<char>('a' + expected.size() % 26));
+        m.write_at(file, expected.size(), line);
+        expected += line;
+    }
+    world.serve_until([&] { return count(Procedure::write) == 1 && m.client().in_flight() == 0; });
+    ASSERT_LT(server.attr("/log").size, expected.size());
+    world.clock.advance(std::chrono::milliseconds(1500));
+    world.serve_for(std::chrono::milliseconds(600));
+    EXPECT_EQ(server.content("/log"), expected);
+    m.close_file(file);
+}
+
+TEST_F(Durability, what_a_truncate_leaves_is_committed_after_five_seconds_too) {
+    auto& m = mount();
+    const auto file = write_unstable("/a", 1);
+    EXPECT_EQ(m.truncate_open(file, 1000), 0);
+    world.clock.advance(std::chrono::milliseconds(5500));
+    world.serve_for(std::chrono::milliseconds(600));
+    EXPECT_EQ(m.fs().status().bytes_not_committed, 0u);
+    EXPECT_EQ(server.disk_content("/a"), std::string(1000, 'a'));
+    m.close_file(file);
+}
+
 TEST_F(Durability, commit_behind_lets_close_wait_for_the_server_only) {
     options.commit_on = fs::CommitOn::behind;
     const auto file = write_unstable("/a", 2);

@@ -198,7 +198,15 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
         co_return co_await append(file, offset, std::move(data), stability, progress);
     }
     const WriteContext as{file->ref, file->context};
+    // Once the caller of a cut was killed the kernel lets others write before it is done, and once
+    // that of a write was killed it lets others cut before there is room for the bytes.
+    std::optional<core::Mutex::Lock> turn;
+    if (origin == WriteOrigin::application) {
+        auto waiting = state.order.lock();
+        turn.emplace(co_await waiting);
+    }
     const auto put = co_await writer_.put(inode, as, offset, std::move(data), origin);
+    turn.reset();
     if (!put) co_return put.error();
     // Opened for appending, which passes the kernel's pages by: other open files have old ones.
     if (file->appends() && origin == WriteOrigin::application && inode->opens > 1) {

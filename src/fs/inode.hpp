@@ -70,7 +70,7 @@ struct FileState {
 
     ExtentMap extents;
     core::Event progress;     ///< a WRITE or COMMIT ended
-    core::Mutex order;        ///< cutting the file, and appends, go one at a time
+    core::Mutex order;        ///< cuts, appends and what is put in go one at a time
     std::uint32_t holds = 0;  ///< nothing is sent while somebody holds it
     enum class Commit : std::uint8_t { idle, under_way } commit = Commit::idle;
     std::uint32_t vain_commits = 0;  ///< one after another: the server had lost some of the bytes

@@ -91,6 +91,45 @@ TEST_F(Released, a_truncate_of_a_file_with_bytes_takes_those_alone) {
     EXPECT_EQ(server.content("/a"), "acknowledged");
 }
 
+TEST_F(Released, a_truncate_that_waits_for_earlier_bytes_takes_nothing_that_was_written_after_it) {
+    auto& m = mount();
+    const auto file = m.create_file("/a");
+    m.write_at(file, 0, "longer than what comes");
+    server.inject({.procedure = Procedure::write, .hold_reply = 30ms});
+    const auto done = run_both(
+        Procedure::write,
+        [&] { return cut(file.inode); },
+        [&] { return write(file, "acknowledged"); }
+    );
+    EXPECT_EQ(done, both_done);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.content("/a"), "acknowledged");
+}
+
+TEST_F(Released, a_truncate_takes_what_waited_for_room_before_it) {
+    options.write_behind = 1 << 20;
+    auto& m = mount();
+    const auto big = m.create_file("/big");
+    const auto file = m.create_file("/a");
+    server.inject({.procedure = Procedure::write, .times = 100, .reply = Fault::Reply::ignored});
+    m.write_at(big, 0, std::string(1 << 20, 'b'));
+    const auto room = [&]() -> core::Task<int> {
+        auto pause = m.reactor().sleep_for(30ms);
+        co_await pause;
+        server.forget_faults();
+        m.client().resend_ignored();
+        co_return 0;
+    };
+    std::vector<core::Task<int>> tasks;
+    tasks.push_back(write(file, "not acknowledged"));
+    tasks.push_back(cut(file.inode));
+    tasks.push_back(room());
+    EXPECT_EQ(world.run_all(std::move(tasks)), (std::vector<int>{0, 0, 0}));
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.content("/a"), "");
+    EXPECT_EQ(m.close_file(big), 0);
+}
+
 TEST_F(Released, a_removal_does_not_take_what_was_moved_there_after_it) {
     auto& m = mount();
     m.make_file("/a", "old");

@@ -194,7 +194,7 @@ core::Result<Filesystem::Entrance> Filesystem::admit(
     }
     auto context = this->context(caller);
     if (!context) return context.error();
-    return Entrance{std::move(*inode), std::move(*context)};
+    return Entrance{*inode, std::move(*context), Kept(inodes_, *inode)};
 }
 
 TimerRange Filesystem::timers(nfs::FileType type) const noexcept {

@@ -160,6 +160,7 @@ private:
     struct Entrance {
         InodeRef inode;
         nfs::CallContext context;
+        Kept kept;
     };
     core::Result<Entrance> admit(const Caller& caller, InodeId id, Purpose purpose);
     core::Result<nfs::CallContext> context(const Caller& caller);

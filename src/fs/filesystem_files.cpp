@@ -175,6 +175,7 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (!file) co_return core::Error(EBADF);
     if (options_.writable == Writable::no) co_return core::Error(EROFS);
     const auto inode = file->inode;
+    const Kept kept(inodes_, inode);
     const auto size = data.size();
     if (is_denied()) {
         if (origin == WriteOrigin::page_cache) note_refused(*inode, offset, size);

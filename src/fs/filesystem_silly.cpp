@@ -41,6 +41,9 @@ core::Task<core::Result<Filesystem::Silly>> Filesystem::make_silly(
         if (taken.error().code() != ENOENT) co_return taken.error();
         const auto remover = ledger_.number_of(context.credential);
         if (!remover) co_return core::Error(ENFILE);
+        // Its close may come before the record has an end.
+        const Kept kept_child(inodes_, child);
+        const Kept kept_parent(inodes_, parent);
         SillyRecord record{child->id, parent->id, *remover, 0, {}};
         std::copy(silly.begin(), silly.end(), record.name.begin());
         const auto index = silly_records_.insert(record);

@@ -111,7 +111,7 @@ struct Inode {
         : id(id_), record(record_), handle(handle_), type(type_) {}
 
     const InodeId id;
-    const InodeRecords::Index record;
+    InodeRecords::Index record;  ///< kNone: the table has dropped it, others may have its record
     const nfs::FileHandle handle;
     const nfs::FileType type;
 
@@ -120,6 +120,7 @@ struct Inode {
     std::uint64_t lookups = 0;
     std::uint32_t opens = 0;
     std::uint32_t opening = 0;   ///< opens that the server has not answered
+    std::uint32_t kept = 0;      ///< see Kept
     std::uint32_t removals = 0;  ///< under way (removal.hpp)
     /// A name of it was removed here: once its handle is stale, it has none left.
     enum class Unlinked : std::uint8_t { no, yes } unlinked = Unlinked::no;

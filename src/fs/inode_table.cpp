@@ -88,7 +88,7 @@ bool InodeTable::has_unknown_names(const Inode& inode) {
 }
 
 void InodeTable::drop_if_unused(const InodeRef& inode) {
-    if (inode->lookups > 0 || inode->opens > 0 || inode->silly) return;
+    if (inode->lookups > 0 || inode->opens > 0 || inode->kept > 0 || inode->silly) return;
     if (inode->file && !inode->file->extents.empty()) return;
     if (!by_id_.contains(inode->id)) return;
     dropped_changed_at_ = std::max(dropped_changed_at_, inode->changed_at);
@@ -104,11 +104,12 @@ void InodeTable::drop_if_unused(const InodeRef& inode) {
     }
     inode->names.clear();
     forget_handle(*inode);
-    records_.erase(inode->record);
+    records_.erase(std::exchange(inode->record, InodeRecords::kNone));
     by_id_.erase(inode->id);
 }
 
 void InodeTable::record_error(const Inode& inode) {
+    if (inode.record == InodeRecords::kNone) return;
     const auto word = inode.write_error.word();
     if (records_[inode.record].write_error == word) return;
     records_.set(inode.record, &InodeRecord::write_error, word);

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 namespace uidnfs::fs {
 
@@ -40,12 +41,15 @@ public:
     /// The child that the kernel knows under this name; nullptr when there is none.
     InodeRef child(const Inode& parent, const std::string& name) const;
 
-    /// An error of asynchronous writes is there, or was told: the next worker knows it.
+    /// An error of asynchronous writes is there, or was told: the next worker knows it. Nothing
+    /// where the inode was dropped: a WRITE may have been under way.
     void record_error(const Inode& inode);
     /// From the root, as names were seen last: "a/b". Empty when that is not known.
     std::string path_of(const Inode& inode) const;
-    /// As the server said when the inode came in.
-    std::uint64_t fileid_of(const Inode& inode) const { return records_[inode.record].fileid; }
+    /// As the server said when the inode came in; 0 of one that was dropped.
+    std::uint64_t fileid_of(const Inode& inode) const {
+        return inode.record == InodeRecords::kNone ? 0 : records_[inode.record].fileid;
+    }
 
     std::size_t size() const noexcept { return by_id_.size(); }
     void trim(const core::Arena& arena) { records_.trim(arena); }
@@ -68,6 +72,24 @@ private:
     std::uint64_t unnamed_changed_at_ = 0;
     std::unordered_map<InodeId, InodeRef> by_id_;
     std::unordered_map<nfs::FileHandle, InodeId, nfs::FileHandleHash> by_handle_;
+};
+
+/// Keeps an inode in the table for a call that goes on. The caller of one may have been killed; the
+/// kernel closes and forgets then what the call is about, and will make records of.
+class [[nodiscard]] Kept {
+public:
+    Kept(InodeTable& table, InodeRef inode) : table_(&table), inode_(std::move(inode)) {
+        ++inode_->kept;
+    }
+    Kept(Kept&& other) noexcept : table_(other.table_), inode_(std::move(other.inode_)) {}
+    Kept& operator=(Kept&&) = delete;
+    ~Kept() {
+        if (inode_ && --inode_->kept == 0) table_->drop_if_unused(inode_);
+    }
+
+private:
+    InodeTable* table_;
+    InodeRef inode_;
 };
 
 }  // namespace uidnfs::fs

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 namespace uidnfs::fs {
 
@@ -90,11 +91,13 @@ public:
     void remove(const OpenFileRef& file) {
         if (by_id_.erase(file->id) == 0) return;
         --file->inode->opens;
-        records_.erase(file->record);
+        records_.erase(std::exchange(file->record, OpenRecords::kNone));
     }
 
-    /// What this open file heard before is known to the next worker too.
+    /// What this open file heard before is known to the next worker too. Nothing where it was
+    /// closed: others may have its record.
     void record_seen(const OpenFile& file) {
+        if (file.record == OpenRecords::kNone) return;
         if (records_[file.record].error_seen == file.error_seen) return;
         records_.set(file.record, &OpenRecord::error_seen, file.error_seen);
     }

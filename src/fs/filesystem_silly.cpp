@@ -84,7 +84,7 @@ core::Task<void> Filesystem::undo_silly(
     const nfs::CallContext silently{context.credential};
     const auto back = co_await rename_call(silently, parent, silly, parent, name);
     if (!back) co_return;  // it stays a silly name and goes with the last close
-    forget_silly(child);
+    if (child->silly) forget_silly(child);  // else that has come meanwhile, too late for the name
 }
 
 core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef inode) {

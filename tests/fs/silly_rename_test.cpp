@@ -421,6 +421,50 @@ TEST_F(SillyRename, a_replacement_that_is_refused_leaves_no_silly_name) {
     EXPECT_EQ(m.content_of("/a"), "old");
 }
 
+TEST_F(SillyRename, a_refused_replacement_and_the_last_close_at_the_same_time) {
+    auto& m = mount();
+    m.make_dir("/d");
+    m.make_file("/d/a", "old");
+    m.make_file("/d/new", "new");
+    const auto file = m.open_file("/d/a");
+    const auto directory = m.walk("/d");
+    const auto is_back = [](const Call& call) { return call.name.starts_with(".nfs"); };
+    const auto is_move = [](const Call& call) { return call.name == "new"; };
+    server.inject({.procedure = Procedure::link, .fail = Status::notsupp});
+    server.inject({.procedure = Procedure::rename, .when = is_move, .fail = Status::acces});
+    server.inject(
+        {.procedure = Procedure::rename,
+         .when = is_back,
+         .hold_reply = std::chrono::milliseconds(50)}
+    );
+    const auto replace = [&]() -> core::Task<int> {
+        auto renaming =
+            m.fs().rename(m.caller, directory, "new", directory, "a", fs::RenameMode::replace);
+        co_return errno_of(co_await renaming);
+    };
+    const auto close = [&]() -> core::Task<int> {
+        while (server.count([&](const Call& call) {
+            return call.procedure == Procedure::rename && is_back(call);
+        }) == 0) {
+            co_await NextRound{m.reactor()};
+        }
+        auto closing = m.fs().release(file.open);
+        co_await closing;
+        co_return 0;
+    };
+    std::vector<core::Task<int>> tasks;
+    tasks.push_back(replace());
+    tasks.push_back(close());
+    EXPECT_EQ(world.run_all(std::move(tasks)), (std::vector<int>{EACCES, 0}));
+    EXPECT_EQ(server.names("/d"), (std::vector<std::string>{"a", "new"}));
+    EXPECT_EQ(m.content_of("/d/a"), "old");
+    // Nothing holds the directory any more.
+    m.fs().forget(m.walk("/d/a"), 100);
+    m.fs().forget(m.walk("/d/new"), 100);
+    m.fs().forget(directory, 100);
+    EXPECT_EQ(m.fs().status().inodes, 1u);
+}
+
 TEST_F(SillyRename, an_open_that_fails_leaves_no_silly_name) {
     client_options.travel.most_rounds = 6;
     auto& m = mount();

@@ -222,6 +222,10 @@ private:
     core::Task<core::Result<nfs::Attr>> change(
         nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
     );
+    /// The SETATTR of it, and nothing where nothing changes.
+    core::Task<core::Result<void>> set(
+        nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
+    );
 
     // Rights (filesystem_rights.cpp)
     void remember_rights(Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted);

@@ -308,26 +308,33 @@ core::Task<core::Result<std::string>> Filesystem::readlink(Caller caller, InodeI
     co_return std::move(reply->target);
 }
 
-core::Task<core::Result<nfs::Attr>> Filesystem::change(
+core::Task<core::Result<void>> Filesystem::set(
     nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
 ) {
     co_await paid(inode);
-    if (!attributes.empty()) {
-        inode->attrs.begin_change();
-        const auto reply = co_await deps_.client.setattr(context, open, attributes, std::nullopt);
-        finish_change(inode, reply ? *reply : nfs::Wcc{});
-        if (attributes.size) ++inode->content;
-        if (!reply) {
-            on_error(*inode, reply.error());
-            co_return reply.error();
-        }
-        // A new mode or owner may give or take rights, whatever the clock's tick says.
-        inode->access.known = decltype(inode->access)::Known::no;
-        if (inode->is_directory() && (attributes.mode || attributes.uid || attributes.gid)) {
-            inode->known.reset();
-            co_await close_names(context, inode);
-        }
+    if (attributes.empty()) co_return core::Result<void>();
+    inode->attrs.begin_change();
+    const auto reply = co_await deps_.client.setattr(context, open, attributes, std::nullopt);
+    finish_change(inode, reply ? *reply : nfs::Wcc{});
+    if (attributes.size) ++inode->content;
+    if (!reply) {
+        on_error(*inode, reply.error());
+        co_return reply.error();
     }
+    // A new mode or owner may give or take rights, whatever the clock's tick says.
+    inode->access.known = decltype(inode->access)::Known::no;
+    if (inode->is_directory() && (attributes.mode || attributes.uid || attributes.gid)) {
+        inode->known.reset();
+        co_await close_names(context, inode);
+    }
+    co_return core::Result<void>();
+}
+
+core::Task<core::Result<nfs::Attr>> Filesystem::change(
+    nfs::CallContext context, InodeRef inode, nfs::OpenRef open, nfs::SetAttr attributes
+) {
+    const auto done = co_await set(context, inode, open, attributes);
+    if (!done) co_return done.error();
     co_return co_await refresh(context, inode);
 }
 

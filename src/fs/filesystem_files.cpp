@@ -62,10 +62,16 @@ core::Task<core::Result<nfs::Attr>> Filesystem::cut(
     co_await writer_.hold(inode);
     // Once its caller was killed the kernel lets others write while the server has not answered.
     const auto moment = file.extents.mark();
-    auto told = co_await change(std::move(context), inode, open, attributes);
+    const auto done = co_await set(context, inode, open, attributes);
     // Uncommitted bytes behind the cut must not be sent again after a restart of the server. If it
     // refused the cut, they must.
-    if (attributes.size && told) writer_.truncate(inode, *attributes.size, moment);
+    if (attributes.size && done) writer_.truncate(inode, *attributes.size, moment);
+    core::Result<nfs::Attr> told = core::Error();
+    if (done) {
+        told = co_await refresh(std::move(context), inode);
+    } else {
+        told = done.error();
+    }
     writer_.resume(inode);
     co_return told;
 }

@@ -72,6 +72,18 @@ TEST_F(Losses, cut_bytes_do_not_come_back_after_a_crash) {
     EXPECT_EQ(server.disk_content("/a"), "aaaaaaaaaa");
 }
 
+TEST_F(Losses, truncate_that_was_done_takes_its_bytes_although_nothing_more_is_told) {
+    auto& m = mount();
+    const auto file = write_unstable("/a", 1);
+    server.adjust([](Behaviour& behaviour) { behaviour.post_op_attrs = Presence::never; });
+    server.inject({.procedure = Procedure::getattr, .fail = Status::io});
+    EXPECT_EQ(m.truncate_open(file, 0), EIO);
+    EXPECT_EQ(server.attr("/a").size, 0u);
+    server.change_verifier();
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.content("/a"), "");
+}
+
 TEST_F(Losses, refused_unlink_keeps_uncommitted_bytes) {
     leave_uncommitted("/a");
     server.inject({.procedure = Procedure::remove, .fail = Status::acces});

@@ -330,6 +330,7 @@ core::Task<core::Result<void>> Filesystem::rename(
         if (hide_target && target->silly) co_await undo_silly(ctx, to, to_name, target, how);
         co_return reply.error();
     }
+    if (moved) writer_.note_attributes(*moved);
     if (target) {
         target->attrs.expect_ctime_change();
         if (target != moved) target->unlinked = Inode::Unlinked::yes;

@@ -16,6 +16,14 @@ std::uint64_t known_ctime(const Inode& inode) noexcept {
     return ctime_word(inode.attrs.attr().ctime);
 }
 
+WrittenRecord record_of(const Inode& inode, const std::string& path) {
+    WrittenRecord record{inode.id, known_ctime(inode), {}};
+    // What is cut off a very long one is its beginning.
+    const auto fits = std::min(path.size(), record.path.size() - 1);
+    path.copy(record.path.data(), fits, path.size() - fits);
+    return record;
+}
+
 }  // namespace
 
 void Writer::restore(const InodeRef& inode, std::uint32_t record) {
@@ -52,12 +60,7 @@ void Writer::restore_written(const InodeRef& inode, std::uint32_t record) {
 void Writer::begin_record(const Inode& inode) {
     auto& file = *inode.file;
     if (file.written != WrittenRecords::kNone) return;
-    WrittenRecord record{inode.id, known_ctime(inode), {}};
-    auto path = deps_.inodes.path_of(inode);
-    // What is cut off a very long one is its beginning.
-    const auto fits = std::min(path.size(), record.path.size() - 1);
-    path.copy(record.path.data(), fits, path.size() - fits);
-    file.written = deps_.written.insert(record);
+    file.written = deps_.written.insert(record_of(inode, deps_.inodes.path_of(inode)));
 }
 
 void Writer::end_record(FileState& file) {
@@ -68,7 +71,18 @@ void Writer::end_record(FileState& file) {
 
 void Writer::note_attributes(const Inode& inode) {
     if (!inode.file || inode.file->written == WrittenRecords::kNone) return;
-    deps_.written.set(inode.file->written, &WrittenRecord::ctime, known_ctime(inode));
+    auto& written = inode.file->written;
+    // It was moved: another record, for a path is more than one store. Of a file that was removed
+    // while open the name that people gave it says more.
+    const auto path = inode.silly ? std::string() : deps_.inodes.path_of(inode);
+    const auto now = record_of(inode, path);
+    if (!path.empty() && now.path != deps_.written[written].path) {
+        const auto renewed = deps_.written.insert(now);
+        if (renewed != WrittenRecords::kNone) {
+            return deps_.written.erase(std::exchange(written, renewed));
+        }
+    }
+    deps_.written.set(written, &WrittenRecord::ctime, now.ctime);
 }
 
 std::string Writer::path_of(const Inode& inode) const {

@@ -358,6 +358,25 @@ TEST_F(Durability, drain_gives_up_at_its_deadline_and_says_on_what) {
     m.close_file(file);
 }
 
+TEST_F(Durability, what_is_given_up_has_the_name_that_the_file_got_last) {
+    auto& m = mount();
+    const auto file = m.create_file("/new");
+    m.write_at(file, 10, "unsent");
+    EXPECT_EQ(m.rename_path("/new", "/name"), 0);
+    server.inject({.times = 1000, .reply = Fault::Reply::ignored});
+    const auto lost = [&] {
+        const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+        const auto ranges = m.run(m.fs().drain(soon));
+        return ranges.empty() ? "nothing" : ranges[0].path;
+    };
+    EXPECT_EQ(lost(), "name");
+    m.kill_and_restart();
+    EXPECT_EQ(lost(), "name") << "the next worker knows no names";
+    server.forget_faults();
+    m.client().resend_ignored();
+    m.close_file(file);
+}
+
 TEST_F(Durability, bytes_of_a_killed_worker_are_sent_by_the_next) {
     auto& m = mount();
     const auto file = m.create_file("/a");

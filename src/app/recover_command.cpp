@@ -34,6 +34,14 @@ std::string describe(const RecoveryIdentity& identity) {
     return out;
 }
 
+void tell_damage(const Recovery& recovery, Console& console) {
+    if (recovery.damage.empty()) return;
+    console.print(fmt::format(
+        "{}: this is what could be read of it, look at the files afterwards\n",
+        printable(recovery.damage)
+    ));
+}
+
 void list(const Recovery& recovery, Console& console) {
     console.print(fmt::format(
         "{} on {}, ended {}: {} in {} file{}\n",
@@ -44,6 +52,7 @@ void list(const Recovery& recovery, Console& console) {
         recovery.entries.size(),
         recovery.entries.size() == 1 ? "" : "s"
     ));
+    tell_damage(recovery, console);
     for (const auto& entry : recovery.entries) {
         for (const auto& range : entry.ranges) {
             console.print(fmt::format(
@@ -143,6 +152,7 @@ int run_recover(const RecoverArguments& arguments, Console& console) {
         list(recovery, console);
         return kExitDone;
     }
+    tell_damage(recovery, console);
     RecoverTold told(console);
     if (is_directory(arguments.to)) {
         recover_to_directory(arguments.to, recovery, arguments.conflicts, told);

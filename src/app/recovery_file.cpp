@@ -135,12 +135,14 @@ json::object to_json(const Recovery& recovery) {
     }
     json::array options;
     for (const auto& option : recovery.options) options.emplace_back(option);
-    return {
+    json::object out{
         {"source", recovery.source},
         {"options", std::move(options)},
         {"mountpoint", recovery.mountpoint},
         {"when", recovery.when},
         {"files", std::move(entries)}};
+    if (!recovery.damage.empty()) out.emplace("damage", recovery.damage);
+    return out;
 }
 
 std::uint64_t number(const json::object& object, const char* name) {
@@ -157,6 +159,7 @@ Recovery from_json(const json::object& object, std::span<const std::byte> bytes)
     recovery.source = text(object, "source");
     recovery.mountpoint = text(object, "mountpoint");
     recovery.when = text(object, "when");
+    if (object.contains("damage")) recovery.damage = text(object, "damage");
     for (const auto& option : object.at("options").as_array()) {
         recovery.options.emplace_back(option.as_string());
     }

@@ -49,6 +49,8 @@ struct Recovery {
     std::string mountpoint;
     std::string when;  ///< RFC 3339
     std::vector<RecoveryEntry> entries;
+    /// What of the mount's state could not be believed, for people; empty: nothing.
+    std::string damage = {};
 
     std::uint64_t bytes() const noexcept;
 };

@@ -39,12 +39,12 @@ RecoveryIdentity identity_of(const fs::CredentialRecord& record) {
 
 class Salvage {
 public:
-    Salvage(const core::Arena& arena, const fs::Options& options)
+    Salvage(const core::Arena& arena, const fs::SoundRecords& sound, const fs::Options& options)
         : own_(identity_of(*options.credential)) {
-        for (const auto& record : fs::recorded_credentials(arena)) {
+        for (const auto& record : fs::recorded_credentials(arena, sound)) {
             recorded_.push_back(identity_of(record));
         }
-        for (const auto& file : fs::unwritten_files(arena)) add(file);
+        for (const auto& file : fs::unwritten_files(arena, sound)) add(file);
     }
 
     std::vector<RecoveryEntry> take() { return std::move(entries_); }
@@ -72,10 +72,21 @@ private:
     std::vector<RecoveryEntry> entries_;
 };
 
+std::string describe(const fs::Survey& survey) {
+    auto text = fmt::format("the state of the mount is damaged: {}", *survey.damage);
+    if (survey.more > 0) text += fmt::format(", and {} more", survey.more);
+    return text;
+}
+
 Message told(const Recovery& recovery) {
     Message message("saved");
     message.add("bytes", recovery.bytes()).add("files", recovery.entries.size());
     LostLines lines(message);
+    if (!recovery.damage.empty()) {
+        lines.add(
+            fmt::format("what could not be read of it, if there was more: {}", recovery.damage)
+        );
+    }
     for (const auto& entry : recovery.entries) {
         for (const auto& range : entry.ranges) {
             lines.add(fmt::format(
@@ -94,13 +105,13 @@ core::Outcome<Message> salvage(
     if (!options) return options.error();
     const auto arena = core::Arena::attach(std::move(memory), mount_regions());
     if (!arena) return core::Failure{arena.error().code(), fs::explain_refusal(arena.error())};
-    if (const auto damage = fs::find_damage(*arena, options->root_identity)) {
-        return core::Failure{EPROTO, fmt::format("the state of the mount is damaged: {}", *damage)};
-    }
+    const auto survey = fs::survey(*arena, options->root_identity);
     Recovery recovery{
         spec.source, {}, spec.mountpoint, utc_time(std::chrono::system_clock::now()), {}};
+    if (survey.damage) recovery.damage = describe(survey);
     for (const auto& option : spec.options) recovery.options.push_back(write_option(option));
-    recovery.entries = Salvage(*arena, *options).take();
+    recovery.entries = Salvage(*arena, survey.sound, *options).take();
+    if (recovery.entries.empty() && survey.damage) return core::Failure{EPROTO, recovery.damage};
     if (recovery.entries.empty()) return told(recovery);
     if (const auto written = write_recovery(file, recovery); !written) {
         return core::Failure{written.error().code(), describe_errno(written.error().code())};

@@ -35,19 +35,27 @@ public:
     std::uint32_t commit(std::uint64_t index) const noexcept { return read(index).commit; }
     T record(std::uint64_t index) const noexcept { return read(index).record; }
 
-    /// `visit` gets index and record of those that are valid, and says what is wrong with it.
-    template <class F>
-    std::optional<std::string> for_each(std::string_view what, F&& visit) const {
-        if (!fits()) return fmt::format("more of {} than there is room for", what);
+    /// `visit` gets index and record of those that are valid, and says what is wrong with it;
+    /// `wrong` hears of that. The records with which nothing is.
+    template <class F, class W>
+    std::vector<bool> for_each(std::string_view what, F&& visit, W&& wrong) const {
+        if (!fits()) {
+            wrong(fmt::format("more of {} than there is room for", what));
+            return {};
+        }
+        std::vector<bool> sound(size());
         for (std::uint64_t i = 0; i < size(); ++i) {
             const auto found = read(i);
             if (found.commit == core::Table<T>::kFree) continue;
             if (found.commit != core::Table<T>::kValid) {
-                return fmt::format("{} {} is neither free nor valid", what, i);
+                wrong(fmt::format("{} {} is neither free nor valid", what, i));
+            } else if (auto is_wrong = visit(i, found.record)) {
+                wrong(std::move(*is_wrong));
+            } else {
+                sound[i] = true;
             }
-            if (auto wrong = visit(i, found.record)) return wrong;
         }
-        return std::nullopt;
+        return sound;
     }
 
 private:
@@ -68,39 +76,51 @@ class Check {
 public:
     Check(const core::Arena& arena, mapper::RootIdentity root) : arena_(arena), root_(root) {}
 
-    Wrong run() {
+    Survey run() {
         // What later ones speak of comes first.
-        for (const auto step :
-             {&Check::counters,
-              &Check::credentials,
-              &Check::inodes,
-              &Check::opens,
-              &Check::streams,
-              &Check::silly_names,
-              &Check::written,
-              &Check::extents,
-              &Check::shared_bytes}) {
-            if (auto wrong = (this->*step)()) return wrong;
-        }
-        return std::nullopt;
+        counters();
+        credentials();
+        inodes();
+        opens();
+        streams();
+        silly_names();
+        written();
+        extents();
+        shared_bytes();
+        return std::move(found_);
     }
 
 private:
-    Wrong counters() {
+    void note(std::string wrong) {
+        if (found_.damage) {
+            ++found_.more;
+        } else {
+            found_.damage = std::move(wrong);
+        }
+    }
+
+    template <class T, class F>
+    std::vector<bool> check(RegionId id, std::string_view what, F&& visit) {
+        const Cells<T> cells(arena_, id);
+        return cells.for_each(what, visit, [this](std::string wrong) { note(std::move(wrong)); });
+    }
+
+    void counters() {
         const Cells<CounterRecord> cells(arena_, kCounterRegion);
         // A worker that died before it had any.
         if (!cells.fits() || cells.size() == 0) return empty();
         if (cells.commit(0) == CounterRecords::kFree) return empty();
         const auto record = cells.record(0);
+        const bool counts = record.next_inode > 1 && record.next_inode < kLastNumber &&
+                            record.next_open > 0 && record.next_open < kLastNumber;
+        if (cells.commit(0) != CounterRecords::kValid || !counts) {
+            return note("the counters are out of range");
+        }
         next_inode_ = record.next_inode;
         next_open_ = record.next_open;
-        const bool counts = next_inode_ > 1 && next_inode_ < kLastNumber && next_open_ > 0 &&
-                            next_open_ < kLastNumber;
-        if (cells.commit(0) == CounterRecords::kValid && counts) return std::nullopt;
-        return "the counters are out of range";
     }
 
-    Wrong empty() const {
+    void empty() {
         std::uint64_t used = 0;
         for (const auto id :
              {kInodeRegion,
@@ -115,13 +135,11 @@ private:
             const auto region = arena_.region(id);
             if (id != kCounterRegion) used += *region.high_water > 0;
         }
-        if (used == 0) return std::nullopt;
-        return "there are records and no counters";
+        if (used > 0) note("there are records and no counters");
     }
 
-    Wrong credentials() {
-        const Cells<CredentialRecord> cells(arena_, kCredentialRegion);
-        return cells.for_each("identity", [&](std::uint64_t i, const CredentialRecord& record) {
+    void credentials() {
+        const auto visit = [&](std::uint64_t i, const CredentialRecord& record) {
             if (record.group_count > record.groups.size()) {
                 return Wrong(fmt::format("identity {} has {} groups", i, record.group_count));
             }
@@ -135,16 +153,17 @@ private:
             }
             credentials_.insert(static_cast<std::uint32_t>(i) + 1);
             return Wrong();
-        });
+        };
+        found_.sound.credentials = check<CredentialRecord>(kCredentialRegion, "identity", visit);
     }
 
     bool knows(std::uint32_t credential) const {
         return credential == kMountsOwn || credentials_.contains(credential);
     }
 
-    Wrong inodes() {
-        const Cells<InodeRecord> cells(arena_, kInodeRegion);
-        return cells.for_each("inode", [&](std::uint64_t, const InodeRecord& record) {
+    void inodes() {
+        std::unordered_set<std::uint64_t> twice;
+        const auto visit = [&](std::uint64_t, const InodeRecord& record) {
             const auto wrong = [&](std::string_view what) {
                 return Wrong(fmt::format("inode {} {}", record.id, what));
             };
@@ -156,10 +175,19 @@ private:
             }
             if (record.lookups > kLastNumber) return wrong("has too many references");
             if (!inodes_.emplace(record.id, static_cast<nfs::FileType>(record.type)).second) {
+                twice.insert(record.id);
                 return wrong("is there twice");
             }
             return Wrong();
-        });
+        };
+        auto sound = check<InodeRecord>(kInodeRegion, "inode", visit);
+        // Which of the two it is nobody knows.
+        const Cells<InodeRecord> cells(arena_, kInodeRegion);
+        for (std::size_t i = 0; !twice.empty() && i < sound.size(); ++i) {
+            sound[i] = sound[i] && !twice.contains(cells.record(i).id);
+        }
+        for (const auto id : twice) inodes_.erase(id);
+        found_.sound.inodes = std::move(sound);
     }
 
     bool is(std::uint64_t inode, nfs::FileType type) const {
@@ -167,9 +195,8 @@ private:
         return found != inodes_.end() && found->second == type;
     }
 
-    Wrong opens() {
-        const Cells<OpenRecord> cells(arena_, kOpenRegion);
-        return cells.for_each("open", [&](std::uint64_t, const OpenRecord& record) {
+    void opens() {
+        check<OpenRecord>(kOpenRegion, "open", [&](std::uint64_t, const OpenRecord& record) {
             const auto wrong = [&](std::string_view what) {
                 return Wrong(fmt::format("open {} {}", record.id, what));
             };
@@ -191,21 +218,18 @@ private:
         });
     }
 
-    Wrong streams() {
+    void streams() {
         // Without their open they are left over, and harmless.
-        const Cells<CursorRecord> cursors(arena_, kCursorRegion);
-        auto wrong =
-            cursors.for_each("cursor", [](std::uint64_t, const CursorRecord&) { return Wrong(); });
-        if (wrong) return wrong;
-        const Cells<CookieRecord> cookies(arena_, kCookieRegion);
-        return cookies.for_each("cookie", [](std::uint64_t, const CookieRecord&) {
+        check<CursorRecord>(kCursorRegion, "cursor", [](std::uint64_t, const CursorRecord&) {
+            return Wrong();
+        });
+        check<CookieRecord>(kCookieRegion, "cookie", [](std::uint64_t, const CookieRecord&) {
             return Wrong();
         });
     }
 
-    Wrong silly_names() {
-        const Cells<SillyRecord> cells(arena_, kSillyRegion);
-        return cells.for_each("removed file", [&](std::uint64_t i, const SillyRecord& record) {
+    void silly_names() {
+        const auto visit = [&](std::uint64_t i, const SillyRecord& record) {
             const auto wrong = [&](std::string_view what) {
                 return Wrong(fmt::format("removed file {} {}", i, what));
             };
@@ -219,12 +243,12 @@ private:
             if (!is(record.parent, nfs::FileType::directory)) return wrong("is in no directory");
             if (!knows(record.credential)) return wrong("was removed by nobody");
             return Wrong();
-        });
+        };
+        check<SillyRecord>(kSillyRegion, "removed file", visit);
     }
 
-    Wrong written() {
-        const Cells<WrittenRecord> cells(arena_, kWrittenRegion);
-        return cells.for_each("written file", [&](std::uint64_t i, const WrittenRecord& record) {
+    void written() {
+        const auto visit = [&](std::uint64_t i, const WrittenRecord& record) {
             if (record.path.back() != '\0') {
                 return Wrong(fmt::format("written file {} has a path without an end", i));
             }
@@ -232,14 +256,14 @@ private:
                 return Wrong(fmt::format("written file {} is no file", i));
             }
             return Wrong();
-        });
+        };
+        found_.sound.written = check<WrittenRecord>(kWrittenRegion, "written file", visit);
     }
 
-    Wrong extents() {
-        const Cells<ExtentRecord> cells(arena_, kExtentRegion);
+    void extents() {
         const auto slots = arena_.region(kSlotRegion);
-        if (*slots.high_water > slots.capacity) return "more slots than there is room for";
-        return cells.for_each("extent", [&](std::uint64_t i, const ExtentRecord& record) {
+        if (*slots.high_water > slots.capacity) return note("more slots than there is room for");
+        const auto visit = [&](std::uint64_t i, const ExtentRecord& record) {
             const auto wrong = [&](std::string_view what) {
                 return Wrong(fmt::format("extent {} {}", i, what));
             };
@@ -261,40 +285,47 @@ private:
             if (slot >= *slots.high_water || begin + record.length > slots.stride) {
                 return wrong("lies outside of its memory");
             }
-            bytes_.push_back({record.data, record.data + record.length, record.inode});
+            bytes_.push_back({record.data, record.data + record.length, record.inode, i});
             return Wrong();
-        });
+        };
+        found_.sound.extents = check<ExtentRecord>(kExtentRegion, "extent", visit);
     }
 
     /// Two extents of one file may show the same bytes for a moment, of two files never.
-    Wrong shared_bytes() {
+    void shared_bytes() {
         std::sort(bytes_.begin(), bytes_.end(), [](const Bytes& a, const Bytes& b) {
             return a.begin < b.begin;
         });
-        std::uint64_t end = 0;
-        std::uint64_t inode = 0;
-        for (const auto& piece : bytes_) {
-            if (piece.begin < end && piece.inode != inode) {
-                return fmt::format("inodes {} and {} have the same bytes", inode, piece.inode);
+        for (auto first = bytes_.begin(); first != bytes_.end();) {
+            auto end = first->end;
+            auto other = bytes_.end();
+            auto next = std::next(first);
+            for (; next != bytes_.end() && next->begin < end; ++next) {
+                end = std::max(end, next->end);
+                if (next->inode != first->inode && other == bytes_.end()) other = next;
             }
-            if (piece.end > end) {
-                end = piece.end;
-                inode = piece.inode;
+            if (other != bytes_.end()) {
+                note(fmt::format("inodes {} and {} have the same bytes", first->inode, other->inode)
+                );
+                // Whose they are nobody knows.
+                for (; first != next; ++first) found_.sound.extents[first->extent] = false;
             }
+            first = next;
         }
-        return std::nullopt;
     }
 
     struct Bytes {
         std::uint64_t begin;
         std::uint64_t end;
         std::uint64_t inode;
+        std::uint64_t extent;  ///< index of its record
     };
 
     const core::Arena& arena_;
     mapper::RootIdentity root_;
-    std::uint64_t next_inode_ = 0;
-    std::uint64_t next_open_ = 0;
+    Survey found_;
+    std::uint64_t next_inode_ = kLastNumber;
+    std::uint64_t next_open_ = kLastNumber;
     std::unordered_set<std::uint32_t> credentials_;
     std::unordered_map<std::uint64_t, nfs::FileType> inodes_;
     std::unordered_set<std::uint64_t> opens_;
@@ -304,6 +335,10 @@ private:
 }  // namespace
 
 std::optional<std::string> find_damage(const core::Arena& arena, mapper::RootIdentity root) {
+    return Check(arena, root).run().damage;
+}
+
+Survey survey(const core::Arena& arena, mapper::RootIdentity root) {
     return Check(arena, root).run();
 }
 

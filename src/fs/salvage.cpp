@@ -12,14 +12,15 @@ namespace {
 using Ranges = std::map<std::uint64_t, UnwrittenRange>;
 
 template <class T, class F>
-void for_each(const core::Arena& arena, RegionId id, F&& visit) {
+void for_each(const core::Arena& arena, RegionId id, const std::vector<bool>& sound, F&& visit) {
     // A Table of its own would do, and would look for free records.
     const auto region = arena.region(id);
-    for (std::uint64_t i = 0; i < *region.high_water; ++i) {
+    for (std::uint64_t i = 0; i < sound.size(); ++i) {
+        if (!sound[i]) continue;
         const auto& cell = *reinterpret_cast<const typename core::Table<T>::Cell*>(
             region.base + i * region.stride
         );
-        if (cell.commit == core::Table<T>::kValid) visit(i, cell.record);
+        visit(i, cell.record);
     }
 }
 
@@ -51,11 +52,12 @@ void carve(Ranges& ranges, std::uint64_t begin, std::uint64_t end) {
 
 }  // namespace
 
-std::vector<UnwrittenFile> unwritten_files(const core::Arena& arena) {
+std::vector<UnwrittenFile> unwritten_files(const core::Arena& arena, const SoundRecords& sound) {
     std::vector<ExtentRecord> extents;
-    for_each<ExtentRecord>(arena, kExtentRegion, [&](std::uint64_t, const ExtentRecord& record) {
+    const auto take_extent = [&](std::uint64_t, const ExtentRecord& record) {
         extents.push_back(record);
-    });
+    };
+    for_each<ExtentRecord>(arena, kExtentRegion, sound.extents, take_extent);
     // The higher one holds (ExtentRecord::order).
     std::sort(extents.begin(), extents.end(), [](const ExtentRecord& a, const ExtentRecord& b) {
         return std::tuple(a.inode, a.order, a.offset) < std::tuple(b.inode, b.order, b.offset);
@@ -78,31 +80,36 @@ std::vector<UnwrittenFile> unwritten_files(const core::Arena& arena) {
         auto& file = files[inode];
         for (const auto& [offset, range] : ranges) file.ranges.push_back(range);
     }
-    for_each<InodeRecord>(arena, kInodeRegion, [&](std::uint64_t, const InodeRecord& record) {
+    const auto take_inode = [&](std::uint64_t, const InodeRecord& record) {
         const auto file = files.find(record.id);
         if (file == files.end()) return;
         file->second.fileid = record.fileid;
         file->second.handle.assign(
             record.handle.begin(), record.handle.begin() + record.handle_size
         );
-    });
-    for_each<WrittenRecord>(arena, kWrittenRegion, [&](std::uint64_t, const WrittenRecord& record) {
+    };
+    for_each<InodeRecord>(arena, kInodeRegion, sound.inodes, take_inode);
+    const auto take_written = [&](std::uint64_t, const WrittenRecord& record) {
         const auto file = files.find(record.inode);
         if (file == files.end()) return;
         file->second.ctime = record.ctime;
         // Of two, one is of a worker that knew no names.
         if (record.path[0] != '\0') file->second.path = record.path.data();
-    });
+    };
+    for_each<WrittenRecord>(arena, kWrittenRegion, sound.written, take_written);
     std::vector<UnwrittenFile> out;
     for (auto& [inode, file] : files) out.push_back(std::move(file));
     return out;
 }
 
-std::vector<CredentialRecord> recorded_credentials(const core::Arena& arena) {
-    std::vector<CredentialRecord> out(*arena.region(kCredentialRegion).high_water);
+std::vector<CredentialRecord> recorded_credentials(
+    const core::Arena& arena, const SoundRecords& sound
+) {
+    std::vector<CredentialRecord> out(sound.credentials.size());
     for_each<CredentialRecord>(
         arena,
         kCredentialRegion,
+        sound.credentials,
         [&](std::uint64_t index, const CredentialRecord& record) { out[index] = record; }
     );
     return out;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an arena holds of bytes that applications were told are written and that no server has on
-// its disk, for whoever must keep them elsewhere. Reads, changes nothing.
+// its disk, for whoever must keep them elsewhere. Believes sound records only. Reads, changes
+// nothing.
 #pragma once
 
 #include "core/arena.hpp"
+#include "fs/arena_check.hpp"
 #include "fs/records.hpp"
 
 #include <cstddef>
@@ -28,10 +30,12 @@ struct UnwrittenFile {
     std::vector<UnwrittenRange> ranges;  ///< in order, not overlapping
 };
 
-/// REQUIRES: find_damage() found none.
-std::vector<UnwrittenFile> unwritten_files(const core::Arena& arena);
+/// `sound`: of survey().
+std::vector<UnwrittenFile> unwritten_files(const core::Arena& arena, const SoundRecords& sound);
 
-/// By number - 1; those that are free are empty.
-std::vector<CredentialRecord> recorded_credentials(const core::Arena& arena);
+/// By number - 1; those that are free, or not sound, are empty.
+std::vector<CredentialRecord> recorded_credentials(
+    const core::Arena& arena, const SoundRecords& sound
+);
 
 }  // namespace uidnfs::fs

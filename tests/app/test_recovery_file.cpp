@@ -69,6 +69,15 @@ protected:
     std::string directory;
 };
 
+TEST_F(RecoveryFileTest, SaysThatItWasTakenFromADamagedState) {
+    auto recovery = example();
+    recovery.damage = "the counters are out of range";
+    const auto file = RecoveryFile::open(write(recovery));
+    ASSERT_TRUE(file) << file.error().user_text;
+    EXPECT_EQ(file->contents().damage, recovery.damage);
+    EXPECT_EQ(file->contents().bytes(), 9u);
+}
+
 TEST_F(RecoveryFileTest, ComesBackAsItWasWritten) {
     const auto file = RecoveryFile::open(write(example()));
     ASSERT_TRUE(file) << file.error().user_text;

@@ -2,12 +2,17 @@
 // What a worker does not believe of the one before it.
 #include "fs/arena_check.hpp"
 
+#include "fs/salvage.hpp"
+
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
 #include <cerrno>
 #include <functional>
+#include <string>
+#include <vector>
 
 namespace uidnfs::fs {
 namespace {
@@ -40,8 +45,8 @@ struct Records {
     std::uint64_t slots = 2;
 };
 
-std::optional<std::string> damage_of(const Records& records) {
-    const auto arena = *core::Arena::create(kSmall);
+core::Arena arena_of(const Records& records) {
+    auto arena = *core::Arena::create(kSmall);
     CounterRecords(arena.region(kCounterRegion)).insert(records.counters);
     CredentialRecords(arena.region(kCredentialRegion)).insert(records.identity);
     InodeRecords inodes(arena.region(kInodeRegion));
@@ -53,7 +58,11 @@ std::optional<std::string> damage_of(const Records& records) {
     ExtentRecords extents(arena.region(kExtentRegion));
     for (const auto& extent : {records.first, records.second}) extents.insert(extent);
     *arena.region(kSlotRegion).high_water = records.slots;
-    return find_damage(arena, mapper::RootIdentity::refused);
+    return arena;
+}
+
+std::optional<std::string> damage_of(const Records& records) {
+    return find_damage(arena_of(records), mapper::RootIdentity::refused);
 }
 
 TEST(ArenaCheck, what_a_worker_leaves_is_sound) {
@@ -133,6 +142,94 @@ TEST(ArenaCheck, records_that_are_neither_free_nor_valid_are_named) {
         find_damage(arena, mapper::RootIdentity::refused).value_or("nothing"),
         "cursor 0 is neither free nor valid"
     );
+}
+
+/// What may be kept of a mount whose state no worker goes on with.
+class ArenaSurvey : public testing::Test {
+protected:
+    /// "2: 0+100" for each range of each file that is believed.
+    static std::vector<std::string> kept(const Records& records) {
+        const auto arena = arena_of(records);
+        const auto found = survey(arena, mapper::RootIdentity::refused);
+        EXPECT_EQ(found.damage, find_damage(arena, mapper::RootIdentity::refused));
+        std::vector<std::string> out;
+        for (const auto& file : unwritten_files(arena, found.sound)) {
+            for (const auto& range : file.ranges) {
+                out.push_back(fmt::format(
+                    "{} {}: {}+{}", file.fileid, file.path, range.offset, range.bytes.size()
+                ));
+            }
+        }
+        return out;
+    }
+    static constexpr auto kFirst = "101 a: 0+100";
+    static constexpr auto kSecond = "102 : 0+100";
+};
+
+TEST_F(ArenaSurvey, bytes_are_kept_whatever_else_is_damaged) {
+    using R = Records;
+    const std::function<void(R&)> changes[]{
+        [](R&) {},
+        [](R& r) { r.counters.next_inode = 0; },
+        [](R& r) { r.root.lookups = ~0ull; },
+        [](R& r) { r.open.inode = 4; },
+        [](R& r) { r.listing.kind = OpenKind{3}; },
+        [](R& r) { r.silly.name.fill('a'); },
+    };
+    for (const auto& change : changes) {
+        Records records;
+        change(records);
+        EXPECT_THAT(kept(records), testing::ElementsAre(kFirst, kSecond));
+    }
+}
+
+TEST_F(ArenaSurvey, what_is_damaged_itself_is_not_kept) {
+    using R = Records;
+    const std::function<void(R&)> changes[]{
+        [](R& r) { r.first.inode = 1; },
+        [](R& r) { r.first.order = 0; },
+        [](R& r) { r.first.state = ExtentState{9}; },
+        [](R& r) { r.first.length = ~0ull; },
+        [](R& r) { r.first.offset = ~0ull; },
+        [](R& r) { r.first.data = ~0ull - 10; },
+        [](R& r) { r.first.credential = 7; },
+        [](R& r) { r.identity.uid = 0; },
+        [](R& r) { r.identity.group_count = 17; },
+        [](R& r) { r.file.handle_size = 129; },
+        [](R& r) { r.file.type = 8; },
+        [](R& r) { r.file.id = 4; },
+    };
+    for (const auto& change : changes) {
+        Records records;
+        change(records);
+        EXPECT_THAT(kept(records), testing::ElementsAre(kSecond));
+    }
+}
+
+TEST_F(ArenaSurvey, what_may_be_either_files_is_neithers) {
+    Records twice;
+    twice.other.id = 2;
+    EXPECT_THAT(kept(twice), testing::IsEmpty()) << "two inodes of one number";
+    Records shared;
+    shared.first.data = 4190;
+    EXPECT_THAT(kept(shared), testing::IsEmpty()) << "the same bytes in two files";
+}
+
+TEST_F(ArenaSurvey, a_path_without_an_end_is_not_known) {
+    Records records;
+    records.written.path.fill('a');
+    EXPECT_THAT(kept(records), testing::ElementsAre("101 : 0+100", kSecond));
+}
+
+TEST_F(ArenaSurvey, all_damage_is_counted) {
+    Records records;
+    EXPECT_EQ(survey(arena_of(records), mapper::RootIdentity::refused).more, 0u);
+    records.counters.next_inode = 0;
+    records.open.inode = 4;
+    records.first.order = 0;
+    const auto found = survey(arena_of(records), mapper::RootIdentity::refused);
+    EXPECT_THAT(found.damage.value_or("nothing"), testing::HasSubstr("counters"));
+    EXPECT_EQ(found.more, 2u);
 }
 
 TEST(ArenaCheck, refusals_say_what_to_do) {

@@ -165,7 +165,8 @@ protected:
     }
     static Bytes saved_from(const core::Arena& of) {
         Bytes bytes(kFileBytes);
-        for (const auto& file : unwritten_files(of)) {
+        const auto found = survey(of, mapper::RootIdentity::refused);
+        for (const auto& file : unwritten_files(of, found.sound)) {
             for (const auto& range : file.ranges) {
                 for (std::size_t i = 0; i < range.bytes.size(); ++i) {
                     bytes[range.offset + i] = static_cast<char>(range.bytes[i]);

@@ -224,18 +224,26 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         fuzz::require(fuzz::is_one_printable_line(explain_refusal(next.error())), "text");
         return 0;
     }
-    if (const auto damage = find_damage(*next, mapper::RootIdentity::refused)) {
-        fuzz::require(size > 0, "a sound arena has no damage");
-        fuzz::require(fuzz::is_one_printable_line(*damage), "text");
-        return 0;
-    }
+    const auto found = survey(*next, mapper::RootIdentity::refused);
     unsigned sum = 0;
-    for (const auto& file : unwritten_files(*next)) {
+    const auto credentials = recorded_credentials(*next, found.sound);
+    for (const auto& file : unwritten_files(*next, found.sound)) {
+        fuzz::require(!file.handle.empty(), "a file has a handle");
         for (const auto& range : file.ranges) {
             for (const auto byte : range.bytes) sum += std::to_integer<unsigned>(byte);
+            fuzz::require(range.credential <= credentials.size(), "somebody wrote it");
         }
     }
     require_read(sum);
+    fuzz::require(
+        found.damage == find_damage(*next, mapper::RootIdentity::refused),
+        "one says what the other says"
+    );
+    if (found.damage) {
+        fuzz::require(size > 0, "a sound arena has no damage");
+        fuzz::require(fuzz::is_one_printable_line(*found.damage), "text");
+        return 0;
+    }
     restore(*next);
     take_requests(*next, size == 0);
     return 0;

@@ -372,6 +372,33 @@ class Ways(RecoverTest):
         self.assertRegex(words, rf"lost: f \(fileid \d+\): .* at offset {OFFSET}")
         self.recovered(mount, words)
 
+    def test_a_damaged_state(self):
+        """No worker goes on with it, and what can be read of it is kept all the same."""
+        process, mount = self.start()
+        state = next(entry for entry in self.uidnfs.status()[1]
+                     if entry["mountpoint"] == str(mount.path))
+        self.damage_counters(state["keeper_pid"])
+        os.kill(state["worker_pid"], signal.SIGKILL)
+        words = process.communicate(timeout=90)[1]
+        self.assertEqual(1, process.returncode)
+        self.assertRegex(words, rf"lost: f \(fileid \d+\): .* at offset {OFFSET}")
+        damage = "the state of the mount is damaged: the counters are out of range"
+        self.assertIn(f"what could not be read of it, if there was more: {damage}", words)
+        kept = re.search(r" in (\S+\.recovery);", words)[1]
+        self.assertIn(damage, self.uidnfs.run("recover", kept, "--list").stdout)
+        self.recovered(mount, words)
+
+    def damage_counters(self, keeper):
+        """In the memory of the mount; its head says where they lie (core/arena.cpp)."""
+        memory = next(entry for entry in pathlib.Path(f"/proc/{keeper}/fd").iterdir()
+                      if os.readlink(entry).startswith("/memfd:uidnfs-arena"))
+        with open(memory, "r+b", buffering=0) as arena:
+            regions = struct.unpack("<I", os.pread(arena.fileno(), 4, 12))[0]
+            directory = os.pread(arena.fileno(), 32 * regions, 24)
+            places = {region: offset for region, _, _, offset, _ in
+                      struct.iter_unpack("<IIQQQ", directory)}
+            os.pwrite(arena.fileno(), bytes(8), places[7] + 8)
+
     def signalled_until_it_ends(self, process):
         process.send_signal(signal.SIGTERM)
         try:

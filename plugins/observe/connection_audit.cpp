@@ -30,6 +30,7 @@ std::string text_of(const json::object& object, std::string_view name) {
 void ConnectionAudit::decided(const Decision& decision) {
     const bool is_lost = decision.event == Decision::Event::keeper_lost;
     if ((decision.event != Decision::Event::mount && !is_lost) || decision.worker.pid == 0) return;
+    if (is_over(decision.worker)) return;  // nobody would come to forget it
     know(
         {decision.volume,
          {decision.worker, {}, {}, decision.rule},
@@ -57,8 +58,7 @@ void ConnectionAudit::status_told(const MountedVolume& volume, const json::objec
     const auto* news = status.if_contains("connections");
     // A keeper of an older version records none.
     if (!news || !news->is_array()) return;
-    const auto id = id_of(volume.worker.id);
-    if (std::find(over_.begin(), over_.end(), id) != over_.end()) return;
+    if (is_over(volume.worker.id)) return;
     know(volume);
     auto& known = known_[id_of(volume.worker.id)];
     known.word = Known::Word::said;
@@ -68,6 +68,7 @@ void ConnectionAudit::status_told(const MountedVolume& volume, const json::objec
 void ConnectionAudit::ended(
     const VolumeKey& volume, const WorkerId& keeper, std::string_view connections
 ) {
+    if (is_over(keeper)) return;
     auto& known = known_[id_of(keeper)];
     if (known.volume.key.name.empty()) known.volume.key = volume;
     known.volume.worker.id = keeper;
@@ -81,6 +82,10 @@ void ConnectionAudit::ended(
     known_.erase(id_of(keeper));
     over_.push_back(id_of(keeper));
     if (over_.size() > kMostOver) over_.pop_front();
+}
+
+bool ConnectionAudit::is_over(const WorkerId& keeper) const {
+    return std::find(over_.begin(), over_.end(), id_of(keeper)) != over_.end();
 }
 
 std::uint64_t ConnectionAudit::written(const WorkerId& keeper) {

@@ -34,7 +34,8 @@ public:
     void worker_gone(const MountedVolume&) override {}
 
     /// The last word of its keeper, as `connections` of the status; empty: it said none, since it
-    /// was killed or is of an older version.
+    /// was killed or is of an older version. Said again, it is nothing: whoever stops a mount that
+    /// ends by itself hears of it twice.
     void ended(const VolumeKey& volume, const WorkerId& keeper, std::string_view connections);
 
     /// The news of that keeper up to this number are in the audit and need not be told again.
@@ -50,6 +51,7 @@ private:
     using Id = std::pair<std::uint32_t, std::uint64_t>;
 
     static Id id_of(const WorkerId& keeper) { return {keeper.pid, keeper.start_time}; }
+    bool is_over(const WorkerId& keeper) const;
     void note_gap(const Known& known);
     void take(Known& known, const boost::json::array& news);
     void take_one(Known& known, const boost::json::object& news);

@@ -205,6 +205,28 @@ TEST_F(ConnectionAuditTest, a_keeper_that_was_killed_is_a_gap_that_is_said) {
     EXPECT_EQ(lines_.all[1].at("volume"), "web");
 }
 
+TEST_F(ConnectionAuditTest, an_end_that_is_told_twice_is_written_once) {
+    tell(made(1, 812));
+    const auto last_word = "[" + made(1, 812) + "," + ended(2, 1, 812) + "]";
+    audit().ended(kKey, kVolume.worker.id, last_word);
+    audit().ended(kKey, kVolume.worker.id, last_word);
+    EXPECT_THAT(lines(), ElementsAre("connection [812]", "connection ended [812]"));
+}
+
+TEST_F(ConnectionAuditTest, a_mount_whose_keeper_ended_before_its_answer_is_not_kept_for_ever) {
+    audit().ended(kKey, kVolume.worker.id, "[]");
+    audit().decided(
+        {.event = Decision::Event::mount,
+         .volume = kKey,
+         .reference = "r",
+         .source = "nas1:/a",
+         .identity = kVolume.identity,
+         .worker = kVolume.worker.id}
+    );
+    tell(made(1, 812));
+    EXPECT_THAT(lines(), IsEmpty());
+}
+
 TEST_F(ConnectionAuditTest, one_in_its_place_tells_again_of_those_that_are_there) {
     tell(made(1, 812) + "," + made(2, 813));
     audit().decided(

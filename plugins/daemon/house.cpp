@@ -158,6 +158,9 @@ House::House(core::Reactor& reactor, Live& live, Ground ground, Hooks hooks)
           {reactor,
            mounter_,
            [this] { return mounted_volumes(volumes_); },
+           [this](const VolumeKey& volume, const WorkerId& worker) {
+               return stays(volumes_, volume, worker);
+           },
            {&audit_, &connections_, &metrics_, &recheck_.listener()},
            [this](const WorkerId& keeper) { return connections_.written(keeper); }},
           {}

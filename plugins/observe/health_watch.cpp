@@ -41,7 +41,7 @@ void HealthWatch::decided(const Decision& decision) {
 void HealthWatch::ask_soon(const VolumeKey& volume) {
     const auto found = entries_.find(volume);
     if (found == entries_.end()) return;
-    found->second.due = {};  // also after an answer that is on its way
+    plan(found->second, {});  // also after an answer that is on its way
     look_soon();
 }
 
@@ -89,47 +89,43 @@ void HealthWatch::look() {
         there.insert(volume.key);
         auto found = entries_.find(volume.key);
         if (found != entries_.end() && found->second.volume.worker.id == volume.worker.id) continue;
-        if (found != entries_.end()) {
-            for (auto* listener : deps_.listeners) listener->worker_gone(found->second.volume);
-            entries_.erase(found);
-        }
+        if (found != entries_.end()) forget(found);
         const auto key = volume.key;
-        entries_.emplace(key, Entry{std::move(volume), MountHealth(system_clock::now()), now});
+        Entry entry{std::move(volume), MountHealth(system_clock::now()), now};
+        plan(entries_.emplace(key, std::move(entry)).first->second, now);
     }
     for (auto entry = entries_.begin(); entry != entries_.end();) {
-        if (there.contains(entry->first)) {
-            ++entry;
-            continue;
-        }
-        for (auto* listener : deps_.listeners) listener->worker_gone(entry->second.volume);
-        entry = entries_.erase(entry);
+        const auto one = entry++;
+        if (!there.contains(one->first)) forget(one);
     }
+}
+
+void HealthWatch::forget(std::map<VolumeKey, Entry>::iterator entry) {
+    for (auto* listener : deps_.listeners) listener->worker_gone(entry->second.volume);
+    due_.erase({entry->second.due, entry->first});
+    entries_.erase(entry);
+}
+
+/// When it is asked; of one that is asked now, when it is asked again.
+void HealthWatch::plan(Entry& entry, core::SteadyTime due) {
+    due_.erase({entry.due, entry.volume.key});
+    entry.due = due;
+    if (entry.asked != Entry::Asked::now) due_.emplace(due, entry.volume.key);
 }
 
 void HealthWatch::ask_due() {
     const auto now = steady_clock::now();
     if (now >= look_at_) look();
-    std::vector<Entry*> due;
-    for (auto& [key, entry] : entries_) {
-        if (entry.asked != Entry::Asked::now && entry.due <= now) due.push_back(&entry);
-    }
-    std::sort(due.begin(), due.end(), [](const Entry* a, const Entry* b) {
-        return a->due < b->due;
-    });
-    for (auto* entry : due) {
-        if (asking_ >= limits_.at_once) break;
-        begin(*entry);
+    while (asking_ < limits_.at_once && !due_.empty() && due_.begin()->first <= now) {
+        begin(entries_.at(due_.begin()->second));
     }
     arm();
 }
 
 void HealthWatch::arm() {
     auto next = look_at_;
-    for (const auto& [key, entry] : entries_) {
-        // With as many under way as may be, the end of one goes on.
-        if (entry.asked == Entry::Asked::now || asking_ >= limits_.at_once) continue;
-        next = std::min(next, entry.due);
-    }
+    // With as many under way as may be, the end of one goes on.
+    if (asking_ < limits_.at_once && !due_.empty()) next = std::min(next, due_.begin()->first);
     timer_.expires_at(next);
     timer_.async_wait(
         [this, alive = std::weak_ptr<void>(alive_)](const boost::system::error_code& error) {
@@ -141,10 +137,10 @@ void HealthWatch::arm() {
 void HealthWatch::mark_asked(Entry& entry) {
     ++asking_;
     const auto phase = std::hash<std::string>()(entry.volume.key.name);
-    entry.due =
-        steady_clock::now() +
-        (entry.asked == Entry::Asked::never ? first_pause(phase) : pause_after(Health::healthy));
+    const auto pause =
+        entry.asked == Entry::Asked::never ? first_pause(phase) : pause_after(Health::healthy);
     entry.asked = Entry::Asked::now;
+    plan(entry, steady_clock::now() + pause);
 }
 
 void HealthWatch::begin(Entry& entry) {
@@ -167,17 +163,13 @@ core::Task<> HealthWatch::ask(
     take(volume, answer);
     // Its keeper hears soon what it need not tell again: a daemon that is killed forgets.
     const auto found = entries_.find(volume.key);
-    if (found != entries_.end() && written(volume) != told) found->second.due = {};
+    if (found != entries_.end() && written(volume) != told) plan(found->second, {});
     ask_due();
 }
 
 bool HealthWatch::is_told_elsewhere(const MountedVolume& volume, Health health) const {
-    const auto mounted = deps_.mounted();
-    const auto same = std::find_if(mounted.begin(), mounted.end(), [&](const MountedVolume& other) {
-        return other.key == volume.key && other.worker.id == volume.worker.id;
-    });
     using Stays = MountedVolume::Stays;
-    const auto stays = same == mounted.end() ? Stays::no : same->stays;
+    const auto stays = deps_.stays(volume.key, volume.worker.id);
     // What was detached may stay for long, and its server counts until it ends.
     return stays == Stays::no || (stays == Stays::detached && health == Health::failed);
 }
@@ -198,12 +190,12 @@ void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::str
         const auto health = entry.health.health();
         if (health != Health::healthy && is_told_elsewhere(volume, health)) {
             entry.health = std::move(before);
-            entry.due = std::min(entry.due, steady_clock::now() + pause_after(Health::failed));
+            plan(entry, std::min(entry.due, steady_clock::now() + pause_after(Health::failed)));
             return;
         }
         log_change(volume.key, entry.health);
     }
-    entry.due = std::min(entry.due, steady_clock::now() + pause_after(entry.health.health()));
+    plan(entry, std::min(entry.due, steady_clock::now() + pause_after(entry.health.health())));
     if (!answer || !entry.health.has_fresh_status()) return;
     for (auto* listener : deps_.listeners) listener->status_told(volume, entry.health.status());
     entry.health.drop_details();

@@ -18,6 +18,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <utility>
 #include <vector>
 
 namespace uidnfs::plugins {
@@ -28,6 +30,8 @@ public:
         core::Reactor& reactor;
         Inspector& inspector;
         std::function<std::vector<MountedVolume>()> mounted;  ///< mounted_volumes()
+        /// stays(): of one alone, for when a server fails, all of its mounts change.
+        std::function<MountedVolume::Stays(const VolumeKey&, const WorkerId&)> stays;
         std::vector<StatusListener*> listeners = {};
         /// ConnectionAudit::written()
         std::function<std::uint64_t(const WorkerId&)> written = {};
@@ -68,12 +72,14 @@ private:
     struct Entry {
         MountedVolume volume;
         MountHealth health;
-        core::SteadyTime due;
+        core::SteadyTime due;  // in due_, except while it is asked
         enum class Asked : std::uint8_t { never, now, before } asked = Asked::never;
     };
 
     void look_soon();
     void look();
+    void forget(std::map<VolumeKey, Entry>::iterator entry);
+    void plan(Entry& entry, core::SteadyTime due);
     void ask_due();
     void arm();
     void mark_asked(Entry& entry);
@@ -87,6 +93,7 @@ private:
     Deps deps_;
     Limits limits_;
     std::map<VolumeKey, Entry> entries_;
+    std::set<std::pair<core::SteadyTime, VolumeKey>> due_;  // mounts are many
     std::size_t asking_ = 0;
     core::SteadyTime look_at_ = {};
     core::SteadyTime looked_at_ = {};

@@ -24,6 +24,8 @@ struct MountedVolume {
 
 /// Those of all platforms that have a worker.
 std::vector<MountedVolume> mounted_volumes(const Volumes& volumes);
+/// Of that worker's mount; no also where it is none any more.
+MountedVolume::Stays stays(const Volumes& volumes, const VolumeKey& volume, const WorkerId& worker);
 
 /// Hears what workers say of themselves. Called on the reactor's thread.
 class StatusListener {

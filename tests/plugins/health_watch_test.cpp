@@ -45,11 +45,21 @@ protected:
     void add(const std::string& name, std::uint32_t pid = 100) {
         volumes.push_back({key(name), {{pid, 1}, "/m", "/c"}, "nas1:/a", {}});
     }
+    HealthWatch::Deps deps() {
+        return {
+            reactor,
+            inspector,
+            [this] { return ++looks, volumes; },
+            [this](const VolumeKey& volume, const WorkerId& worker) {
+                for (const auto& each : volumes) {
+                    if (each.key == volume && each.worker.id == worker) return each.stays;
+                }
+                return MountedVolume::Stays::no;
+            },
+            {&listener}};
+    }
     void start(core::SteadyDuration look = 10s) {
-        watch = std::make_unique<HealthWatch>(
-            HealthWatch::Deps{reactor, inspector, [this] { return ++looks, volumes; }, {&listener}},
-            HealthWatch::Limits{50ms, look, 5ms, 4}
-        );
+        watch = std::make_unique<HealthWatch>(deps(), HealthWatch::Limits{50ms, look, 5ms, 4});
         watch->start();
     }
     bool run_until(const std::function<bool()>& done) {
@@ -172,6 +182,17 @@ TEST_F(HealthWatchTest, one_that_is_being_unmounted_is_not_called_failed) {
     EXPECT_EQ(watch->find(key("c"))->health(), Health::healthy);
 }
 
+TEST_F(HealthWatchTest, where_a_server_of_many_mounts_fails_the_mounts_are_not_listed_for_each) {
+    for (int i = 0; i < 200; ++i) {
+        const auto name = fmt::format("v{}", i);
+        inspector.answers[name] = R"({"state":"stale","reason":"server nas1 is silent"})";
+        add(name);
+    }
+    start();
+    ASSERT_TRUE(run_until([&] { return watch->count(Health::stale) == 200; }));
+    EXPECT_EQ(looks, 1);
+}
+
 TEST_F(HealthWatchTest, one_that_still_flushes_to_a_silent_server_says_so_at_once) {
     add("a", 7);
     start();
@@ -216,14 +237,10 @@ TEST_F(HealthWatchTest, a_late_answer_of_the_worker_before_says_nothing) {
 TEST_F(HealthWatchTest, a_keeper_hears_at_once_what_of_it_is_written) {
     std::uint64_t written = 0;
     add("a");
+    auto with_audit = deps();
+    with_audit.written = [&](const WorkerId&) { return written; };
     watch = std::make_unique<HealthWatch>(
-        HealthWatch::Deps{
-            reactor,
-            inspector,
-            [this] { return volumes; },
-            {&listener},
-            [&](const WorkerId&) { return written; }},
-        HealthWatch::Limits{50ms, 10s, 5ms, 4}
+        std::move(with_audit), HealthWatch::Limits{50ms, 10s, 5ms, 4}
     );
     inspector.takes = 20ms;
     watch->start();

@@ -13,12 +13,17 @@ namespace {
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
-void log_change(const VolumeKey& volume, const MountHealth& health) {
+void log_change(const MountedVolume& volume, const MountHealth& health) {
+    const auto& name = volume.key.name;
     if (health.health() == Health::healthy) {
-        core::log::info("volume {}: healthy again", volume.name);
+        core::log::info("volume {} ({}): healthy again", name, volume.source);
     } else {
         core::log::warning(
-            "volume {}: {}: {}", volume.name, to_string(health.health()), health.reason()
+            "volume {} ({}): {}: {}",
+            name,
+            volume.source,
+            to_string(health.health()),
+            health.reason()
         );
     }
 }
@@ -193,7 +198,7 @@ void HealthWatch::take(const MountedVolume& volume, const core::Outcome<std::str
             plan(entry, std::min(entry.due, steady_clock::now() + pause_after(Health::failed)));
             return;
         }
-        log_change(volume.key, entry.health);
+        log_change(volume, entry.health);
     }
     plan(entry, std::min(entry.due, steady_clock::now() + pause_after(entry.health.health())));
     if (!answer || !entry.health.has_fresh_status()) return;

@@ -18,6 +18,7 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 class Listener final : public StatusListener {
@@ -180,6 +181,23 @@ TEST_F(HealthWatchTest, one_that_is_being_unmounted_is_not_called_failed) {
     EXPECT_EQ(watch->find(key("a"))->health(), Health::healthy);
     EXPECT_EQ(watch->find(key("b"))->health(), Health::failed);
     EXPECT_EQ(watch->find(key("c"))->health(), Health::healthy);
+}
+
+TEST_F(HealthWatchTest, the_log_says_of_which_share_it_speaks) {
+    add("a");
+    start();
+    ASSERT_TRUE(run_until([&] { return !listener.told.empty(); }));
+    inspector.answers["a"] = R"({"state":"stale","reason":"silent"})";
+    core::log::set_level(core::log::Level::info);
+    ::testing::internal::CaptureStderr();
+    watch->ask_soon(key("a"));
+    EXPECT_TRUE(run_until([&] { return watch->count(Health::stale) == 1; }));
+    inspector.answers.clear();
+    watch->ask_soon(key("a"));
+    EXPECT_TRUE(run_until([&] { return watch->count(Health::healthy) == 1; }));
+    const auto log = ::testing::internal::GetCapturedStderr();
+    EXPECT_THAT(log, HasSubstr("volume a (nas1:/a): stale: silent\n"));
+    EXPECT_THAT(log, HasSubstr("volume a (nas1:/a): healthy again\n"));
 }
 
 TEST_F(HealthWatchTest, where_a_server_of_many_mounts_fails_the_mounts_are_not_listed_for_each) {

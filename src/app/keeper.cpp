@@ -179,7 +179,7 @@ void Keeper::on_signal() {
 
 void Keeper::on_starter() {
     if (!starter_->is_gone()) return;
-    fail_start({EINTR, cannot() + "the mount command ended"});
+    fail_start(forsaken());
 }
 
 void Keeper::on_worker_messages() {

@@ -162,6 +162,9 @@ private:
     void write_down();
     void give_door();
 
+    /// Who waited for the mount waits no more.
+    bool is_forsaken() const;
+    core::Failure forsaken() const;
     core::Outcome<void> attach(std::uint64_t read_bytes);
     core::Outcome<std::uint32_t> attach_ours(std::uint64_t read_bytes);
     void open_control(std::uint32_t minor);

@@ -179,11 +179,12 @@ void Keeper::give_device() {
     }
 }
 
+bool Keeper::is_forsaken() const { return starter_->fd() >= 0 && starter_->is_gone(); }
+
+core::Failure Keeper::forsaken() const { return {EINTR, cannot() + "the mount command ended"}; }
+
 core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
-    // From here on the mount is there: who waited must still wait.
-    if (starter_->fd() >= 0 && starter_->is_gone()) {
-        return core::Failure{EINTR, "the mount command ended"};
-    }
+    if (is_forsaken()) return forsaken();
     if (descriptors_.mount) {
         const auto minor = attach_ours(read_bytes);
         if (!minor) return minor.error();
@@ -193,6 +194,9 @@ core::Outcome<void> Keeper::attach(std::uint64_t read_bytes) {
     } else if (const auto minor = minor_of_device(descriptors_.fuse.get())) {
         open_control(*minor);
     }
+    // While others had their turn. Whoever started it undoes what is there when the command has
+    // ended, and this came later.
+    if (is_forsaken()) return forsaken();
     tell_worker(Message("attached"));
     phase_ = Phase::serving;
     deadline_ = core::SteadyTime::max();
@@ -276,7 +280,7 @@ void Keeper::fail_start(core::Failure failure) {
     release_device();
     descriptors_.mount.reset();
     descriptors_.directory.reset();
-    if (spec_.way == Way::fusermount) unmount(Detach::lazily);
+    unmount(Detach::lazily);  // nothing where it was not attached yet
     phase_ = Phase::over;
     exit_status_ = 1;
     for (auto& client : clients_) answer_end(client);

@@ -15,6 +15,8 @@ import rpc_proxy
 import suite
 import uidnfs_command
 
+CONTROL = pathlib.Path("/run/uidnfs/mounts")
+
 STATUS_FIELDS = """
 mountpoint source state reason uid gid gids identity_source app_uid app_gid worker_pid keeper_pid
 version since server_address local_ports oldest_call_age last_reply_age locks takeover options
@@ -147,6 +149,24 @@ class Mounting(suite.IntegrationTest):
                                timeout=20)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
         self.assertEqual([str(place)], [entry.mountpoint for entry in self.uidnfs.mounts()])
+
+    def test_one_that_was_killed_while_others_had_their_turn_leaves_nothing(self):
+        """The daemon kills its command at the deadline, and undoes what is there then."""
+        CONTROL.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place = suite.lab().new_mountpoint()
+        self.addCleanup(self.uidnfs.run, "umount", "--force", place)
+        turn = os.open(CONTROL, os.O_RDONLY)
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        try:
+            command = self.uidnfs.start("mount", "nas1:/exports/a", place, "-o", "uid=1001,gid=1001")
+            uidnfs_command.wait_until(lambda: list(CONTROL.glob("*.sock")), 10, "its turn")
+            command.kill()
+            command.wait()
+        finally:
+            os.close(turn)
+        uidnfs_command.wait_until(lambda: not self.uidnfs.processes(), 10, "the end of its keeper")
+        self.assertEqual([], self.uidnfs.mounts())
+        self.uidnfs.check_nothing_left()
 
     def test_mount_works_the_moment_the_command_returns(self):
         mount = self.mount()

@@ -41,9 +41,9 @@ bool has_room(const std::vector<Waiting>& waiting, std::size_t at_once, core::St
 
 /// True: it is done with, for it cannot be asked.
 bool send(Waiting& one, const Inquiry& inquiry) {
-    auto channel = send_to_keeper(
-        one.asked->keeper, inquiry.question, control::Connect::at_once, inquiry.descriptors
-    );
+    const auto& question = one.asked->question ? *one.asked->question : inquiry.question;
+    auto channel =
+        send_to_keeper(one.asked->keeper, question, control::Connect::at_once, inquiry.descriptors);
     if (channel) {
         one.channel.emplace(std::move(*channel));
         one.asked->answer = core::Error(ETIMEDOUT);

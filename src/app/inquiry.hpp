@@ -16,6 +16,7 @@ namespace uidnfs::app {
 struct Asked {
     Address keeper;
     core::Result<Message> answer = core::Error(ETIMEDOUT);
+    const Message* question = nullptr;  ///< null: that of the inquiry
 };
 
 struct Inquiry {

@@ -50,9 +50,18 @@ struct Question {
 };
 
 std::vector<Asked> ask(const std::vector<Question>& questions) {
+    // What is mounted is seen here: thousands of keepers need not read the table for it, which is
+    // thousands of lines long.
+    Message of_mount("status");
+    of_mount.add("attached", "unneeded");
+    const Message of_keeper("status");
     std::vector<Asked> asked;
-    for (const auto& [entry, of] : questions) asked.push_back({{entry.minor, entry.owner}});
-    ask_all(asked, {Message("status"), kLimit, kAtOnce});
+    for (const auto& [entry, of] : questions) {
+        asked.push_back({{entry.minor, entry.owner}});
+        if (of == Question::Of::mount) asked.back().question = &of_mount;
+    }
+    ask_all(asked, {of_keeper, kLimit, kAtOnce});
+    for (auto& one : asked) one.question = nullptr;  // it ends here
     return asked;
 }
 

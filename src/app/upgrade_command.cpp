@@ -64,7 +64,9 @@ public:
         ask_all(keepers, {std::move(question), kStatusLimit, kAskedAtOnce});
         std::vector<std::string> names;
         std::vector<Asked> chosen;
-        for (const auto& [keeper, reply] : keepers) {
+        for (const auto& asked : keepers) {
+            const auto& keeper = asked.keeper;
+            const auto& reply = asked.answer;
             // A socket that was left by a keeper that was killed: of a mount that lives, or of
             // none.
             if (!reply && reply.error().code() == ECONNREFUSED) {

@@ -8,6 +8,7 @@ import pathlib
 import re
 import select
 import signal
+import socket
 import subprocess
 import time
 
@@ -373,6 +374,22 @@ class Status(suite.IntegrationTest):
                     "uid": 1001, "gid": 1001, "gids": [7, 8], "app_uid": 2000, "app_gid": 2000,
                     "locks": "local", "bytes_not_committed": 0}
         self.assertEqual(expected, {key: status[key] for key in expected})
+
+    def test_keepers_of_mounts_need_not_read_the_table_of_mounts(self):
+        """There may be thousands of both, and the table is seen here."""
+        self.mount()
+        [path] = CONTROL.glob("*.sock")
+        aside = path.with_suffix(".aside")
+        path.rename(aside)
+        self.addCleanup(aside.rename, path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as keeper:
+            keeper.bind(str(path))
+            keeper.listen()
+            asking = self.uidnfs.start("status", stdout=subprocess.DEVNULL)
+            with keeper.accept()[0] as caller:
+                question = caller.recv(4096)
+            asking.wait()
+        self.assertEqual(b"status\nattached=unneeded\n", question)
 
     def test_of_all_mounts(self):
         mounts = [self.mount(), self.mount("shared", uid=1002, gid=1002)]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Store: what a daemon must still know after kill -9 (live records, in run_dir) and after a reboot
 // (definitions, in state_dir). One versioned JSON file per volume and kind, 0600, replaced by temp,
-// fsync, rename, fsync of the directory. Never holds a password. Blocking; one thread at a time.
+// fsync, rename, fsync of the directory. Never holds a password. Blocking; load() before anything
+// else, then one thread at a time for each of the two directories.
 #pragma once
 
 #include "core/error.hpp"

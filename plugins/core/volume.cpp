@@ -218,15 +218,21 @@ core::Failure Volume::late(const Pending& pending) const {
                 key_.name
             )};
     }
+    const bool is_current = current_ && &*current_ == &pending;
+    if (is_current && undo_) return *undo_;  // why it failed is known, and is being undone
     std::string_view why;
-    if (!current_ || &*current_ != &pending) {
+    if (!is_current) {
         why = "an earlier command for this volume is still at work; try again";
-    } else if (phase_ == Phase::flushing) {
+    } else if (phase_ == Phase::flushing || rest_ == Rest::detached) {
         why = "data of its last mount is still on the way to the server; try again";
     } else if (phase_ == Phase::preparing) {
         why = "the identity was not resolved in time; check the directory servers";
-    } else {
+    } else if (phase_ == Phase::intending || phase_ == Phase::recording || phase_ == Phase::holding) {
+        why = "what this host must remember of it was not saved in time; check its disk";
+    } else if (phase_ == Phase::starting) {
         why = "the server did not answer in time; check that it is up and reachable";
+    } else {
+        why = "its last mount is still being taken away; try again";
     }
     return {ETIMEDOUT, fmt::format("cannot mount {}: {}", what, why)};
 }

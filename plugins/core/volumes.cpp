@@ -43,7 +43,8 @@ Volumes::Volumes(Deps deps, Limits limits)
     : deps_(deps),
       limits_(limits),
       reference_base_(std::random_device{}() & 0xffff),
-      background_(deps.reactor) {}
+      definitions_(deps.reactor),
+      live_(deps.reactor) {}
 
 Volumes::~Volumes() = default;
 

@@ -141,7 +141,9 @@ private:
     std::uint32_t reference_base_ = 0;
     enum class Accepting { mounts, nothing_new } accepting_ = Accepting::mounts;
     std::shared_ptr<void> alive_ = std::make_shared<int>();
-    Background background_;
+    // A disk that is slow with definitions holds up no Mount of another volume.
+    Background definitions_;
+    Background live_;
 };
 
 }  // namespace uidnfs::plugins

@@ -261,7 +261,9 @@ core::Task<> Volumes::run_step(VolumeKey key, Do action, std::weak_ptr<void> ali
 
 void Volumes::save(Entry& entry, Step step) {
     const auto key = entry.volume.key();
-    background_.run(
+    const bool is_live = step == Step::save_live || step == Step::erase_live;
+    auto& background = is_live ? live_ : definitions_;
+    background.run(
         [this, key, step, definition = entry.volume.definition(), record = entry.volume.record()](
         ) -> core::Outcome<void> {
             switch (step) {

@@ -66,7 +66,11 @@ public:
                std::chrono::steady_clock::now() < deadline) {
             co_await reactor_.sleep_for(std::chrono::milliseconds(2));
         }
-        if (host == "hang") co_return core::Failure{ETIMEDOUT, "cannot mount: it hangs"};
+        if (host == "hang") {
+            co_return core::Failure{
+                ETIMEDOUT,
+                fmt::format("cannot mount {}: the server did not answer in time", spec.source)};
+        }
         if (host == "deaf") {
             co_await reactor_.sleep_until(deadline + std::chrono::milliseconds(50));
         }

@@ -240,6 +240,42 @@ TEST_F(VolumeFaults, deadline_while_the_identity_is_resolved_says_so) {
     );
 }
 
+TEST_F(VolumeFaults, deadline_while_its_state_is_saved_does_not_blame_the_server) {
+    be_created();
+    mount();
+    prepared();
+    EXPECT_EQ(
+        pass(7s),
+        Texts{"2 cannot mount nas1:/exports/a: what this host must remember of it was not saved in "
+              "time; check its disk"}
+    );
+    EXPECT_EQ(done(), Texts{"erase_live"});
+    EXPECT_EQ(done(), Texts{});
+}
+
+TEST_F(VolumeFaults, deadline_while_the_mount_before_is_taken_away_does_not_blame_the_server) {
+    be_mounted();
+    ended({"killed"});
+    done();
+    EXPECT_EQ(mount("h2"), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{"detach"});
+    EXPECT_EQ(
+        pass(7s),
+        Texts{"3 cannot mount nas1:/exports/a: its last mount is still being taken away; try again"}
+    );
+}
+
+TEST_F(VolumeFaults, deadline_while_a_mount_that_failed_is_undone_says_why_it_failed) {
+    be_created();
+    mount();
+    prepared();
+    done();
+    EXPECT_EQ(send(Started{kRefused}), Texts{"erase_live"});
+    EXPECT_EQ(pass(7s), Texts{"2 " + kRefused.user_text});
+    EXPECT_EQ(done(), Texts{});
+    EXPECT_EQ(volume.state(), State::created);
+}
+
 TEST_F(VolumeFaults, deadline_counts_in_the_queue_too) {
     be_created();
     mount("h1");

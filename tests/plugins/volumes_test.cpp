@@ -9,9 +9,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <mutex>
 
 namespace uidnfs::plugins::testing {
 namespace {
@@ -48,6 +50,49 @@ public:
     }
     std::vector<std::string> lines;
     std::vector<Decision> decisions;
+};
+
+/// A disk whose fsync(2) of the definitions takes as long as a test wants.
+class SlowDefinitions final : public FileSystem {
+public:
+    void hold() {
+        const std::lock_guard lock(mutex_);
+        gate_ = Gate::closed;
+    }
+    void let_go() {
+        {
+            const std::lock_guard lock(mutex_);
+            gate_ = Gate::open;
+        }
+        opened_.notify_all();
+    }
+    core::Result<void> make_directory(const std::string& path) override {
+        return disk_.make_directory(path);
+    }
+    core::Result<std::vector<std::string>> list(const std::string& directory) override {
+        return disk_.list(directory);
+    }
+    core::Result<std::string> read(const std::string& path) override { return disk_.read(path); }
+    core::Result<void> write(const std::string& path, const std::string& bytes) override {
+        return disk_.write(path, bytes);
+    }
+    core::Result<void> rename(const std::string& from, const std::string& to) override {
+        return disk_.rename(from, to);
+    }
+    core::Result<void> remove(const std::string& path) override { return disk_.remove(path); }
+    core::Result<void> sync_directory(const std::string& path) override {
+        if (path.ends_with("/definitions")) {
+            std::unique_lock lock(mutex_);
+            opened_.wait(lock, [this] { return gate_ == Gate::open; });
+        }
+        return disk_.sync_directory(path);
+    }
+
+private:
+    PosixFileSystem disk_;
+    std::mutex mutex_;
+    std::condition_variable opened_;
+    enum class Gate { open, closed } gate_ = Gate::open;
 };
 
 class VolumesTest : public ::testing::Test {
@@ -150,7 +195,7 @@ protected:
 
     std::string root;
     core::Reactor reactor;
-    PosixFileSystem files;
+    SlowDefinitions files;
     std::unique_ptr<Store> store;
     FakeMounter mounter{reactor};
     FakePreparer preparer;
@@ -261,6 +306,18 @@ TEST_F(VolumesTest, names_do_not_wait_for_each_other) {
     EXPECT_EQ(volumes->list(Dialect::docker).size(), 2u);
     run_until([&] { return !dead.empty(); });
     EXPECT_THAT(dead, HasSubstr("did not answer in time"));
+}
+
+TEST_F(VolumesTest, a_mount_does_not_wait_for_the_definitions_of_others) {
+    create("web", "nas1");
+    files.hold();
+    std::string created;
+    volumes->create(key("db"), define("nas1"), {}, into(created));
+    EXPECT_EQ(mount("web"), "/var/lib/uidnfs/volumes/docker-web");
+    EXPECT_EQ(created, "");
+    files.let_go();
+    run_until([&] { return !created.empty(); });
+    EXPECT_EQ(created, "ok");
 }
 
 TEST_F(VolumesTest, the_deadline_holds_also_when_the_mounter_is_deaf) {

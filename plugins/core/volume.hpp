@@ -234,6 +234,7 @@ private:
     void leave_mount(Pending& pending);
     void push_front(TakeBack command);
     core::Failure late(const Pending& pending) const;
+    core::Failure ended_meanwhile() const;
     const Mount* current_mount() const noexcept;
     bool is_unwanted() const noexcept;
 

@@ -151,15 +151,20 @@ void Volume::after_recording(core::Outcome<void> result) {
         actions_.push_back(Note{
             Note::Kind::worker_died, fmt::format("its worker ended: {}", worker_ended_->reason)});
         // Nobody holds it, so nobody would come to give it back.
-        undo_ = core::Failure{
-            EIO,
-            fmt::format(
-                "cannot mount {}: its worker ended ({}); try again", source_, worker_ended_->reason
-            )};
+        undo_ = ended_meanwhile();
         return begin_teardown();
     }
     if (is_unwanted()) push_front({holder, current_->command.serial});
     complete({});
+}
+
+/// REQUIRES: worker_ended_.
+core::Failure Volume::ended_meanwhile() const {
+    return {
+        EIO,
+        fmt::format(
+            "cannot mount {}: its worker ended ({}); try again", source_, worker_ended_->reason
+        )};
 }
 
 void Volume::after_holding(core::Outcome<void> result) {
@@ -171,6 +176,10 @@ void Volume::after_holding(core::Outcome<void> result) {
     if (!result) {
         holders_.take_back(mount->holder, current_->command.serial);
         return complete(not_saved("mounting", result.error()));
+    }
+    if (worker_ended_) {
+        holders_.take_back(mount->holder, current_->command.serial);
+        return complete(ended_meanwhile());
     }
     if (is_unwanted()) push_front({mount->holder, current_->command.serial});
     complete({});

@@ -480,6 +480,23 @@ TEST_F(VolumeFaults, worker_that_dies_before_the_answer_fails_the_mount) {
     EXPECT_EQ(volume.state(), State::created);
 }
 
+TEST_F(VolumeFaults, worker_that_dies_before_the_answer_of_a_second_holder_fails_that_mount) {
+    be_mounted();
+    EXPECT_EQ(mount("h2"), Texts{"save_live"});
+    EXPECT_EQ(ended({"killed"}), Texts{});
+    EXPECT_EQ(
+        done(),
+        (Texts{
+            "3 cannot mount nas1:/exports/a: its worker ended (killed); try again",
+            "note its worker ended: killed",
+            "save_live"})
+    );
+    EXPECT_EQ(done(), Texts{});
+    EXPECT_EQ(volume.state(), State::failed);
+    EXPECT_EQ(volume.holders(), Texts{"h1"});
+    EXPECT_EQ(mount("h2"), Texts{"save_live"});  // makes it new
+}
+
 TEST_F(VolumeFaults, worker_that_dies_while_it_is_stopped) {
     be_mounted();
     unmount();

@@ -63,7 +63,7 @@ private:
 
     core::Task<Reply> start(const Request& request, std::stop_token unwanted);
     std::optional<Reply> find_obstacle(const std::string& directory) const;
-    std::string make_group(const std::string& directory, const Checked& checked) const;
+    std::string make_group(const std::string& directory, const Checked& checked);
     core::Task<Reply> mount(
         Checked checked,
         std::string directory,

@@ -161,7 +161,7 @@ std::optional<Reply> MounterProcess::find_obstacle(const std::string& directory)
     );
 }
 
-std::string MounterProcess::make_group(const std::string& directory, const Checked& checked) const {
+std::string MounterProcess::make_group(const std::string& directory, const Checked& checked) {
     const auto limit = group_limit(options_.worker_memory, checked.write_behind);
     return groups_.make(directory, limit).value_or("");
 }

@@ -96,9 +96,11 @@ void WorkerGroups::prepare() {
     }
 }
 
-std::optional<std::string> WorkerGroups::make(std::string_view directory, std::uint64_t bytes)
-    const {
+std::optional<std::string> WorkerGroups::make(std::string_view directory, std::uint64_t bytes) {
     if (!are_there()) return std::nullopt;
+    if (const auto before = put_off_.find(directory); before != put_off_.end()) {
+        put_off_.erase(before);
+    }
     const auto path = path_of(directory);
     const bool is_new = ::mkdir(path.c_str(), 0755) == 0;
     if (!is_new && errno == EEXIST) {
@@ -117,8 +119,12 @@ std::optional<std::string> WorkerGroups::make(std::string_view directory, std::u
     return std::nullopt;
 }
 
-void WorkerGroups::remove(std::string_view directory) const {
-    if (are_there()) ::rmdir(path_of(directory).c_str());
+void WorkerGroups::remove(std::string_view directory) {
+    if (!are_there()) return;
+    put_off_.emplace(directory);
+    std::erase_if(put_off_, [this](const std::string& one) {
+        return ::rmdir(path_of(one).c_str()) == 0 || errno == ENOENT;
+    });
 }
 
 std::string WorkerGroups::path_of(std::string_view directory) const {

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -37,14 +39,16 @@ public:
 
     /// A group for the worker of the volume with that directory_name(), whose processes may have
     /// `bytes` together; its absolute path. Nothing where there are none.
-    std::optional<std::string> make(std::string_view directory, std::uint64_t bytes) const;
-    /// Nothing happens while a process is in it.
-    void remove(std::string_view directory) const;
+    std::optional<std::string> make(std::string_view directory, std::uint64_t bytes);
+    /// While a process is in it that is put off until the next remove(): names of volumes may be
+    /// ever new ones.
+    void remove(std::string_view directory);
 
 private:
     std::string path_of(std::string_view directory) const;
 
     std::string tree_;  // the group that is ours to divide; empty: none
+    std::set<std::string, std::less<>> put_off_;  // directories
 };
 
 }  // namespace uidnfs::plugins::mounter

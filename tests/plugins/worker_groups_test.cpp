@@ -51,7 +51,7 @@ TEST_F(WorkerGroupsTest, a_worker_gets_a_group_with_a_limit) {
 }
 
 TEST_F(WorkerGroupsTest, one_that_still_flushes_counts_as_well) {
-    const auto there = groups();
+    auto there = groups();
     const auto first = there.make("docker-web", 1000);
     write(*first + "/cgroup.procs", "4711\n");
     EXPECT_EQ(there.make("docker-web", 1000), first);
@@ -62,7 +62,7 @@ TEST_F(WorkerGroupsTest, one_that_still_flushes_counts_as_well) {
 }
 
 TEST_F(WorkerGroupsTest, empty_ones_are_removed) {
-    const auto there = groups();
+    auto there = groups();
     const auto made = there.make("docker-web", 1000);
     there.remove("docker-web");
     EXPECT_TRUE(fs::exists(*made)) << "a process is in it";
@@ -70,6 +70,21 @@ TEST_F(WorkerGroupsTest, empty_ones_are_removed) {
     there.remove("docker-web");
     EXPECT_FALSE(fs::exists(*made));
     there.remove("docker-web");
+}
+
+TEST_F(WorkerGroupsTest, one_with_a_process_that_still_ends_is_removed_with_the_next) {
+    auto there = groups();
+    const auto slow = there.make("docker-slow", 1000);
+    const auto again = there.make("docker-again", 1000);
+    const auto next = there.make("docker-next", 1000);
+    there.remove("docker-slow");
+    there.remove("docker-again");
+    EXPECT_EQ(there.make("docker-again", 1000), again);
+    for (const auto& one : {slow, again, next}) fs::remove(*one + "/memory.max");
+    there.remove("docker-next");
+    EXPECT_FALSE(fs::exists(*next));
+    EXPECT_FALSE(fs::exists(*slow));
+    EXPECT_TRUE(fs::exists(*again));  // its next worker has not joined it yet
 }
 
 TEST_F(WorkerGroupsTest, what_is_left_of_a_mounter_before_is_removed) {
@@ -85,7 +100,7 @@ TEST_F(WorkerGroupsTest, what_is_left_of_a_mounter_before_is_removed) {
 
 TEST_F(WorkerGroupsTest, there_are_none_without_the_controller) {
     write(tree() + "/cgroup.controllers", "cpu memoryless pids\n");
-    const auto there = groups();
+    auto there = groups();
     EXPECT_FALSE(there.are_there());
     EXPECT_EQ(there.make("docker-web", 1000), std::nullopt);
     there.remove("docker-web");
@@ -109,7 +124,7 @@ TEST_F(WorkerGroupsTest, there_are_none_where_it_cannot_be_written) {
 }
 
 TEST_F(WorkerGroupsTest, a_group_that_cannot_be_limited_is_none) {
-    const auto there = groups();
+    auto there = groups();
     fs::create_directories(tree() + "/worker-docker-web/memory.max");
     EXPECT_EQ(there.make("docker-web", 1000), std::nullopt);
     fs::remove_all(tree());

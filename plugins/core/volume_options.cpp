@@ -202,7 +202,7 @@ private:
         }
         const auto value = config::parse_value(option->name, option->value, raw.value);
         if (option->availability.state == config::Availability::State::now && !value) {
-            return refuse_value(raw, value.error().user_text);
+            return refuse_value(raw, *option, value.error().user_text);
         }
         if (!may_set(*option, raw.name)) {
             // What holds anyway goes without saying; the mounter would take it for the operator's.
@@ -270,19 +270,17 @@ private:
         return false;
     }
 
-    void refuse_value(const RawOption& raw, const std::string& why) {
+    void refuse_value(const RawOption& raw, const OptionSpec& option, const std::string& why) {
         if (raw.name == "uid" || raw.name == "gid") {
             identity_.declare(raw.name);
-            // The table's own remedy begins at 0 for everybody.
-            const auto reason = std::string_view(why).substr(0, why.find(';'));
-            const int least = rules_.allow_root_identity == config::Switch::on ? 0 : 1;
+            // The table's own rule begins at 0 for everybody.
+            auto rule = option.value;
+            rule.min = rules_.allow_root_identity == config::Switch::on ? 0 : 1;
             return problem(fmt::format(
-                "Invalid '{}' option (0, negative, or non-integer): {}: {}; "
-                "use a number from {} to 4294967294",
+                "Invalid '{}' option (0, negative, or non-integer): {}: {}",
                 raw.name,
                 spelled(raw),
-                reason,
-                least
+                config::parse_value(option.name, rule, raw.value).error().user_text
             ));
         }
         problem(fmt::format("{}: {}", spelled(raw), why));

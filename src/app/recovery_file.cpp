@@ -203,6 +203,31 @@ core::Failure cannot_read(const std::string& path, std::string_view why) {
     return {EINVAL, fmt::format("cannot recover {}: {}", printable(path), why)};
 }
 
+core::Failure cannot_open(const std::string& path, int code) {
+    switch (code) {
+        case ENOENT:
+        case ENOTDIR:
+            return cannot_read(
+                path,
+                fmt::format(
+                    "there is no such file; what mounts could not write is in {}, where none was "
+                    "chosen for them",
+                    printable(default_recovery_directory())
+                )
+            );
+        case EACCES:
+        case EPERM:
+            return cannot_read(
+                path,
+                fmt::format(
+                    "{}; it belongs to whoever made the mount: run as that user, or as root",
+                    describe_errno(code)
+                )
+            );
+        default: return cannot_read(path, describe_errno(code));
+    }
+}
+
 core::Failure cannot_keep(const std::string& path, int code) {
     return {
         code,
@@ -241,8 +266,9 @@ core::Result<void> write_recovery(int fd, const Recovery& recovery) {
 }
 
 core::Outcome<RecoveryFile> RecoveryFile::open(const std::string& path) {
-    const core::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) return cannot_read(path, describe_errno(errno));
+    // A pipe by that name is not waited for.
+    const core::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file) return cannot_open(path, errno);
     struct stat st {};
     if (::fstat(file.get(), &st) != 0) return cannot_read(path, describe_errno(errno));
     if (!S_ISREG(st.st_mode)) return cannot_read(path, "it is not a regular file");

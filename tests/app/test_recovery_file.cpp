@@ -78,6 +78,25 @@ TEST_F(RecoveryFileTest, SaysThatItWasTakenFromADamagedState) {
     EXPECT_EQ(file->contents().bytes(), 9u);
 }
 
+TEST_F(RecoveryFileTest, OneThatIsNotThereIsAnsweredWithWhereThoseAre) {
+    const auto file = RecoveryFile::open(directory + "/none.recovery");
+    ASSERT_FALSE(file);
+    EXPECT_EQ(
+        file.error().user_text,
+        "cannot recover " + directory +
+            "/none.recovery: there is no such file; what mounts could not write is in " +
+            default_recovery_directory() + ", where none was chosen for them"
+    );
+}
+
+TEST_F(RecoveryFileTest, APipeIsNotWaitedFor) {
+    const auto path = directory + "/pipe";
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    const auto file = RecoveryFile::open(path);
+    ASSERT_FALSE(file);
+    EXPECT_THAT(file.error().user_text, testing::EndsWith("it is not a regular file"));
+}
+
 TEST_F(RecoveryFileTest, ComesBackAsItWasWritten) {
     const auto file = RecoveryFile::open(write(example()));
     ASSERT_TRUE(file) << file.error().user_text;

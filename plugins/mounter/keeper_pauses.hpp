@@ -6,8 +6,8 @@
 
 #include "core/allowance.hpp"
 #include "core/clock.hpp"
+#include "core/growing_pauses.hpp"
 
-#include <algorithm>
 #include <chrono>
 
 namespace uidnfs::plugins::mounter {
@@ -23,17 +23,14 @@ public:
 
     /// Its keeper was killed: when the next one is started.
     core::SteadyTime died(core::SteadyTime now) noexcept {
-        pause_ = {};
+        pauses_.begin_anew();
         return allowance_.take(now);
     }
     /// None could be had: when the next try is.
-    core::SteadyTime failed(core::SteadyTime now) noexcept {
-        pause_ = std::clamp(2 * pause_, kFirst, kLongest);
-        return now + pause_;
-    }
+    core::SteadyTime failed(core::SteadyTime now) noexcept { return now + pauses_.next(); }
 
 private:
-    std::chrono::milliseconds pause_{0};
+    core::GrowingPauses pauses_{kFirst, kLongest};
     core::Allowance allowance_{kAtOnce, kOneMore};
 };
 

@@ -280,7 +280,7 @@ core::Task<MounterProcess::Found> MounterProcess::find_keeper(
 core::Task<> MounterProcess::wait_for_keeper(
     std::shared_ptr<Watched> watched, core::SteadyTime deadline
 ) {
-    Pauses pauses;
+    auto pauses = between_looks();
     while (watched->kept == Watched::Kept::no && !watched->end && now() < deadline) {
         auto pause = reactor_.sleep_for(pauses.next());
         co_await pause;

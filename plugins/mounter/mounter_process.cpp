@@ -296,7 +296,7 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
         // Copies of the mount at this place in other mount namespaces go with the directory.
         remove_directory(watched->directory);
         // The keeper's last word; it has nothing to write any more.
-        Pauses pauses;
+        auto pauses = between_looks();
         while (!watched->end && now() < deadline) {
             auto pause = reactor_.sleep_for(pauses.next());
             co_await pause;

@@ -237,7 +237,7 @@ core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(
     std::string host, core::SteadyTime deadline, std::stop_token unwanted
 ) {
     if (const auto address = policy::parse_address(host)) co_return Addresses{*address};
-    Pauses pauses;
+    auto pauses = between_looks();
     while (asking_.contains(host) && now() < deadline && !unwanted.stop_requested()) {
         auto pause = reactor_.sleep_for(pauses.next());
         co_await pause;

@@ -1,31 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ready: a coroutine's wait for a descriptor, with an end and a way to be called off. Pauses: its
-// wait for anything else.
+// Ready: a coroutine's wait for a descriptor, with an end and a way to be called off.
+// between_looks(): its wait for anything else.
 #pragma once
 
 #include "core/clock.hpp"
+#include "core/growing_pauses.hpp"
 #include "core/reactor.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <coroutine>
 #include <memory>
 #include <stop_token>
-#include <utility>
 
 namespace uidnfs::plugins::mounter {
 
 /// Between two looks at what has no event: hundreds of requests may look at the same time.
-class Pauses {
-public:
-    core::SteadyDuration next() noexcept {
-        return std::exchange(next_, std::min(2 * next_, kLongest));
-    }
-
-private:
-    static constexpr core::SteadyDuration kLongest = std::chrono::milliseconds(50);
-    core::SteadyDuration next_ = std::chrono::milliseconds(2);
-};
+constexpr core::GrowingPauses between_looks() noexcept {
+    return {std::chrono::milliseconds(2), std::chrono::milliseconds(50)};
+}
 
 /// `co_await Ready(reactor, fd, deadline, unwanted)`: true when `fd` is readable, or its peer is
 /// gone; false when `deadline` has come or `unwanted` was asked for first. The descriptor stays the

@@ -3,11 +3,12 @@
 
 #include "app/fuse_mount.hpp"
 #include "app/names.hpp"
+#include "core/clock.hpp"
+#include "core/growing_pauses.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -16,9 +17,11 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 namespace uidnfs::app {
@@ -116,8 +119,15 @@ core::Fd take_turn() {
         turn.reset(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (turn) break;
     }
-    for (int ms = 0; turn && ms < 1000 && ::flock(turn.get(), LOCK_EX | LOCK_NB) != 0; ++ms) {
-        ::poll(nullptr, 0, 1);
+    if (!turn) return turn;
+    // Hundreds wait for it when a machine starts, and each of them looks.
+    using std::chrono::milliseconds;
+    constexpr milliseconds kLongest{1000};
+    core::GrowingPauses pauses(milliseconds(1), milliseconds(32));
+    const auto deadline = std::chrono::steady_clock::now() + kLongest;
+    while (::flock(turn.get(), LOCK_EX | LOCK_NB) != 0 &&
+           std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(pauses.next());
     }
     return turn;
 }

@@ -5,15 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
 namespace uidnfs::app {
 namespace {
 
 using std::chrono::seconds;
-
-constexpr seconds kLongestPause{10};
-constexpr seconds kLongestPauseInBackground{120};
 
 }  // namespace
 
@@ -41,10 +37,7 @@ std::optional<core::SteadyDuration> Retry::next(
 ) {
     if (!may_pass(failure.code, when_) || now >= until_) return std::nullopt;
     ++tries_;
-    const auto longest =
-        when_ == config::When::background ? kLongestPauseInBackground : kLongestPause;
-    const auto pause = std::exchange(pause_, std::min(pause_ * 2, longest));
-    return std::min<core::SteadyDuration>(pause, until_ - now);
+    return std::min(pauses_.next(), until_ - now);
 }
 
 core::Failure Retry::last_word(core::Failure failure, core::SteadyTime now) const {

@@ -6,6 +6,7 @@
 #include "config/mount_options.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
+#include "core/growing_pauses.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -18,7 +19,10 @@ class Retry {
 public:
     /// `now`: when the first try begins.
     Retry(config::When when, core::SteadyDuration window, core::SteadyTime now) noexcept
-        : when_(when), until_(now + window), begun_(now) {}
+        : when_(when),
+          until_(now + window),
+          begun_(now),
+          pauses_(kFirst, when == config::When::background ? kLongestInBackground : kLongest) {}
 
     /// A try has failed. How long to wait until the next one; nothing: it is over.
     std::optional<core::SteadyDuration> next(const core::Failure& failure, core::SteadyTime now);
@@ -28,11 +32,15 @@ public:
     core::Failure last_word(core::Failure failure, core::SteadyTime now) const;
 
 private:
+    static constexpr std::chrono::seconds kFirst{1};
+    static constexpr std::chrono::seconds kLongest{10};
+    static constexpr std::chrono::seconds kLongestInBackground{120};
+
     config::When when_;
     core::SteadyTime until_;
     core::SteadyTime begun_;
     std::uint32_t tries_ = 1;
-    std::chrono::seconds pause_{1};
+    core::GrowingPauses pauses_;
 };
 
 /// Whether waiting may help: the server, or the way to it, is not there. What a server has decided

@@ -39,6 +39,9 @@ public:
         sigset_t all;
         ::sigemptyset(&none);
         ::sigfillset(&all);
+        // What is ignored by a daemon is by what it has started: one that is sent to all of them
+        // would end a mount that is being made.
+        ::sigdelset(&all, SIGHUP);
         ::posix_spawnattr_setsigmask(&attributes_, &none);
         ::posix_spawnattr_setsigdefault(&attributes_, &all);
         ::posix_spawnattr_setflags(

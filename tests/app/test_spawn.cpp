@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -33,6 +34,11 @@ TEST(SpawnedChild, DISABLED_TellsWhatItHas) {
         }
     }
     message.add("open", open);
+    for (const int number : {SIGHUP, SIGUSR1}) {
+        struct sigaction action {};
+        ASSERT_EQ(::sigaction(number, nullptr, &action), 0);
+        if (action.sa_handler == SIG_IGN) message.add("ignored", ::sigabbrev_np(number));
+    }
     ASSERT_TRUE(channel.send(message));
 }
 
@@ -72,6 +78,17 @@ TEST_F(SpawnTest, GivesNothingButTheChannel) {
     ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
     EXPECT_EQ(child.try_reap(), "exit status 0");
     EXPECT_EQ(child.exit_status(), 0);
+}
+
+TEST_F(SpawnTest, IgnoresTheSignalToReadAgainWhereWeDoAndNoOther) {
+    const auto hangup = ::signal(SIGHUP, SIG_IGN);
+    const auto other = ::signal(SIGUSR1, SIG_IGN);
+    const auto child = spawn("TellsWhatItHas");
+    ::signal(SIGHUP, hangup);
+    ::signal(SIGUSR1, other);
+    const auto received = ends_.first.receive_until(std::chrono::steady_clock::now() + 10s);
+    ASSERT_TRUE(received);
+    EXPECT_THAT(received->message.all("ignored"), testing::ElementsAre("HUP"));
 }
 
 TEST_F(SpawnTest, TellsWhetherItWasKilled) {

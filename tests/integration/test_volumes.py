@@ -349,6 +349,23 @@ class LifeTest(VolumeTest):
         self.assertEqual("", self.daemon.unmount("v"))
         self.assert_nothing_left()
 
+    def test_sighup_to_all_of_the_service_ends_no_mount_that_is_being_made(self):
+        self.assertEqual("", self.daemon.create("v", self.share(), uid=1001, gid=1001))
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(self.daemon.mount("v")))
+        asking.start()
+        wait_until(lambda: [line for line in self.keepers() if " worker" in line], 5, "the start")
+        for pid in [self.daemon.process.pid, *self.daemon.children(), *self.uidnfs.processes()]:
+            os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: "is in force" in self.daemon.log(), 10, "the reload")
+        self.server.thaw()
+        asking.join()
+        self.assertEqual([""], [error for _, error in answers])
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
     def process(self, name):
         return next(pid for pid in self.uidnfs.processes()
                     if volume_daemon.status_of(pid, "Name") == name)

@@ -263,7 +263,16 @@ core::Task<core::Outcome<MounterProcess::Addresses>> MounterProcess::resolve(
     }
     auto addresses = read_addresses(ran.output);
     if (!ran.succeeded || addresses.empty()) {
-        co_return core::Failure{ENOENT, without_line_feed(ran.output)};
+        // One that was killed, or is not its user any more, says nothing.
+        auto why = without_line_feed(ran.output);
+        if (why.empty()) {
+            why = fmt::format(
+                "the name {} was not resolved: who asks for it ended without a word; ask the "
+                "operator, or use an address",
+                host
+            );
+        }
+        co_return core::Failure{ENOENT, std::move(why)};
     }
     names_[host] = {addresses, now() + kNameLife};
     co_return addresses;

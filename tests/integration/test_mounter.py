@@ -150,6 +150,16 @@ class RefusalTest(MounterTest):
         self.assertIn("127.0.0.1", reply["text"])
         self.assert_nothing_left()
 
+    def test_a_resolver_of_names_that_ends_without_a_word_is_told(self):
+        """Its user is not there any more."""
+        passwd = pathlib.Path("/etc/passwd")
+        before = passwd.read_text(encoding="utf-8")
+        self.addCleanup(passwd.write_text, before, encoding="utf-8")
+        passwd.write_text(before.replace(f"{volume_daemon.SERVICE_USER}:", "gone:"), encoding="utf-8")
+        reply = self.start()
+        self.assert_refused(reply, errno.ENOENT)
+        self.assertIn("ended without a word", reply["text"])
+
     @staticmethod
     def write_hosts(text):
         with open("/etc/hosts", "w", encoding="ascii") as hosts:

@@ -93,13 +93,7 @@ core::Task<core::Outcome<MountIdentity>> LdapIdentities::resolve(
             ETIMEDOUT, "the directory did not answer in time; try again, or ask the operator"};
     }
     const auto& answer = *question->answer;
-    if (!answer) {
-        const auto& failure = answer.error();
-        if (!failure.operator_text.empty()) {
-            core::log::warning("{}: {}", core::printable(user), failure.operator_text);
-        }
-        co_return ldap::to_core(failure);
-    }
+    if (!answer) co_return ldap::to_core(answer.error());
     if (answer->origin == ldap::Origin::stale_cache || !answer->left_out.empty()) {
         core::log::warning("{}: {}", core::printable(user), ldap::describe(*answer));
     }

@@ -69,6 +69,8 @@ class IdentityTest(Admission):
                   if line["event"] == "refused" and line["volume"] == "wrong"]
         self.assertEqual("alice", line["user"])
         self.assertNotIn("uid", line)
+        told = [line for line in self.daemon.log().splitlines() if "password is wrong" in line]
+        self.assertEqual(1, len(told), told)
         # Leaving out the name is no way around the directory.
         path, error = self.ask_for("declared", uid=1001, gid=1001)
         self.assertEqual("", path)

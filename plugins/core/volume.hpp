@@ -224,6 +224,7 @@ private:
     void settle();
     void one_of_left_ended(std::vector<Worker>::iterator worker, Ended ended);
     bool is_only_left() const noexcept;
+    void tell_aborted(const core::Failure& why);
     void tell_lost(Ended& ended);
     void erase_or_save(Phase phase);
 

@@ -33,7 +33,7 @@ void Volume::run(const Mount& command) {
                 ENOENT, fmt::format("Volume '{}' must be created before being mounted", key_.name)}
             );
         case Rest::created: return begin_mount();
-        case Rest::detached: phase_ = Phase::flushing; return;
+        case Rest::detached: return begin_teardown();  // its bytes may have arrived by now
         case Rest::failed:
             if (worker_) return begin_teardown();  // then begin_mount()
             return begin_mount();
@@ -54,11 +54,7 @@ void Volume::run(const Unmount& command) {
 void Volume::run(const Remove&) {
     holders_.clear();  // the platform has none: what is left are Unmounts that got lost
     if (rest_ == Rest::absent) return complete({});
-    if (worker_ && rest_ != Rest::detached) return begin_teardown();
-    if (rest_ == Rest::detached) {
-        phase_ = Phase::flushing;
-        return;
-    }
+    if (worker_) return begin_teardown();
     forget();
 }
 

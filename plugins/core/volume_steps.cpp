@@ -275,17 +275,21 @@ void Volume::stop_or_detach() {
 void Volume::take(Stopped event) {
     if (!event.ended) {
         use_ = event.ended.error().code == EBUSY ? Use::goes_on : Use::unknown;
-        actions_.push_back(Note{
-            Note::Kind::aborted,
-            fmt::format(
-                "taken away while {}: {}",
-                use_ == Use::goes_on ? "programs still use it" : "its worker still flushes",
-                event.ended.error().user_text
-            )});
+        if (rest_ != Rest::detached) tell_aborted(event.ended.error());
         return enter(Phase::detaching, Step::detach, now_ + times_.flush);
     }
     worker_ended_ = std::move(*event.ended);
     clear();
+}
+
+void Volume::tell_aborted(const core::Failure& why) {
+    actions_.push_back(Note{
+        Note::Kind::aborted,
+        fmt::format(
+            "taken away while {}: {}",
+            use_ == Use::goes_on ? "programs still use it" : "its worker still flushes",
+            why.user_text
+        )});
 }
 
 void Volume::detached() {

@@ -37,6 +37,7 @@ namespace log = core::log;
 /// What the front must hear in time is said this much before its deadline.
 constexpr milliseconds kMargin{200};
 constexpr milliseconds kPoll{2};
+constexpr milliseconds kLastWord{500};
 /// More requests at one time are not read: a front that floods waits for itself.
 constexpr std::size_t kMostCalls = 512;
 constexpr milliseconds kSharePause{100};
@@ -288,16 +289,20 @@ core::Task<Reply> MounterProcess::stop(const Request& request) {
     if (!watched->end) {
         watched->stop = Watched::Stop::running;
         const auto path = path_of(watched->directory);
-        if (::umount2(path.c_str(), UMOUNT_NOFOLLOW) != 0 && errno != EINVAL) {
+        const int code = ::umount2(path.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
+        const bool is_detached = code == EINVAL || code == ENOENT;  // and its directory removed
+        if (code != 0 && !is_detached) {
             watched->stop = Watched::Stop::none;
-            co_return failed(errno, errno == EBUSY ? "it is in use" : core::describe_errno(errno));
+            co_return failed(code, code == EBUSY ? "it is in use" : core::describe_errno(code));
         }
+        // One that was detached before is used on, or its end is told already.
+        const auto until = is_detached ? std::min(deadline, now() + kLastWord) : deadline;
         watched->held.reset();
         // Copies of the mount at this place in other mount namespaces go with the directory.
         remove_directory(watched->directory);
         // The keeper's last word; it has nothing to write any more.
         auto pauses = between_looks();
-        while (!watched->end && now() < deadline) {
+        while (!watched->end && now() < until) {
             auto pause = reactor_.sleep_for(pauses.next());
             co_await pause;
         }

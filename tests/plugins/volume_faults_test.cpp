@@ -345,8 +345,13 @@ TEST_F(VolumeFaults, lost_data_is_told) {
 
 TEST_F(VolumeFaults, mount_of_a_detached_volume_waits_for_its_data) {
     be_detached();
-    EXPECT_EQ(mount("h2"), Texts{});
+    EXPECT_EQ(mount("h2"), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{"stop"});
+    EXPECT_EQ(busy(), Texts{"detach"});
+    EXPECT_EQ(done(), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{});
     EXPECT_EQ(volume.state(), State::detached);
+    EXPECT_EQ(volume.record().phase, LiveRecord::Phase::detached);
     EXPECT_EQ(ended(), Texts{"erase_live"});
     EXPECT_EQ(done(), Texts{"prepare"});
     finish_mount();
@@ -356,20 +361,55 @@ TEST_F(VolumeFaults, mount_of_a_detached_volume_waits_for_its_data) {
 TEST_F(VolumeFaults, mount_of_a_detached_volume_waits_no_longer_than_its_deadline) {
     be_detached();
     mount("h2");
+    done();
     EXPECT_EQ(
         pass(7s),
         Texts{"4 cannot mount nas1:/exports/a: data of its last mount is still on the way to the "
               "server; try again"}
     );
+    EXPECT_EQ(busy(), Texts{"detach"});
+    EXPECT_EQ(done(), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{});
     EXPECT_EQ(volume.state(), State::detached);
     EXPECT_EQ(volume.holders(), Texts{});
     EXPECT_EQ(ended(), Texts{"erase_live"});
 }
 
+TEST_F(VolumeFaults, mount_of_a_detached_volume_does_not_wait_for_those_who_use_it_on) {
+    be_detached();
+    mount("h2");
+    done();
+    EXPECT_EQ(used(), Texts{"detach"});
+    EXPECT_EQ(done(), Texts{"save_live"});
+    EXPECT_EQ(volume.record().worker, kWorker);
+    EXPECT_EQ(done(), Texts{"prepare"});
+    prepared();
+    done();
+    started(kSecondWorker);
+    EXPECT_EQ(done(), Texts{"4 ok"});
+    EXPECT_EQ(volume.state(), State::mounted);
+    EXPECT_EQ(volume.left(), std::vector<Worker>{kWorker});
+}
+
+TEST_F(VolumeFaults, remove_of_a_detached_volume_does_not_wait_for_those_who_use_it_on) {
+    be_detached();
+    EXPECT_EQ(submit(Remove{}), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{"stop"});
+    EXPECT_EQ(used(), Texts{"detach"});
+    EXPECT_EQ(done(), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{"erase_definition"});
+    EXPECT_EQ(done(), Texts{"4 ok"});
+    EXPECT_EQ(volume.left(), std::vector<Worker>{kWorker});
+}
+
 TEST_F(VolumeFaults, unmount_and_remove_of_a_detached_volume) {
     be_detached();
     EXPECT_EQ(unmount(), Texts{"4 ok"});
-    EXPECT_EQ(submit(Remove{}), Texts{});
+    EXPECT_EQ(submit(Remove{}), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{"stop"});
+    EXPECT_EQ(busy(), Texts{"detach"});
+    EXPECT_EQ(done(), Texts{"save_live"});
+    EXPECT_EQ(done(), Texts{});
     EXPECT_EQ(ended(), Texts{"erase_live"});
     EXPECT_EQ(done(), Texts{"erase_definition"});
     EXPECT_EQ(done(), Texts{"5 ok"});

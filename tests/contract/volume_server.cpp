@@ -269,6 +269,9 @@ private:
         {reactor_,
          inspector_,
          [this] { return mounted_volumes(volumes_); },
+         [this](const VolumeKey& volume, const WorkerId& worker) {
+             return stays(volumes_, volume, worker);
+         },
          {&audit_, &connections_, &metrics_},
          [this](const WorkerId& keeper) { return connections_.written(keeper); }},
         {}};

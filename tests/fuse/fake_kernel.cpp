@@ -93,7 +93,7 @@ void FakeKernel::forget(std::uint64_t unique) { forgotten().insert(unique); }
 
 std::optional<Answer> FakeKernel::receive() {
     std::string message(kLargest, '\0');
-    const auto got = ::recv(kernel_.get(), message.data(), message.size(), 0);
+    const auto got = ::read(kernel_.get(), message.data(), message.size());
     if (got < static_cast<ssize_t>(sizeof(fuse_out_header))) return std::nullopt;
     message.resize(static_cast<std::size_t>(got));
     fuse_out_header header{};

@@ -49,6 +49,7 @@ FakeKernel::FakeKernel() {
     kernel_.reset(ends[0]);
     device_.reset(ends[1]);
     ::fcntl(kernel_.get(), F_SETFL, O_NONBLOCK);
+    room_.resize(kLargest);
 }
 
 std::uint64_t FakeKernel::send(std::uint32_t opcode, std::uint64_t node, std::string_view body) {
@@ -92,14 +93,13 @@ void FakeKernel::interrupt(std::uint64_t unique) {
 void FakeKernel::forget(std::uint64_t unique) { forgotten().insert(unique); }
 
 std::optional<Answer> FakeKernel::receive() {
-    std::string message(kLargest, '\0');
-    const auto got = ::read(kernel_.get(), message.data(), message.size());
+    const auto got = ::read(kernel_.get(), room_.data(), room_.size());
     if (got < static_cast<ssize_t>(sizeof(fuse_out_header))) return std::nullopt;
-    message.resize(static_cast<std::size_t>(got));
+    const std::string_view message(room_.data(), static_cast<std::size_t>(got));
     fuse_out_header header{};
     std::memcpy(&header, message.data(), sizeof header);
     if (header.len != message.size()) throw std::runtime_error("an answer lies about its length");
-    return Answer{header.unique, -header.error, message.substr(sizeof header)};
+    return Answer{header.unique, -header.error, std::string(message.substr(sizeof header))};
 }
 
 }  // namespace uidnfs::test

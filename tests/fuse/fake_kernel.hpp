@@ -74,6 +74,8 @@ private:
     core::Fd kernel_;
     core::Fd device_;
     std::uint64_t next_unique_ = 2;
+    /// For one answer. Kept: with the thread sanitizer to clear 2 MiB anew takes 40 ms.
+    std::string room_;
 };
 
 }  // namespace uidnfs::test

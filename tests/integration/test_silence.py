@@ -147,8 +147,9 @@ result = wrong
 
     def test_others_are_heard_and_everything_is_written_afterwards(self):
         names, writer = self.begin()
+        monitor = self.actor(3000)
         began = time.monotonic()
-        self.assertGreater(self.actor(3000).statvfs(str(self.mounted.path)).f_blocks, 0)
+        self.assertGreater(monitor.statvfs(str(self.mounted.path)).f_blocks, 0)
         self.assertLess(time.monotonic() - began, SECOND)
         self.victim.start_run("os.pwrite(state['fd'], b'x' * 4096, 0)")
         time.sleep(0.5)

@@ -25,17 +25,35 @@ void Reactor::run_until(const std::function<bool()>& done) {
 
 void Reactor::schedule(std::coroutine_handle<> coroutine) {
     ready_.push_back(coroutine);
+    if (phase_ == Phase::handler) return;
     if (std::exchange(drain_, Drain::posted) == Drain::idle) {
-        boost::asio::post(io_, [this] { drain(); });
+        boost::asio::post(io_, [this] {
+            drain_ = Drain::idle;
+            drain();
+        });
     }
+}
+
+void Reactor::soon(std::function<void()> work) {
+    if (phase_ == Phase::none) return boost::asio::post(io_, std::move(work));
+    soon_.push_back(std::move(work));
 }
 
 void Reactor::drain() {
     // Resumed coroutines may schedule others: those run in the next round, after pending I/O.
-    drain_ = Drain::idle;
+    phase_ = Phase::coroutines;
     running_.swap(ready_);
     for (auto coroutine : running_) coroutine.resume();
     running_.clear();
+    phase_ = Phase::none;
+    soon_running_.swap(soon_);
+    for (const auto& work : soon_running_) work();
+    soon_running_.clear();
+}
+
+void Reactor::end_turn() {
+    phase_ = Phase::none;
+    if (!ready_.empty() || !soon_.empty()) drain();
 }
 
 void Reactor::post(std::function<void()> work) { boost::asio::post(io_, std::move(work)); }

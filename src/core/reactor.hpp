@@ -10,6 +10,7 @@
 
 #include <coroutine>
 #include <functional>
+#include <utility>
 #include <vector>
 
 namespace uidnfs::core {
@@ -31,6 +32,20 @@ public:
 
     /// Resumes the coroutine soon, from the loop and never from inside the caller.
     void schedule(std::coroutine_handle<> coroutine);
+
+    /// Carries out what an event asks for, and after it what it has scheduled: what is posted waits
+    /// until Asio has looked for further events, a system call that mostly finds none. Not from
+    /// inside another one.
+    template <class F>
+    void turn(F&& handler) {
+        phase_ = Phase::handler;
+        std::forward<F>(handler)();
+        end_turn();
+    }
+
+    /// Runs `work` from the loop, after the coroutines that are scheduled in this turn; from the
+    /// reactor's thread only.
+    void soon(std::function<void()> work);
 
     /// Runs `work` on the reactor's thread; from any thread.
     void post(std::function<void()> work);
@@ -57,11 +72,17 @@ public:
 
 private:
     void drain();
+    void end_turn();
 
     boost::asio::io_context io_{1};
     std::vector<std::coroutine_handle<>> ready_;
     std::vector<std::coroutine_handle<>> running_;
     enum class Drain { idle, posted } drain_ = Drain::idle;
+    std::vector<std::function<void()>> soon_;
+    std::vector<std::function<void()>> soon_running_;
+    /// `handler`: what is scheduled is carried out at its end. `coroutines`: of this round; what
+    /// they schedule is for the next one.
+    enum class Phase { none, handler, coroutines } phase_ = Phase::none;
 };
 
 }  // namespace uidnfs::core

@@ -91,7 +91,7 @@ void Device::wait_readable() {
     descriptor_.async_wait(
         boost::asio::posix::stream_descriptor::wait_read,
         [self = self_](const boost::system::error_code& error) {
-            if (*self) (*self)->on_readable(error);
+            if (*self) (*self)->reactor_.turn([&] { (*self)->on_readable(error); });
         }
     );
 }
@@ -110,7 +110,7 @@ void Device::on_readable(const boost::system::error_code& error) {
 void Device::continue_soon() {
     if (std::exchange(turn_, Turn::coming) == Turn::coming) return;
     boost::asio::post(reactor_.io(), [self = self_] {
-        if (*self) (*self)->pump_next();
+        if (*self) (*self)->reactor_.turn([&] { (*self)->pump_next(); });
     });
 }
 

@@ -116,6 +116,47 @@ TEST_F(WaitingTest, OneThatSchedulesItselfLetsOthersRun) {
     EXPECT_THAT(order, ElementsAre("round 0", "other", "round 1"));
 }
 
+TEST_F(WaitingTest, ATurnEndsWithWhatItScheduledBeforeTheLoopGoesOn) {
+    const auto body = [this]() -> Task<void> {
+        for (int i = 0; i < 2; ++i) {
+            Rescheduled next{reactor};
+            co_await next;
+            note("round " + std::to_string(i));
+            reactor.soon([this, i] { note("after round " + std::to_string(i)); });
+        }
+    };
+    reactor.post([&] {
+        reactor.turn([&] {
+            spawn(body());
+            reactor.soon([this] { note("after the turn"); });
+            reactor.post([this] { note("other"); });
+            note("handler");
+        });
+        note("end");
+    });
+    settle();
+    EXPECT_THAT(
+        order,
+        ElementsAre(
+            "handler",
+            "round 0",
+            "after the turn",
+            "after round 0",
+            "end",
+            "other",
+            "round 1",
+            "after round 1"
+        )
+    );
+}
+
+TEST_F(WaitingTest, SoonOutsideOfATurnRunsFromTheLoop) {
+    reactor.soon([this] { note("soon"); });
+    note("caller");
+    settle();
+    EXPECT_THAT(order, ElementsAre("caller", "soon"));
+}
+
 class EventTest : public WaitingTest {
 protected:
     Event event{reactor};

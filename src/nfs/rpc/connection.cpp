@@ -205,7 +205,7 @@ void Connection::lose(core::Error why) {
 void Connection::flush_soon() {
     if (flush_ != Flush::idle) return;
     flush_ = Flush::posted;
-    boost::asio::post(shared_->reactor->io(), [self = shared_from_this(), mine = generation_] {
+    shared_->reactor->soon([self = shared_from_this(), mine = generation_] {
         if (mine != self->generation_ || self->flush_ != Flush::posted) return;
         self->flush_ = Flush::idle;
         self->flush();

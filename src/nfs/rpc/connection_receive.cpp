@@ -24,7 +24,8 @@ void Connection::wait_readable() {
     socket_.async_wait(
         boost::asio::posix::stream_descriptor::wait_read,
         [self = shared_from_this(), mine = generation_](const boost::system::error_code& error) {
-            if (!error && mine == self->generation_) self->on_readable();
+            if (error || mine != self->generation_) return;
+            self->shared_->reactor->turn([&] { self->on_readable(); });
         }
     );
 }

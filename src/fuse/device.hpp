@@ -24,8 +24,11 @@ public:
         virtual void on_request(core::Slot& slot, std::span<std::byte> request) = 0;
         /// Nothing comes any more: ENODEV after umount(2), or whatever read(2) failed with.
         virtual void on_gone(int error) = 0;
-        /// All that the kernel had to ask was read.
+        /// All that the kernel had to ask was read. Not told each time (kAloneBefore), but of what
+        /// was there at the start.
         virtual void on_drained() = 0;
+        /// Whether the last request, and no other, has no answer yet.
+        virtual bool waits_alone() const noexcept = 0;
 
     protected:
         ~Handler() = default;
@@ -71,6 +74,7 @@ private:
     std::size_t previous_ = kUsual;  ///< the largest of the period before
     core::SteadyTime period_began_{};
     std::size_t unused_ = 0;  ///< bytes mapped for large requests where small ones came
+    int alone_ = 0;  ///< looks in a row after a request that waits alone, with nothing found
     enum class State : std::uint8_t { idle, reading, no_slot, paused, stopped };
     State state_ = State::idle;
     /// There is at most one, also after a pause.

@@ -57,6 +57,9 @@ private:
     void on_request(core::Slot& slot, std::span<std::byte> request) override;
     void on_gone(int error) override;
     void on_drained() override;
+    bool waits_alone() const noexcept override {
+        return !requests.empty() && requests.oldest() >= info.arrived;
+    }
     void dispatch(
         core::Slot& request_slot,
         std::span<std::byte> request,

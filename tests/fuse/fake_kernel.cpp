@@ -93,7 +93,7 @@ void FakeKernel::interrupt(std::uint64_t unique) {
 void FakeKernel::forget(std::uint64_t unique) { forgotten().insert(unique); }
 
 std::optional<Answer> FakeKernel::receive() {
-    const auto got = ::read(kernel_.get(), room_.data(), room_.size());
+    const auto got = ::recv(kernel_.get(), room_.data(), room_.size(), 0);
     if (got < static_cast<ssize_t>(sizeof(fuse_out_header))) return std::nullopt;
     const std::string_view message(room_.data(), static_cast<std::size_t>(got));
     fuse_out_header header{};

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "fuse/session_fixture.hpp"
+
 #include <fcntl.h>
 
-#include "fuse/session_fixture.hpp"
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace uidnfs::test {
 namespace {
@@ -56,6 +61,65 @@ TEST_F(Session, ABurstIsAnsweredToTheLast) {
         asked.push_back(kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{})));
     for (const auto unique : asked) EXPECT_EQ(answer_to(unique).error, 0);
     EXPECT_EQ(script.calls.size(), 100u);
+}
+
+/// read(2) by this thread so far, which FakeKernel does not use; nothing where the kernel does not
+/// count them.
+std::optional<std::uint64_t> reads_so_far() {
+    std::ifstream io("/proc/thread-self/io");
+    std::string word;
+    std::uint64_t count = 0;
+    while (io >> word >> count) {
+        if (word == "syscr:") return count;
+    }
+    return std::nullopt;
+}
+
+class LoneRequests : public SessionTest {
+protected:
+    /// Else their callers are looked at, which reads too.
+    LoneRequests() { server = fuse::Server::answering; }
+
+    /// Each waits in the file system before it is answered, as for a server.
+    void ask_alone(int times) {
+        for (int i = 0; i < times; ++i) {
+            script.hold();
+            const auto asked = kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+            run_until([this] { return session->status().waiting == 1; });
+            script.go_on();
+            EXPECT_EQ(answer_to(asked).error, 0);
+        }
+    }
+};
+
+TEST_F(LoneRequests, AreReadWithoutALookForOthers) {
+    serve();
+    ask_alone(8);
+    const auto before = reads_so_far();
+    const auto begin = reads_so_far();
+    ask_alone(64);
+    const auto end = reads_so_far();
+    if (!before || *begin == *before) GTEST_SKIP() << "this kernel counts no reads";
+    EXPECT_EQ(*end - *begin, 64 + (*begin - *before));
+}
+
+TEST_F(LoneRequests, ABurstAfterThemIsAnsweredToTheLast) {
+    serve();
+    ask_alone(8);
+    std::vector<std::uint64_t> asked;
+    for (int i = 0; i < 100; ++i)
+        asked.push_back(kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{})));
+    for (const auto unique : asked) EXPECT_EQ(answer_to(unique).error, 0);
+    EXPECT_EQ(script.calls.size(), 108u);
+}
+
+TEST_F(LoneRequests, ABurstOfWaitingOnesAfterThemIsReadToTheLast) {
+    serve();
+    ask_alone(8);
+    script.hold();
+    for (int i = 0; i < 100; ++i) kernel.send(FUSE_GETATTR, 1, raw(fuse_getattr_in{}));
+    run_until([this] { return session->status().waiting == 100; });
+    script.go_on();
 }
 
 TEST_F(Session, WithoutAFreeSlotNothingIsReadUntilOneIsBack) {

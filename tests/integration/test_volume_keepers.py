@@ -53,6 +53,11 @@ class OfVolumes(test_volumes.VolumeTest):
         _, found = self.uidnfs.status(self.volume)
         return found[0] if found else None
 
+    def known_status(self):
+        now = self.status()
+        self.assertIsNotNone(now, self.uidnfs.complaint)
+        return now
+
     def wait_for_keeper(self, before):
         def next_one():
             now = self.status()
@@ -65,12 +70,12 @@ class OfVolumes(test_volumes.VolumeTest):
                                  f"{self.daemon.log()[-2000:]}") from None
 
     def kill_keeper(self):
-        before = self.status()
+        before = self.known_status()
         os.kill(before["keeper_pid"], signal.SIGKILL)
         return self.wait_for_keeper(before)
 
     def kill_worker(self):
-        before = self.status()
+        before = self.known_status()
         os.kill(before["worker_pid"], signal.SIGKILL)
 
         def next_one():
@@ -144,7 +149,7 @@ class OfVolumes(test_volumes.VolumeTest):
         place = os.path.join(self.inside, "all-at-once")
         self.app.mkdir(place)
         self.app.start_run(model_load.LOAD, d=place, seed=1, seconds=12)
-        before = self.status()
+        before = self.known_status()
         for _ in range(2):
             [mounter] = self.daemon.children()
             for pid in (mounter, before["keeper_pid"]):
@@ -162,7 +167,7 @@ class OfVolumes(test_volumes.VolumeTest):
 
     def test_the_daemon_dies_before_it_could_write_that_down(self):
         """What it finds is the mount that it knows, under another keeper."""
-        before = self.status()
+        before = self.known_status()
         self.daemon.kill()
         os.kill(before["keeper_pid"], signal.SIGKILL)
         done = self.uidnfs.run("adopt", self.volume)
@@ -174,7 +179,7 @@ class OfVolumes(test_volumes.VolumeTest):
 
     def test_a_worker_cannot_say_that_it_has_ended(self):
         """One that was taken over: the daemon watches its keeper, which is told by nobody."""
-        before = self.status()
+        before = self.known_status()
         channel = socket.socket(fileno=test_local.steal_descriptor(
             before["worker_pid"], test_local.CHANNEL))
         with channel:
@@ -197,7 +202,7 @@ class OfVolumes(test_volumes.VolumeTest):
 
     def test_a_worker_that_hangs_meanwhile(self):
         """It has no keeper as long as it does not answer; the mount is not taken away for that."""
-        before = self.status()
+        before = self.known_status()
         os.kill(before["worker_pid"], signal.SIGSTOP)
         os.kill(before["keeper_pid"], signal.SIGKILL)
         wait_until(lambda: "keeper lost" in self.events(), 10, "the loss")
@@ -210,7 +215,7 @@ class OfVolumes(test_volumes.VolumeTest):
         self.given_back()
 
     def test_a_worker_that_hangs_while_the_daemon_starts(self):
-        before = self.status()
+        before = self.known_status()
         self.daemon.kill()
         os.kill(before["worker_pid"], signal.SIGSTOP)
         os.kill(before["keeper_pid"], signal.SIGKILL)
@@ -227,7 +232,7 @@ class OfVolumes(test_volumes.VolumeTest):
     def test_a_worker_that_hangs_is_unmounted(self):
         self.app.stop()
         self.taken_back(self.inside)
-        before = self.status()
+        before = self.known_status()
         os.kill(before["worker_pid"], signal.SIGSTOP)
         os.kill(before["keeper_pid"], signal.SIGKILL)
         began = time.monotonic()
@@ -238,7 +243,7 @@ class OfVolumes(test_volumes.VolumeTest):
         wait_until(lambda: not self.keepers(), 40, "the end of the detached worker")
 
     def kill_both(self):
-        before = self.status()
+        before = self.known_status()
         for name in ("keeper_pid", "worker_pid"):
             os.kill(before[name], signal.SIGKILL)
         return before

@@ -56,6 +56,7 @@ class Uidnfs:
 
     def __init__(self, binary):
         self.binary = pathlib.Path(binary).resolve()
+        self.complaint = ""  # of the last status, for messages
 
     def run(self, *args, timeout=COMMAND_SECONDS, prefix=(), **popen):
         """Runs a command to its end; standard output and error as text."""
@@ -73,6 +74,7 @@ class Uidnfs:
     def status(self, *args):
         """(exit code, list of the objects of `status --json`)."""
         done = self.run("status", "--json", *args)
+        self.complaint = done.stderr
         decoder, text, found = json.JSONDecoder(), done.stdout.strip(), []
         while text:
             value, end = decoder.raw_decode(text)
@@ -164,5 +166,6 @@ class Mount:
         """The one object that `status --json MOUNTPOINT` prints."""
         _, found = self.uidnfs.status(self.path)
         if len(found) != 1:
-            raise AssertionError(f"status prints {len(found)} objects for one mount")
+            raise AssertionError(
+                f"status prints {len(found)} objects for one mount: {self.uidnfs.complaint}")
         return found[0]

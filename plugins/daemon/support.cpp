@@ -38,6 +38,7 @@ constexpr std::array<std::string_view, 9> kSecret{
     "key_file"};
 constexpr std::size_t kMaxAnswer = 8u << 20;
 constexpr std::size_t kAuditLines = 200;
+constexpr std::size_t kAuditBytes = 1u << 20;
 
 bool is_secret(std::string_view key) {
     return std::any_of(kSecret.begin(), kSecret.end(), [&](std::string_view word) {
@@ -88,21 +89,24 @@ std::string mounts_of_ours() {
     return out;
 }
 
-std::string last_lines(const std::string& text, std::size_t count) {
-    auto at = text.size();
-    for (std::size_t i = 0; i <= count && at != std::string::npos && at > 0; ++i) {
-        at = text.rfind('\n', at - 1);
-    }
-    return at == std::string::npos || at == 0 ? text : text.substr(at + 1);
-}
-
-/// The audit's directory may be the service user's, and root reads this: no link is followed.
-core::Result<std::string> read_audit(const std::string& path) {
+/// The last lines of the audit, which may have grown for years: of its last kAuditBytes at most.
+/// Its directory may be the service user's, and root reads this: no link is followed.
+core::Result<std::string> end_of_audit(const std::string& path) {
     const core::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat info {};
     if (!fd || ::fstat(fd.get(), &info) != 0) return core::Error(errno);
     if (!S_ISREG(info.st_mode) || info.st_nlink > 1) return core::Error(EPERM);
-    return core::read_whole(fmt::format("/proc/self/fd/{}", fd.get()));
+    std::string text(std::min(static_cast<std::size_t>(info.st_size), kAuditBytes), '\0');
+    const auto begin = info.st_size - static_cast<off_t>(text.size());
+    const auto got = ::pread(fd.get(), text.data(), text.size(), begin);
+    if (got < 0) return core::Error(errno);
+    text.resize(static_cast<std::size_t>(got));
+    if (begin > 0) text.erase(0, text.find('\n') + 1);  // the rest of a line
+    auto at = text.size();
+    for (std::size_t i = 0; i <= kAuditLines && at != std::string::npos && at > 0; ++i) {
+        at = text.rfind('\n', at - 1);
+    }
+    return at == std::string::npos || at == 0 ? text : text.substr(at + 1);
 }
 
 std::string ask(const std::string& socket, std::string_view route) {
@@ -191,11 +195,9 @@ int run_support(const Support& command, const Environment& environment, core::Co
         }
         const auto& audit = loaded.settings->audit.destination;
         if (audit.starts_with('/')) {
-            const auto lines = read_audit(audit);
+            const auto lines = end_of_audit(audit);
             text += section(
-                "audit",
-                lines ? redact(last_lines(*lines, kAuditLines))
-                      : core::describe_errno(lines.error().code())
+                "audit", lines ? redact(*lines) : core::describe_errno(lines.error().code())
             );
         }
     }

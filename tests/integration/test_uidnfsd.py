@@ -316,6 +316,21 @@ class CommandLineTest(UidnfsdTest):
         for text in (slapd.SERVICE_DN, str(self.secret)):
             self.assertNotIn(text, done.stdout)
 
+    def test_support_has_the_end_of_a_long_audit(self):
+        audit = self.root / "audit"
+        self.configure(f'[audit]\ndestination = "{audit}"')
+        with open(audit, "w", encoding="ascii") as file:
+            for number in range(60000):
+                file.write(f"line {number} of the audit\n")
+        done = self.run_it("support", "--config", self.config)
+        self.assertEqual(0, done.returncode, done.stderr)
+        _, end = done.stdout.split("==== audit\n")
+        expected = [f"line {number} of the audit" for number in range(59800, 60000)]
+        self.assertEqual(expected, end.split("\n")[:-2])
+        audit.write_text("x" * (2 << 20) + "\nlast\n", encoding="ascii")
+        done = self.run_it("support", "--config", self.config)
+        self.assertIn("==== audit\nlast\n", done.stdout)
+
     def test_wrong_usage_is_2(self):
         for arguments in ([], ["--check"], ["serve"], ["--config"], ["resolve", "alice"],
                           ["resolve", "--config", "x"], ["--config", "x", "--zzz"],

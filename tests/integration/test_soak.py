@@ -186,6 +186,10 @@ class Soak(suite.IntegrationTest):
             for name, content in result["files"].items():
                 self.assertEqual(content, (there / name).read_bytes(), f"{name} on the server")
             self.assertEqual("healthy", mount.status()["state"])
+        # One call of a mount may be under way when the server is killed; few are just being carried out.
+        restarts = sum(name == "server restarted" for _, name in self.faults)
+        half_made = [name for result in results for name in result["half_made"]]
+        self.assertLessEqual(len(half_made), restarts, half_made)
         print(f"\n{MOUNTS} mounts, {SECONDS:.0f} s: {sum(r['operations'] for r in results)} operations, "
               f"{len(self.faults)} faults, takeover {self.takeover}")
         self.assert_flat(sampler, results)

@@ -2,14 +2,15 @@
 """A program that does everything in a directory of its own and knows what must be there: the load of the
 endurance test, as a snippet for an Actor.
 
-Given `d` (its directory), `seconds` and `seed`; leaves {"operations", "slowest": [(second, milliseconds)]}.
+Given `d` (its directory), `seconds` and `seed`; leaves {"operations", "slowest": [(second, milliseconds)],
+"half_made": what a killed server left of a call (docs/FAULTS.md), "files"}.
 A file is a bytearray of the model; open files keep theirs when the name is removed or replaced.
 """
 
 SOURCE = r"""
 import mmap, random
 chance = random.Random(seed)
-files, held, slowest = {}, [], []
+files, held, slowest, half_made = {}, [], [], []
 done = []  # the last things that were done, for whoever reads of a failure
 begun, operations = time.monotonic(), 0
 LARGEST = 400_000
@@ -116,8 +117,22 @@ def unlink():
         os.unlink(place(name))
         del files[name]
 
+def left_half_made(name, links):
+    # Whether nothing was done to it since it was made: EEXIST is right then.
+    found = os.stat(place(name))
+    if (found.st_nlink != links or len({found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns}) > 1
+            or (links == 1 and found.st_size > 0)):
+        return False
+    half_made.append(name)
+    return True
+
 def directory():
-    os.mkdir(place("dir"))
+    try:
+        os.mkdir(place("dir"))
+    except FileExistsError:
+        if not left_half_made("dir", 2):
+            raise
+        return os.rmdir(place("dir"))
     write_file(place("dir/inside"), b"x")
     os.rename(place("dir/inside"), place("dir/other"))
     os.symlink("other", place("dir/link"))
@@ -128,7 +143,12 @@ def directory():
     os.rmdir(place("dir"))
 
 def exclusive():
-    fd = os.open(place("exclusive"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        fd = os.open(place("exclusive"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        if not left_half_made("exclusive", 1):
+            raise
+        return os.unlink(place("exclusive"))
     os.close(fd)
     os.link(place("exclusive"), place("second"))
     os.unlink(place("exclusive"))
@@ -163,6 +183,6 @@ while held:
 look()
 for name in files:
     same(files[name], read_file(place(name)), name + " at the end")
-result = {"operations": operations, "slowest": slowest,
+result = {"operations": operations, "slowest": slowest, "half_made": half_made,
           "files": {name: bytes(model) for name, model in files.items()}}
 """

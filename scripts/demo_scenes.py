@@ -64,7 +64,7 @@ def mount_and_work(binary, source):
     scene("The same files, seen from both sides")
     both_sides()
     scene("Another user of this machine, UID 3000, is turned away")
-    refused_to(3000, "cat notes.txt")
+    refused_to(3000, f"cat {MOUNTPOINT / 'notes.txt'}")
     scene("What the mount says of itself")
     root_does(binary, "status", MOUNTPOINT)
     scene("Taking it down")
@@ -81,7 +81,7 @@ def app_does(script):
 
 def refused_to(uid, script):
     identity = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
-    refused(f"$ {script}", [*identity, "sh", "-c", f"cd {MOUNTPOINT} && {script}"], f"UID {uid}")
+    refused(f"$ {script}", [*identity, "sh", "-c", script], f"UID {uid}")
 
 
 def both_sides():

@@ -100,6 +100,18 @@ TEST(SettingsManPage, HasEverySection) {
     }
 }
 
+TEST(ManPages, NoLineOfAParagraphBeginsAList) {
+    // "600. Default: 7." at the begin of a line is item 600 to lowdown.
+    const std::regex item(R"(^\s*(\d+[.)]|[-+*]) .*)");
+    const auto pages = std::filesystem::path(UIDNFSD_TOML_MAN_PAGE).parent_path();
+    for (const auto& page : std::filesystem::directory_iterator(pages)) {
+        std::ifstream file(page.path());
+        for (std::string line; std::getline(file, line);) {
+            EXPECT_FALSE(std::regex_match(line, item)) << page.path() << ": " << line;
+        }
+    }
+}
+
 /// Certificates that this machine may not have are replaced by ones that it has.
 std::string read_example(const std::filesystem::path& path) {
     std::ifstream file(path);

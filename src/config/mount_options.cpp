@@ -32,8 +32,15 @@ std::string spelled(const RawOption& raw) {
     return spelled(raw, fmt::format("{}={}", shown(raw.name), shown(*raw.value)));
 }
 
+/// " gid" of "uid=1, gid=1".
+std::string_view without_blanks(std::string_view name) {
+    const auto first = std::min(name.find_first_not_of(" \t"), name.size());
+    return name.substr(first, name.find_last_not_of(" \t") + 1 - first);
+}
+
 bool holds_secret(const RawOption& raw) {
-    return raw.name.starts_with("pass") || raw.name == "credentials" || raw.name == "secret";
+    const auto name = without_blanks(raw.name);
+    return name.starts_with("pass") || name == "credentials" || name == "secret";
 }
 
 /// What follows the comma in "gids=1,2".
@@ -114,8 +121,11 @@ private:
             request.warnings.push_back(fmt::format("unknown option {} is ignored (sloppy)", name));
             return;
         }
-        const auto nearest = nearest_option(raw.name);
-        const auto remedy = !nearest.empty() ? fmt::format("did you mean {}?", nearest)
+        const auto bare = without_blanks(raw.name);
+        const bool has_blanks = bare != raw.name && find_option(bare);
+        const auto nearest = has_blanks ? bare : nearest_option(raw.name);
+        const auto remedy = has_blanks         ? fmt::format("write {} without blanks", bare)
+                            : !nearest.empty() ? fmt::format("did you mean {}?", nearest)
                             : is_number(raw.name)
                                 ? std::string("ids of gids= are separated by colons, gids=N:N")
                                 : std::string("see uidnfs mount --help");

@@ -23,6 +23,12 @@ TEST(RefusalsTest, UnknownOptionNamesTheNearest) {
     EXPECT_EQ("unknown option acregmn; did you mean acregmin?", refusal(with("acregmn")));
 }
 
+TEST(RefusalsTest, BlanksAroundAnOptionAreNamed) {
+    EXPECT_EQ("unknown option  ro; write ro without blanks", refusal(with(" ro")));
+    EXPECT_EQ("unknown option timeo ; write timeo without blanks", refusal(with("timeo =5")));
+    EXPECT_EQ("unknown option   uid; write uid without blanks", refusal(parse("  uid=1,gid=1")));
+}
+
 TEST(RefusalsTest, UnknownOptionLikeNothingPointsToTheList) {
     EXPECT_EQ("unknown option xyzzy42; see uidnfs mount --help", refusal(with("xyzzy42")));
     EXPECT_EQ("unknown option q; see uidnfs mount --help", refusal(with("q=1")));
@@ -248,6 +254,7 @@ TEST(SecretsTest, PasswordIsRefusedWithoutShowingIt) {
           "secret=hunter2",
           "credentials=hunter2",
           "username=joe,password=a,hunter2",
+          "username=joe, password=a,hunter2",
           "passwort=a,hunter2,b",
           "pasword=hunter2",
           "sloppy,password=hunter2"}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/daemon/command_line.hpp"
 
+#include "core/left_over.hpp"
 #include "core/log.hpp"
 #include "plugins/settings/key_table.hpp"
 
@@ -95,6 +96,8 @@ std::optional<UsageError> parse(CLI::App& app, std::vector<std::string> argument
         const std::string text = error.what();
         const auto name = text.substr(0, text.find(':'));
         return misuse(name == text ? text : name + " takes one value");
+    } catch (const CLI::ExtrasError&) {
+        return misuse(core::left_over(app.remaining()));
     } catch (const CLI::ParseError& error) {
         return misuse(error.what());
     }

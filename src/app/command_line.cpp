@@ -4,6 +4,7 @@
 #include "app/names.hpp"
 #include "config/help.hpp"
 #include "config/option_table.hpp"
+#include "core/left_over.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -163,16 +164,6 @@ UsageError misuse(std::string why, std::string_view command) {
     return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
 }
 
-/// What nobody takes, of which a flag explains the rest. CLI11's own words have it backwards.
-std::string left_over(const std::vector<std::string>& arguments) {
-    const auto flag =
-        std::find_if(arguments.begin(), arguments.end(), [](const std::string& argument) {
-            return argument.starts_with('-');
-        });
-    if (flag != arguments.end()) return fmt::format("unknown flag {}", *flag);
-    return fmt::format("{} is one argument too many", arguments.front());
-}
-
 /// Runs CLI11 over `arguments`: help first, then what does not fit.
 std::optional<Command> parse_flags(
     CLI::App& app,
@@ -198,7 +189,7 @@ std::optional<Command> parse_flags(
         const auto name = text.substr(0, text.find(':'));
         return misuse(printable(name == text ? text : name + " takes one value"), command);
     } catch (const CLI::ExtrasError&) {
-        return misuse(printable(left_over(app.remaining())), command);
+        return misuse(printable(core::left_over(app.remaining())), command);
     } catch (const CLI::ParseError& error) {
         return misuse(printable(error.what()), command);
     }

@@ -58,6 +58,17 @@ TEST(DaemonCommandLine, Misuse) {
     EXPECT_THAT(parsed<UsageError>({"a\nb"}).text, Not(HasSubstr("\n")));
 }
 
+TEST(DaemonCommandLine, NamesWhatNobodyTakes) {
+    EXPECT_EQ(
+        "uidnfsd: unknown flag --chek; see uidnfsd --help",
+        parsed<UsageError>({"--config", "f", "x", "--chek"}).text
+    );
+    EXPECT_EQ(
+        "uidnfsd: b is one argument too many; see uidnfsd --help",
+        parsed<UsageError>({"resolve", "--config", "f", "a", "b", "c"}).text
+    );
+}
+
 class SilentConsole final : public core::Console {
 public:
     void print(std::string_view text) override { printed += text; }

@@ -56,6 +56,10 @@ class ScriptTest(suite.IntegrationTest):
         function = re.search(r"(?ms)^volumes_root\(\).*?^}", script.read_text("utf-8"))[0]
         for text, root in (("[mounts]\nroot = \"/srv/v\" # ours\n[workers]\n", "/srv/v"),
                            ("[mounts]\nroot = '/srv/v'\n[mounts.defaults]\ntimeo = 5\n", "/srv/v"),
+                           (" [ mounts ]\n  root = '/srv/v'\n", "/srv/v"),
+                           ("mounts.root = \"/srv/v\"\nmounts.state_dir = \"/s\"\n", "/srv/v"),
+                           ("mounts = { state_dir = '/s', root = '/srv/v' }\n", "/srv/v"),
+                           ("[mounts]\n[audit]\nroot = '/srv/v'\n", "/var/lib/uidnfs/volumes"),
                            ("[mounts]\n#root = \"/srv/v\"\n", "/var/lib/uidnfs/volumes")):
             with self.subTest(text), tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
                 file.write(text)

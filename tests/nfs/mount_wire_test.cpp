@@ -429,5 +429,42 @@ TEST_F(MountWireTest, AHardMountThatIsOverIsHardNotImpatient) {
     EXPECT_EQ(nfs.finish(), "");
 }
 
+TEST_F(MountWireTest, AConnectionThatEndedWhileMountingIsMadeAgain) {
+    // One of two has its last answer and is closed before the other has its own.
+    Peer mount_service([](Peer& p) {
+        auto c = p.accept();
+        answer_mount(c, mnt_ok());
+    });
+    const auto root = XdrWriter().u32(0).attr(kDirectory, 4096, 2).bytes();
+    Peer nfs([&](Peer& p) {
+        std::optional<Conversation> first(p.accept());
+        first->reply(first->read_call(), {});
+        auto second = p.accept();
+        second.reply(second.read_call(), fsinfo());
+        const auto access = first->read_call();
+        const auto getattr = second.read_call();
+        first->reply(access, XdrWriter().u32(0).no_attr().u32(kAccessAll).bytes());
+        first.reset();
+        std::this_thread::sleep_for(100ms);
+        second.reply(getattr, root);
+        auto again = p.accept();
+        again.reply(again.read_call(), root);
+        (void)second.is_closed_within(5s);
+    });
+    MountParameters parameters;
+    parameters.port = nfs.port();
+    parameters.mount_port = mount_service.port();
+    parameters.source_port = SourcePort::any;
+    parameters.nconnect = 2;
+    auto mounted = run(mount_export(reactor_, {"127.0.0.1", "/a"}, parameters, credential_));
+    ASSERT_TRUE(mounted) << mounted.error().user_text;
+    const auto asked = run(mounted->client->getattr(context_, mounted->client->root()));
+    EXPECT_TRUE(asked) << core::to_string(asked.error());
+    run(mounted->client->shutdown(context_));
+    settle();
+    EXPECT_EQ(mount_service.finish(), "");
+    EXPECT_EQ(nfs.finish(), "");
+}
+
 }  // namespace
 }  // namespace uidnfs::test

@@ -456,6 +456,17 @@ finally:
         self.app.run("os.close(state.pop('fd'))")
         self.assert_unharmed()
 
+    def test_a_type_that_version_3_does_not_have(self):
+        """Solaris gives its doors the type 0: what is beside one is listed, and so is its name."""
+        self.mount_it()
+        for kind in (0, 8):
+            with self.subTest(kind=kind):
+                self.liar.nodes[b"h-other"].fields["kind"] = kind
+                self.assertEqual(["honest", "other", "sub"], sorted(self.app.listdir(self.m.path)))
+                self.assertEqual(len(self.liar.CONTENT), self.app.stat(self.m / "honest").st_size)
+        self.liar.tell_the_truth()
+        self.assert_unharmed()
+
     def test_file_systems_that_change(self):
         """Another fsid with each answer: uidnfs shows one file system, whatever the server joins to it."""
         self.mount_it()

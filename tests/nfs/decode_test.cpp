@@ -316,6 +316,28 @@ TEST(Decoders, ListingsArriveWhole) {
     EXPECT_EQ(page.dir_attr->fileid, 5u);
 }
 
+TEST(Decoders, AnEntryOfATypeThatVersion3DoesNotHaveKeepsItsName) {
+    // Solaris lists its doors with type 0.
+    for (const std::uint32_t type : {0u, 8u, 0xffff'ffffu}) {
+        const auto page = decode_readdirplus(
+            XdrWriter(listing_head())
+                .append(entry("door", 1).post_op_attr(type, 0, 78).u32(1).opaque("door").bytes())
+                .append(entry_plus("a", 2).bytes())
+                .u32(0)
+                .u32(1)
+                .bytes(),
+            {}
+        );
+        ASSERT_TRUE(page) << type;
+        ASSERT_EQ(page->entries.size(), 2u);
+        EXPECT_EQ(page->entries[0].name, "door");
+        EXPECT_FALSE(page->entries[0].attr);
+        EXPECT_EQ(page->entries[1].handle, handle_of("handle-77"));
+        EXPECT_EQ(page->entries[1].attr->fileid, 77u);
+    }
+    EXPECT_FALSE(decode_getattr(XdrWriter().u32(0).attr(0, 4, 5).bytes()));
+}
+
 TEST(Decoders, NamesAreNoPaths) {
     using namespace std::string_view_literals;
     const auto with_name = [](std::string_view name) {

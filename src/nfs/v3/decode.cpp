@@ -14,8 +14,9 @@ namespace uidnfs::nfs::v3 {
 namespace {
 
 constexpr std::uint32_t kMaxNanoseconds = 999'999'999;
+constexpr std::uint32_t kAttrBytes = 84;  // fattr3
 /// READ3res up to its data (RFC 1813 3.3.6): status, attributes, count, eof, length.
-constexpr std::size_t kReadHeadBytes = 4 + 4 + 84 + 4 + 4 + 4;
+constexpr std::size_t kReadHeadBytes = 4 + 4 + kAttrBytes + 4 + 4 + 4;
 
 Time read_time(XdrReader& in) {
     Time time;
@@ -24,9 +25,24 @@ Time read_time(XdrReader& in) {
     return time;
 }
 
+bool is_type(std::uint32_t type) noexcept {
+    return type >= static_cast<std::uint32_t>(FileType::regular) &&
+           type <= static_cast<std::uint32_t>(FileType::fifo);
+}
+
 std::optional<Attr> read_post_op_attr(XdrReader& in) {
     if (!in.boolean()) return std::nullopt;
     return read_attr(in);
+}
+
+/// A name is there also where version 3 has no word for what it is of: Solaris sends a door as type
+/// 0. Such attributes are none.
+std::optional<Attr> read_entry_attr(XdrReader& in) {
+    if (!in.boolean()) return std::nullopt;
+    auto ahead = in;
+    if (is_type(ahead.u32())) return read_attr(in);
+    in.fixed(kAttrBytes);
+    return std::nullopt;
 }
 
 std::optional<WccAttr> read_pre_op_attr(XdrReader& in) {
@@ -95,7 +111,7 @@ core::Result<DirPage> decode_listing(Bytes results, const DirCursor& from, Listi
             entry.name = read_name(in);
             entry.cookie = in.u64();
             if (listing == Listing::with_attributes) {
-                entry.attr = read_post_op_attr(in);
+                entry.attr = read_entry_attr(in);
                 entry.handle = read_post_op_handle(in);
             }
             if (!in.ok()) return;
@@ -112,8 +128,7 @@ core::Result<DirPage> decode_listing(Bytes results, const DirCursor& from, Listi
 Attr read_attr(XdrReader& in) {
     Attr attr;
     const auto type = in.u32();
-    if (type < static_cast<std::uint32_t>(FileType::regular) ||
-        type > static_cast<std::uint32_t>(FileType::fifo)) {
+    if (!is_type(type)) {
         in.fail();
         return attr;
     }

@@ -50,10 +50,13 @@ Weight weight_of(const core::Failure& failure) noexcept {
     switch (failure.code) {
         case ECONNREFUSED:
         case EHOSTUNREACH:
+        case EHOSTDOWN:
         case ENETUNREACH:
+        case ENETDOWN:
         case EADDRNOTAVAIL:
         case EAFNOSUPPORT:
         case ECONNRESET:
+        case EPIPE:
         case ETIMEDOUT: return Weight::address;
         // Exported to our IPv4 address only; registered with rpcbind for one family only.
         case EACCES:

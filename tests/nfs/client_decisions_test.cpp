@@ -226,6 +226,21 @@ TEST_F(MountTextTest, NobodyThere) {
     );
 }
 
+TEST_F(MountTextTest, WhatIsOfOneAddressLeavesTheNextToBeTried) {
+    for (const int code :
+         {ECONNREFUSED,
+          EHOSTUNREACH,
+          ENETUNREACH,
+          ETIMEDOUT,
+          ECONNRESET,
+          EPIPE,
+          EHOSTDOWN,
+          ENETDOWN}) {
+        const auto failure = text_.unanswered(Service::nfs, endpoint_, rpc::socket_error(code));
+        EXPECT_EQ(weight_of(failure), Weight::address) << code;
+    }
+}
+
 TEST_F(MountTextTest, TheExport) {
     EXPECT_EQ(
         unanswered(Service::mount, mount3::to_error(2)),

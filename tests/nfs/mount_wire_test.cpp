@@ -430,7 +430,7 @@ TEST_F(MountWireTest, AHardMountThatIsOverIsHardNotImpatient) {
 }
 
 TEST_F(MountWireTest, AConnectionThatEndedWhileMountingIsMadeAgain) {
-    // One of two has its last answer and is closed before the other has its own.
+    // One of two is closed while the other waits for an answer, and again after the last call.
     Peer mount_service([](Peer& p) {
         auto c = p.accept();
         answer_mount(c, mnt_ok());
@@ -440,7 +440,11 @@ TEST_F(MountWireTest, AConnectionThatEndedWhileMountingIsMadeAgain) {
         std::optional<Conversation> first(p.accept());
         first->reply(first->read_call(), {});
         auto second = p.accept();
-        second.reply(second.read_call(), fsinfo());
+        const auto asked = second.read_call();
+        first.reset();
+        std::this_thread::sleep_for(100ms);
+        second.reply(asked, fsinfo());
+        first.emplace(p.accept());
         const auto access = first->read_call();
         const auto getattr = second.read_call();
         first->reply(access, XdrWriter().u32(0).no_attr().u32(kAccessAll).bytes());

@@ -183,7 +183,8 @@ void Connection::drop_socket() {
 
 void Connection::lose(core::Error why) {
     if (state_ == State::closed) return;
-    if (options_.persistence == ConnectionOptions::Persistence::once) return close(why);
+    const bool is_once = options_.persistence == ConnectionOptions::Persistence::once;
+    if (is_once && !calls_.empty()) return close(why);
     core::log::debug(
         "connection to {} lost ({}), {} calls wait",
         to_string(options_.server),

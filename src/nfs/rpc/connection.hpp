@@ -67,7 +67,8 @@ struct ConnectionOptions {
     SourcePort source = SourcePort::reserved;
     std::uint16_t source_port = 0;  ///< tried first; 0: none
     Patience patience;
-    /// `once`: the first loss ends all calls; while mounting, and for MOUNT and portmap.
+    /// `once`: a loss ends the calls that wait, and all later ones; while mounting, and for MOUNT
+    /// and portmap. At one that nobody waits at the next call connects again, as with `forever`.
     enum class Persistence : std::uint8_t { once, forever } persistence = Persistence::forever;
 };
 

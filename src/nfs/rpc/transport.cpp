@@ -60,12 +60,7 @@ Connection& Transport::pick(const Route& route) noexcept {
 
 void Transport::set_terms(const Patience& patience, ConnectionOptions::Persistence persistence) {
     last_try_ = rpc::last_try(patience, persistence);
-    for (const auto& connection : connections_) {
-        connection->set_terms(patience, persistence);
-        // Its loss was its end until now.
-        const bool comes_back = persistence == ConnectionOptions::Persistence::forever;
-        if (comes_back && state_ == State::open) connection->reopen();
-    }
+    for (const auto& connection : connections_) connection->set_terms(patience, persistence);
 }
 
 void Transport::close(core::Error why) {

@@ -54,6 +54,9 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
     inode->known.reset();
     ++inode->content;
+    // Where a link leads the kernel keeps without asking again, whatever its times say.
+    const bool is_kept_link = inode->type == nfs::FileType::symlink && inode->lookups > 0;
+    if (is_kept_link) deps_.invalidator.inode(inode->id, 0, 0);
     if (!inode->is_regular()) return;
     writer_.note_overtaken(*inode);
     // Nobody has it open: the next open decides by the stamp, no need to bother the kernel. Whoever

@@ -279,6 +279,23 @@ TEST_F(Freshness, foreign_change_of_an_open_file_drops_its_pages) {
     m.close_file(file);
 }
 
+TEST_F(Freshness, foreign_change_of_a_link_drops_what_the_kernel_keeps_of_it) {
+    server.put_symlink("/l", "old");
+    auto& m = mount();
+    const auto id = m.walk("/l");
+    m.run(m.fs().readlink(m.caller, id));
+    settle();
+    fs::SetAttrRequest touched;
+    touched.mtime.how = fs::SetAttrRequest::TimeRequest::How::now;
+    ASSERT_EQ(second().set_attributes("/l", touched), 0);
+    world.clock.advance(seconds(4));
+    m.stat_id(id);
+    ASSERT_EQ(m.invalidated().inodes.size(), 1u);
+    EXPECT_EQ(m.invalidated().inodes[0].id, id);
+    EXPECT_EQ(m.invalidated().inodes[0].offset, 0);
+    EXPECT_EQ(m.invalidated().inodes[0].length, 0);
+}
+
 TEST_F(Freshness, every_foreign_change_of_an_open_file_drops_its_pages) {
     server.put_file("/log", "one");
     auto& m = mount();

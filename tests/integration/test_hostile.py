@@ -554,7 +554,7 @@ class Data(HostileTest):
         self.assert_unharmed()
 
     def link(self, target):
-        """The path of a new link to `target`: the kernel asks for a link's target once."""
+        """The path of a new link to `target`: the kernel asks for a link's target once while it is unchanged."""
         name = b"new-link-%d" % (len(self.liar.nodes) + 1)
         self.liar.nodes[b"h-" + name] = lying_server.Node(600 + len(self.liar.nodes), lying_server.LNK,
                                                           target=target)
@@ -577,6 +577,19 @@ class Data(HostileTest):
         path = self.link(b"new-link-%d" % (len(self.liar.nodes) + 1))
         with self.assert_errno(errno.ELOOP):
             self.app.stat(path)
+        self.assert_unharmed()
+
+
+    def test_a_link_that_leads_elsewhere_under_the_same_handle(self):
+        """As where a file system gives the number of a removed link to the next one, with a server whose
+        handles say no more than the number: only the times tell, and they are believed."""
+        self.mount_it()
+        path = self.link(b"old")
+        node = self.liar.nodes[self.liar.nodes[ROOT].names[os.path.basename(path).encode()]]
+        self.assertEqual(b"old", self.app.readlink(os.fsencode(path)))
+        node.target = b"newer"
+        node.fields["time"] = (1_700_000_100, 0)
+        self.assertEqual(b"newer", self.app.readlink(os.fsencode(path)))
         self.assert_unharmed()
 
 

@@ -22,6 +22,8 @@ nfs::SetAttr with_mode(mode_t mode) {
 core::Task<core::Result<InodeRef>> Filesystem::adopt_created(
     nfs::CallContext context, InodeRef parent, std::string name, nfs::CreateReply reply
 ) {
+    // It is there, whatever comes of asking what it is.
+    if (parent->known) parent->known->changed(name);
     // RFC 1813 3.3.8: a server may leave out the handle or the attributes of what it made.
     if (!reply.handle) {
         const auto looked = co_await deps_.client.lookup(context, parent->handle, name);

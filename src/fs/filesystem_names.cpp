@@ -98,9 +98,9 @@ core::Task<core::Result<Entry>> Filesystem::link(
         on_surprise(*parent, reply.error());
         co_return reply.error();
     }
+    inodes_.add_name(parent, name, inode);
     const auto refreshed = co_await refresh(ctx, inode);
     if (!refreshed) co_return refreshed.error();
-    inodes_.add_name(parent, name, inode);
     co_return entry(*parent, inode, *refreshed);
 }
 

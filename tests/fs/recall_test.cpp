@@ -334,6 +334,28 @@ TEST_F(Recall, a_name_found_taken_is_not_absent_afterwards) {
     EXPECT_GE(mount().invalidated().all_names_count, 1);
 }
 
+TEST_F(Recall, what_was_made_is_not_absent_where_nothing_more_is_told_of_it) {
+    ASSERT_EQ(mount().make_dir("/d"), 0);
+    const auto directory = mount().walk("/d");
+    mount().lookup(directory, "absent");
+    server.adjust([](Behaviour& behaviour) { behaviour.created_handles = Presence::never; });
+    server.inject({.procedure = Procedure::lookup, .fail = Status::io});
+    EXPECT_EQ(mount().make_dir("/d/made"), EIO);
+    EXPECT_NE(mount().lookup(directory, "made")->id, 0u);
+}
+
+TEST_F(Recall, what_was_linked_is_not_absent_where_nothing_more_is_told_of_it) {
+    options.timers.file_min = options.timers.file_max = milliseconds(0);
+    ASSERT_EQ(mount().make_dir("/d"), 0);
+    const auto directory = mount().walk("/d");
+    mount().lookup(directory, "absent");
+    server.put_file("/a", "x");
+    mount().walk("/a");
+    server.inject({.procedure = Procedure::getattr, .fail = Status::io});
+    EXPECT_EQ(mount().link_path("/a", "/d/linked"), EIO);
+    EXPECT_NE(mount().lookup(directory, "linked")->id, 0u);
+}
+
 TEST_F(Recall, a_foreign_change_of_the_directory_ends_what_was_known) {
     put_files("/d", 10);
     const auto directory = mount().walk("/d");

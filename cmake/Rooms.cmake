@@ -60,7 +60,7 @@ endif()
 function(uidnfs_precompile TARGET)
     if(NOT CMAKE_UNITY_BUILD)
         target_precompile_headers(${TARGET} PRIVATE ${ARGN})
-        # What ccache asks for besides CCACHE_SLOPPINESS (scripts/test).
+        # What ccache asks for besides CCACHE_SLOPPINESS (Ccache.cmake).
         target_compile_options(${TARGET} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
     endif()
 endfunction()

@@ -27,6 +27,7 @@ SessionTest::~SessionTest() {
     script.go_on();
     run_for(1ms);
     session.reset();
+    run_for(10ms);  // Session::watch_alone() looks each 5 ms whether it is still wanted
     std::filesystem::remove_all(proc_);
 }
 

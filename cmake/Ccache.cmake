@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Compiles through ccache where it is installed, in the presets. Another clone of the same sources finds
-# what this one compiled; and what sees precompiled headers is kept too (Rooms.cmake, uidnfs_precompile).
+# what this one compiled, but for what sees precompiled headers: those are made anew there and differ.
 option(UIDNFS_CCACHE "Compile through ccache, if there is one" OFF)
 find_program(UIDNFS_CCACHE_PROGRAM ccache)
 mark_as_advanced(UIDNFS_CCACHE_PROGRAM)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/device.hpp"
 
+#include "core/clock.hpp"
+
 #include <boost/asio/post.hpp>
 #include <unistd.h>
 
@@ -125,7 +127,7 @@ void Device::pump_next() {
 }
 
 void Device::expect_large() noexcept {
-    period_began_ = std::chrono::steady_clock::now();
+    period_began_ = core::now();
     largest_ = slots_.bytes();
 }
 
@@ -146,7 +148,7 @@ void Device::note_size(std::size_t bytes, std::size_t mapped) noexcept {
 }
 
 void Device::pump() {
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = core::now();
     std::size_t bytes = 0;
     int requests = 0;
     for (int i = 0; i < kRequestsPerTurn && bytes < kBytesPerTurn; ++i) {

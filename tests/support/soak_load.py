@@ -118,9 +118,11 @@ def unlink():
         del files[name]
 
 def left_half_made(name, links):
-    # Whether nothing was done to it since it was made: EEXIST is right then.
+    # Whether it was made since this began (the server has our clock, in steps) and nothing was done to it
+    # since: EEXIST is right then.
     found = os.stat(place(name))
-    if (found.st_nlink != links or len({found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns}) > 1
+    is_new = time.time() - found.st_ctime < time.monotonic() - start + 0.1
+    if (not is_new or found.st_nlink != links or len({found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns}) > 1
             or (links == 1 and found.st_size > 0)):
         return False
     half_made.append(name)

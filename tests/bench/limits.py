@@ -165,6 +165,7 @@ class _Limits:
             self._rate("random 4 KiB write within the budget, a second", "rewrite", _a_second),
             self._rate("random 4 KiB write sustained, 16 writers, a second", "sustain", _a_second,
                        ("N", wire)),
+            [*self._rate("the same, F as the limit", "sustain", _a_second)[:-1], "-"],
         ]
         self._bench.report.table(
             "kept", "What the kernel keeps and what is written behind",

@@ -151,7 +151,7 @@ struct DirCursor {
 
 /// One name in a listing; handle and attr may be missing for any entry.
 struct DirEntry {
-    std::string name;  ///< never empty, ".", ".." are passed on; no '/' and no NUL
+    std::string name;  ///< 1 to 255 bytes, ".", ".." are passed on; no '/' and no NUL
     std::uint64_t fileid = 0;
     std::uint64_t cookie = 0;  ///< of the entry after this one
     std::optional<FileHandle> handle;

@@ -57,11 +57,14 @@ public:
         left_ = 0;
     }
     bool ok() const noexcept { return !lied_; }
+    /// The bytes ended where more were to come, and nothing before that was a lie.
+    bool is_cut() const noexcept { return cut_; }
     std::size_t remaining() const noexcept { return left_; }
 
 private:
     const std::byte* take(std::size_t size) noexcept {
         if (size > left_) {
+            cut_ = cut_ || !lied_;
             fail();
             return nullptr;
         }
@@ -74,6 +77,7 @@ private:
     const std::byte* at_;
     std::size_t left_;
     bool lied_ = false;
+    bool cut_ = false;
 };
 
 }  // namespace uidnfs::nfs

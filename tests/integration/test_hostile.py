@@ -198,6 +198,17 @@ class Names(HostileTest):
         self.assertEqual(sorted(odd), sorted(self.app.listdir(os.fsencode(self.m.path))))
         self.assert_unharmed()
 
+    def test_one_that_is_too_long(self):
+        """Told with its errno and in the log: left out of the listing it would be left out of a backup."""
+        self.mount_it()
+        for length in (256, 1023):
+            self.tell(READDIRPLUS=lambda _, length=length: listing(
+                [entry(9 + n, name, n + 1) for n, name in enumerate((b"a", b"n" * length, b"b"))]))
+            with self.assert_errno(errno.ENAMETOOLONG):
+                self.app.listdir(str(self.m.path))
+        self.assertIn("a name of more than 255 bytes", self.log_file.read_text(encoding="utf-8"))
+        self.assert_unharmed()
+
     def test_dots_that_lead_elsewhere(self):
         """"." and ".." of a listing with handles of other files: the kernel knows better what they are."""
         self.mount_it()

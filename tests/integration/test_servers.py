@@ -200,6 +200,9 @@ with open(path, "r+b") as file:
         self.many = 60
         self.check(page=1, last_page_is_empty=True)
 
+    def test_pages_are_cut_off(self):
+        self.check(torn=True)
+
     def test_short_reads_and_writes(self):
         self.check(most=1000, sizes=(32768, 8192, 512))
 

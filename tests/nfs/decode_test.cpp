@@ -45,6 +45,10 @@ std::function<bool(const core::Slice&)> of_bytes(Decode decode) {
     return [decode](const core::Slice& s) { return decode(s.bytes()).has_value(); };
 }
 
+bool is_whole(const core::Result<DirPage>& page) {
+    return page && page->more == DirPage::More::end;
+}
+
 std::vector<Sample> samples() {
     const DirCursor start;
     return {
@@ -95,7 +99,7 @@ std::vector<Sample> samples() {
              .u32(0)
              .u32(1)
              .bytes(),
-         of_bytes([start](Bytes b) { return decode_readdir(b, start); })},
+         [start](const core::Slice& s) { return is_whole(decode_readdir(s.bytes(), start)); }},
         {"READDIRPLUS",
          XdrWriter(listing_head())
              .append(entry_plus("a", 1).bytes())
@@ -103,7 +107,7 @@ std::vector<Sample> samples() {
              .u32(0)
              .u32(1)
              .bytes(),
-         of_bytes([start](Bytes b) { return decode_readdirplus(b, start); })},
+         [start](const core::Slice& s) { return is_whole(decode_readdirplus(s.bytes(), start)); }},
         {"FSSTAT",
          XdrWriter()
              .u32(0)
@@ -344,10 +348,47 @@ TEST(Decoders, NamesAreNoPaths) {
         return list(XdrWriter(entry(name, 1)).u32(0).u32(1)).has_value();
     };
     EXPECT_TRUE(with_name(std::string(255, 'n')));
-    EXPECT_FALSE(with_name(std::string(256, 'n')));
     EXPECT_FALSE(with_name(""));
     EXPECT_FALSE(with_name("a/b"));
     EXPECT_FALSE(with_name("a\0b"sv));
+}
+
+TEST(Decoders, ANameThatIsTooLongIsToldAsSuch) {
+    for (const std::size_t bytes : {256u, 1000u, 70'000u}) {
+        const auto page = list(XdrWriter(entry("a", 1))
+                                   .append(entry(std::string(bytes, 'n'), 2).bytes())
+                                   .append(entry("b", 3).bytes())
+                                   .u32(0)
+                                   .u32(1));
+        ASSERT_FALSE(page) << bytes;
+        EXPECT_EQ(page.error(), core::Error(ENAMETOOLONG, core::ErrorSource::protocol)) << bytes;
+    }
+}
+
+TEST(Decoders, OfAListingThatIsCutOffIsTakenWhatCameWhole) {
+    const auto head = listing_head().bytes().size();
+    const auto first = head + entry_plus("a", 1).bytes().size();
+    const auto second = first + entry_plus("bcd", 2).bytes().size();
+    const auto good = XdrWriter(listing_head())
+                          .append(entry_plus("a", 1).bytes())
+                          .append(entry_plus("bcd", 2).bytes())
+                          .u32(0)
+                          .u32(1)
+                          .bytes();
+    for (std::size_t size = 0; size < good.size(); ++size) {
+        const auto cut = Bytes(good).first(size);
+        const auto page = decode_readdirplus(cut, {});
+        ASSERT_EQ(page.has_value(), size >= first) << size;
+        if (!page) continue;
+        EXPECT_EQ(page->entries.size(), size < second ? 1u : 2u) << size;
+        EXPECT_EQ(page->more, DirPage::More::yes) << size;
+        DirCursor from;
+        from.cookie = page->entries.back().cookie;
+        EXPECT_FALSE(decode_readdirplus(cut, from)) << size << ": it would be asked for again";
+    }
+    // A lie before the cut is a lie.
+    EXPECT_FALSE(list(XdrWriter(entry("a", 1)).append(entry("a/b", 2).bytes())));
+    EXPECT_FALSE(list(XdrWriter(entry("a", 1)).u32(2)));
 }
 
 TEST(Decoders, AListingThatDoesNotGetOnIsAnError) {

@@ -60,6 +60,7 @@ class Habits:
     checks_verifier: bool = False   # the directory's mtime, another one is BAD_COOKIE
     page: int = 0                   # entries in one
     last_page_is_empty: bool = False
+    torn: bool = False              # pages end anywhere behind their first entry
     most: int = 1 << 20             # bytes that one READ or WRITE moves, whatever it asks for
     sizes: tuple = (1 << 20, 1 << 20, 65536)  # rtmax, wtmax, dtpref
     stable: int = 0                 # what a WRITE is at least
@@ -318,7 +319,7 @@ class DirectoryServer(fake_servers.FakeServer):
             own = struct.pack(">Q", os.fstat(asked.file).st_mtime_ns)
             if cookie and verifier != own:
                 raise Refused(BAD_COOKIE)
-        out, count, end = b"", 0, True
+        out, count, first, end = b"", 0, 0, True
         for name, at in self._after(asked.file, cookie):
             try:
                 entry = self._entry(asked, name, at, plus)
@@ -327,11 +328,16 @@ class DirectoryServer(fake_servers.FakeServer):
             if len(out) + len(entry) + 104 > limit or count == (self.habits.page or -1):
                 end = False
                 break
+            first = first or len(entry)
             out, count = out + entry, count + 1
         if not count and not end:
             raise Refused(TOOSMALL)
         end = end and not (self.habits.last_page_is_empty and count)
-        return self._post(asked.file) + own + out + word(0, int(end))
+        head = self._post(asked.file) + own
+        page = head + out + word(0, int(end))
+        if self.habits.torn and count:
+            page = page[:self._chance.randrange(len(head) + first, len(page)) & ~3]
+        return page
 
     def _readdirplus(self, asked):
         return self._readdir(asked, plus=True)

@@ -110,10 +110,19 @@ void Client3::account(
     if (error.source() != core::ErrorSource::protocol) return;
     if (const auto omitted = complaints_.may(std::chrono::steady_clock::now())) {
         core::tell_omitted(*omitted);
+        const auto server = rpc::to_string(transport_->server());
+        if (error.code() == ENAMETOOLONG) {
+            core::log::warning(
+                "{} has a name of more than {} bytes in a directory, which cannot be listed until "
+                "it "
+                "is renamed on the server",
+                server,
+                kMaxNameBytes
+            );
+            return;
+        }
         core::log::warning(
-            "{} answered {} with what NFSv3 does not allow",
-            rpc::to_string(transport_->server()),
-            to_string(procedure)
+            "{} answered {} with what NFSv3 does not allow", server, to_string(procedure)
         );
     }
 }

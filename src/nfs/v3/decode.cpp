@@ -7,7 +7,9 @@
 #include "nfs/v3/status.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 namespace uidnfs::nfs::v3 {
@@ -77,9 +79,11 @@ std::string_view as_text(Bytes bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// A name that could be taken for a path, or for the end of one, never gets to the kernel.
+/// A name that could be taken for a path, or for the end of one, never gets to the kernel. One that
+/// is only too long for a program is not left out either: what is missing from a listing is missing
+/// from a backup, and nobody is told.
 std::string_view read_name(XdrReader& in) {
-    const auto name = as_text(in.opaque(static_cast<std::uint32_t>(kMaxNameBytes)));
+    const auto name = as_text(in.opaque(std::numeric_limits<std::uint32_t>::max()));
     const bool is_bad = name.empty() || name.find('/') != std::string_view::npos ||
                         name.find('\0') != std::string_view::npos;
     if (is_bad) in.fail();
@@ -101,26 +105,43 @@ core::Result<T> decode(Bytes results, ReadOk read_ok) {
 
 enum class Listing : std::uint8_t { names, with_attributes };
 
+/// Nothing at the end of the entries.
+std::optional<DirEntry> read_entry(XdrReader& in, Listing listing) {
+    if (!in.boolean()) return std::nullopt;
+    DirEntry entry;
+    entry.fileid = in.u64();
+    entry.name = read_name(in);
+    entry.cookie = in.u64();
+    if (listing == Listing::with_attributes) {
+        entry.attr = read_entry_attr(in);
+        entry.handle = read_post_op_handle(in);
+    }
+    return entry;
+}
+
 core::Result<DirPage> decode_listing(Bytes results, const DirCursor& from, Listing listing) {
-    return decode<DirPage>(results, [&](XdrReader& in, DirPage& page) {
+    bool has_long_name = false;
+    auto decoded = decode<DirPage>(results, [&](XdrReader& in, DirPage& page) {
         page.dir_attr = read_post_op_attr(in);
         page.verifier = read_verifier(in);
-        while (in.boolean()) {
-            DirEntry entry;
-            entry.fileid = in.u64();
-            entry.name = read_name(in);
-            entry.cookie = in.u64();
-            if (listing == Listing::with_attributes) {
-                entry.attr = read_entry_attr(in);
-                entry.handle = read_post_op_handle(in);
-            }
-            if (!in.ok()) return;
-            page.entries.push_back(std::move(entry));
+        // Some servers cut a page off where it has become too long for them. What came whole is
+        // taken, and the rest is asked for behind it, as the kernel's client does.
+        auto ahead = in;
+        while (auto entry = read_entry(ahead, listing)) {
+            if (!ahead.ok()) break;
+            in = ahead;
+            has_long_name = has_long_name || entry->name.size() > kMaxNameBytes;
+            page.entries.push_back(std::move(*entry));
         }
-        page.more = in.boolean() ? DirPage::More::end : DirPage::More::yes;
+        const bool is_end = ahead.boolean();
+        const bool is_cut = ahead.is_cut() && in.ok();
+        if (!is_cut) in = ahead;
+        page.more = is_end && !is_cut ? DirPage::More::end : DirPage::More::yes;
         const bool gets_on = !page.entries.empty() && page.entries.back().cookie != from.cookie;
         if (page.more == DirPage::More::yes && !gets_on) in.fail();
     });
+    if (decoded && has_long_name) return core::Error(ENAMETOOLONG, core::ErrorSource::protocol);
+    return decoded;
 }
 
 }  // namespace

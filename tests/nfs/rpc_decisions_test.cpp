@@ -281,6 +281,21 @@ TEST_F(OverdueTest, AFailedCallThatIsHalfSentTearsTheStream) {
     EXPECT_EQ(find().stream, Overdue::Stream::torn);
 }
 
+TEST_F(OverdueTest, AFailedCallThatWasTakenAndNotAnsweredEndsItsConnection) {
+    patience_.give_up = GiveUp::with_etimedout;
+    auto& call = wait_for(180s);
+    EXPECT_EQ(find().failed, std::vector<Call*>{&call});
+    EXPECT_EQ(find().stream, Overdue::Stream::dead);
+    line_.heard_at = now_ - 179s;
+    EXPECT_EQ(find().stream, Overdue::Stream::sound) << "it answers others";
+    line_.heard_at = now_ - 200s;
+    call.first_sent_at = now_ - 89s;
+    EXPECT_EQ(find().stream, Overdue::Stream::sound) << "this connection is new";
+    call.sent = 0;
+    EXPECT_EQ(find().stream, Overdue::Stream::sound) << "it did not take it";
+    EXPECT_EQ(find().failed, std::vector<Call*>{&call});
+}
+
 core::Result<std::size_t> offset(const XdrWriter& record) { return results_offset(record.bytes()); }
 
 TEST(ReplyHead, ResultsFollowTheAcceptedHead) {

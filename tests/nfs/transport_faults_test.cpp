@@ -307,13 +307,17 @@ TEST_F(TransportFaultsTest, AServerThatComesBackAndSaysNothingIsNotWaitedForWith
 TEST_F(TransportFaultsTest, AnOutageOfASoftMountIsLoggedOnceHoweverManyCallsEnd) {
     std::atomic<bool> answers{false};
     Peer peer([&](Peer& p) {
-        auto c = p.accept();
-        while (c.has_input_within(5s)) {
+        for (bool is_answered = false; !is_answered;) {
+            auto c = p.accept();
             try {
-                const auto call = c.read_call();
-                if (answers) c.reply(call, text("good"));
+                while (c.has_input_within(5s)) {
+                    const auto call = c.read_call();
+                    if (!answers) continue;
+                    c.reply(call, text("good"));
+                    is_answered = true;
+                }
             } catch (const std::runtime_error&) {
-                return;  // closed
+                // closed
             }
         }
     });
@@ -397,6 +401,31 @@ TEST_F(TransportFaultsTest, SoftEndsWithEioAndSofterrWithEtimedout) {
         transport.close(core::Error(ECONNABORTED));
         EXPECT_EQ(peer.finish(), "");
     }
+}
+
+TEST_F(TransportFaultsTest, ASoftMountLeavesAConnectionThatTakesEverythingAndAnswersNothing) {
+    std::vector<std::uint16_t> ports;
+    Peer peer([&](Peer& p) {
+        {
+            auto c = p.accept();
+            ports.push_back(c.client_port());
+            (void)c.read_call();
+            (void)c.read_call();
+            if (!c.is_closed_within(5s)) throw std::runtime_error("the client stays");
+        }
+        auto c = p.accept();
+        ports.push_back(c.client_port());
+        c.reply(c.read_call(), text("good"));
+    });
+    const LogCapture log;
+    Transport transport(reactor_, impatient(peer.port(), rpc::GiveUp::with_eio));
+    EXPECT_EQ(run(ask(transport)).error().code(), EIO);
+    EXPECT_EQ(text_or_error(run(ask(transport))), "good");
+    EXPECT_EQ(peer.finish(), "");
+    EXPECT_EQ(log.count("server nas1 not responding, timed out"), 1u) << log.text();
+    EXPECT_EQ(log.count("server nas1 OK"), 1u) << log.text();
+    ASSERT_EQ(ports.size(), 2u);
+    EXPECT_EQ(ports[0], ports[1]);
 }
 
 TEST_F(TransportFaultsTest, SoftEndsAlsoWhereNobodyListens) {

@@ -44,8 +44,12 @@ Overdue find_overdue(
             case Patience::Verdict::reconnect: found.stream = Overdue::Stream::dead; break;
             case Patience::Verdict::fail:
                 found.failed.push_back(call);
-                if (call->is_partly_sent() && found.stream == Overdue::Stream::sound) {
-                    found.stream = Overdue::Stream::torn;
+                if (call->is_partly_sent()) {
+                    if (found.stream == Overdue::Stream::sound) {
+                        found.stream = Overdue::Stream::torn;
+                    }
+                } else if (patience.is_unheard(silence_of(*call, line), now)) {
+                    found.stream = Overdue::Stream::dead;  // or the next call meets the same
                 }
                 break;
         }

@@ -89,6 +89,13 @@ struct Patience {
         }
         return next;
     }
+    /// Whether the connection had most of the time of a failed call, and nothing has come since it
+    /// took it. A new one may reach a server that hangs for this one alone, or was replaced behind
+    /// what still acknowledges its bytes.
+    bool is_unheard(const Silence& call, core::SteadyTime now) const noexcept {
+        return call.sent == Silence::Sent::yes && call.heard_at < call.first_sent_at &&
+               now - call.first_sent_at >= total() / 2;
+    }
     /// When the server counts as not responding because of this call.
     core::SteadyTime silent_from(const Silence& call) const noexcept {
         return std::max(call.queued_at, call.heard_at) + total();

@@ -108,6 +108,8 @@ void DirStream::advance() {
 }
 
 void DirStream::taken_up_to(std::uint64_t cookie) {
+    // What is not remembered whole is of no use any more, and in so much nothing is looked for.
+    if (!can_begin_again()) return;
     // The kernel may have thrown away the rest of what it got.
     for (auto count = delivered_.size(); count > 0; --count) {
         if (delivered_[count - 1].cookie != cookie) continue;

@@ -69,6 +69,20 @@ TEST_F(Rings, an_application_that_goes_back_makes_none) {
     }
 }
 
+TEST_F(Rings, where_not_all_is_remembered_nothing_is_looked_for) {
+    for (std::uint64_t at = 0; at < fs::DirStream::kRemembered; ++at) {
+        ASSERT_TRUE(stream.can_begin_again());
+        (void)read(at, at + 1);
+        ASSERT_EQ(stream.seek(at), fs::DirStream::Position::here);
+        stream.advance();
+    }
+    EXPECT_FALSE(stream.can_begin_again());
+    stream.taken_up_to(fs::DirStream::kRemembered / 2);
+    EXPECT_FALSE(stream.can_begin_again());
+    stream.restart();
+    EXPECT_TRUE(stream.can_begin_again());
+}
+
 TEST_F(Rings, of_large_cookies_the_last_million_is_remembered) {
     constexpr std::uint64_t kLarge = std::uint64_t{1} << 63;
     const auto first = stream.to_offset(kLarge);

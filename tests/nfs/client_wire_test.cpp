@@ -97,6 +97,49 @@ TEST_F(ClientWireTest, JukeboxIsAskedAgainWithAnotherXid) {
     EXPECT_EQ(peer.finish(), "");
 }
 
+TEST_F(ClientWireTest, ACredentialThatIsRefusedIsShownTwiceMore) {
+    const auto deny = [](Conversation& c, std::uint32_t auth_stat) {
+        const auto call = c.read_call();
+        c.send(record(XdrWriter().u32(call.xid).u32(1).u32(1).u32(1).u32(auth_stat).bytes()));
+    };
+    Peer peer([&](Peer& p) {
+        auto c = p.accept();
+        for (const std::uint32_t stat : {1u, 2u, 3u, 4u}) {
+            deny(c, stat);
+            deny(c, stat);
+            c.reply(c.read_call(), XdrWriter().u32(0).attr(kRegular, 4, 5).bytes());
+        }
+        for (int i = 0; i < 3; ++i) deny(c, 2);
+        deny(c, 5);  // too weak: so is the next one
+        deny(c, 1);
+        c.reply(c.read_call(), status(v3::Status::noent));
+    });
+    client_ = client_for(peer);
+    for (int i = 0; i < 4; ++i) EXPECT_TRUE(run(client_->getattr(context_, dir_)));
+    EXPECT_EQ(run(client_->getattr(context_, dir_)).error().code(), EACCES);
+    EXPECT_EQ(run(client_->getattr(context_, dir_)).error().code(), EACCES);
+    EXPECT_EQ(run(client_->remove(context_, dir_, "x")).error(), v3::to_error(2))
+        << "it was not looked at before";
+    EXPECT_EQ(peer.finish(), "");
+}
+
+TEST_F(ClientWireTest, ARepeatedCallWhoseCredentialIsRefusedMayHaveBeenExecuted) {
+    Peer peer([&](Peer& p) {
+        {
+            auto c = p.accept();
+            (void)c.read_call();
+            c.reset();
+        }
+        auto c = p.accept();
+        const auto call = c.read_call();
+        c.send(record(XdrWriter().u32(call.xid).u32(1).u32(1).u32(1).u32(2).bytes()));
+        c.reply(c.read_call(), status(v3::Status::noent));
+    });
+    client_ = client_for(peer);
+    EXPECT_TRUE(run(client_->remove(context_, dir_, "x")));
+    EXPECT_EQ(peer.finish(), "");
+}
+
 TEST_F(ClientWireTest, ClosingEndsTheWaitForJukebox) {
     Peer peer([](Peer& p) {
         auto c = p.accept();

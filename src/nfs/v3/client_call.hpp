@@ -55,6 +55,16 @@ inline bool is_hiccup(const core::Error& error) noexcept {
     return fault == rpc::Fault::garbage_arguments || fault == rpc::Fault::system_error;
 }
 
+/// What a server that is just starting, or reads its exports anew, may say of any credential: the
+/// kernel's client asks twice more, too (tk_cred_retry). The call itself was not looked at.
+inline bool is_unheeded(const core::Error& error) noexcept {
+    if (error.source() != core::ErrorSource::rpc) return false;
+    const auto fault = static_cast<rpc::Fault>(error.detail());
+    return fault == rpc::Fault::auth_bad_credential ||
+           fault == rpc::Fault::auth_rejected_credential ||
+           fault == rpc::Fault::auth_bad_verifier || fault == rpc::Fault::auth_rejected_verifier;
+}
+
 template <class T, class Encode, class Decode>
 core::Task<core::Result<T>> Client3::call(
     const CallContext& context, Shape shape, Encode encode, Decode decode
@@ -71,6 +81,7 @@ core::Task<core::Result<T>> Client3::call(
     for (JukeboxDelay delay;;) {
         const auto begun_at = std::chrono::steady_clock::now();
         core::Result<T> result = core::Error();
+        bool is_repeated = false;
         {
             auto admitted = transport_->admit(units);
             co_await admitted;
@@ -84,6 +95,7 @@ core::Task<core::Result<T>> Client3::call(
             call->send = shape.send;
             auto exchange = transport_->exchange(*call, shape.route);
             const auto reply = co_await exchange;
+            is_repeated = call->transmissions > 1;
             if (reply) {
                 result = decode(reply->results);
                 if (shape.transmission && reply->transmission == rpc::Transmission::repeated) {
@@ -98,6 +110,12 @@ core::Task<core::Result<T>> Client3::call(
         if (is_hiccup(result.error()) && hiccups++ < kMostHiccups) {
             // It may have been executed all the same.
             if (shape.transmission) *shape.transmission = rpc::Transmission::repeated;
+            continue;
+        }
+        if (is_unheeded(result.error()) && hiccups++ < kMostHiccups) {
+            if (shape.transmission && is_repeated) {
+                *shape.transmission = rpc::Transmission::repeated;
+            }
             continue;
         }
         const bool is_stray = shape.named[0] && may_be_stray(shape.procedure, result.error());

@@ -77,8 +77,10 @@ core::Result<Channel::Received> Channel::receive() const {
     ssize_t size = -1;
     do {
         size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (size < 0 && errno == EINTR);
-    if (size < 0) return core::Error(errno == ECONNRESET ? EPIPE : errno);
+        // ECONNRESET: the peer ended and had not read all of ours. It is told once, and before
+        // what the peer still said.
+    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    if (size < 0) return core::Error(errno);
     // First, or nobody would close them: an empty message may bring some too.
     auto descriptors = take_descriptors(header);
     if (size == 0) return core::Error(EPIPE);

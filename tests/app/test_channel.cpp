@@ -72,6 +72,16 @@ TEST_F(ChannelTest, DescriptorsOfAnEmptyMessageAreClosed) {
     EXPECT_EQ(::read(reading.get(), &byte, 1), 0) << "somebody has the other end of the pipe";
 }
 
+TEST_F(ChannelTest, TheLastWordOfAPeerThatDidNotReadOursIsHeard) {
+    ASSERT_TRUE(here_.send(Message("ping")));
+    ASSERT_TRUE(there_.send(Message("ended")));
+    there_.close();
+    const auto received = here_.receive();
+    ASSERT_TRUE(received) << received.error().code();
+    EXPECT_EQ(received->message, Message("ended"));
+    EXPECT_EQ(receive_error(), EPIPE);
+}
+
 TEST_F(ChannelTest, SaysThatThePeerIsGone) {
     there_.close();
     EXPECT_EQ(receive_error(), EPIPE);

@@ -27,6 +27,8 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kMountBounds{
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10};
 
+constexpr std::uint64_t kLastReserved = 1023;
+
 std::string code_name(int code) {
     const char* name = ::strerrorname_np(code);
     return name && code != 0 ? name : "unknown";
@@ -38,6 +40,22 @@ std::uint64_t unsigned_of(const boost::json::object& status, std::string_view na
     boost::system::error_code error;
     const auto number = value->to_number<std::uint64_t>(error);
     return error ? 0 : number;
+}
+
+/// How many connections of a mount that wants reserved ports have none; nothing where only its
+/// keeper answers.
+std::optional<std::uint64_t> unreserved_ports_of(const boost::json::object& status) {
+    const auto* options = status.if_contains("options");
+    const auto* ports = status.if_contains("local_ports");
+    if (!ports || !ports->is_array() || !options || !options->is_object()) return std::nullopt;
+    if (!options->get_object().contains("resvport")) return 0;
+    std::uint64_t count = 0;
+    for (const auto& port : ports->get_array()) {
+        boost::system::error_code error;
+        const auto number = port.to_number<std::uint64_t>(error);
+        if (!error && number > kLastReserved) ++count;
+    }
+    return count;
 }
 
 }  // namespace
@@ -78,11 +96,19 @@ public:
     }
 
     void status_told(const MountedVolume& volume, const boost::json::object& status) {
-        totals_.take(volume.worker.id, read_counts(status));
+        if (auto counts = read_counts(status)) {
+            const auto past = is_of_before(status) ? Past::was_told : Past::counts;
+            totals_.take(volume.worker.id, std::move(*counts), past);
+        }
         auto& live = live_[volume.key];
-        live.uncommitted = unsigned_of(status, "bytes_not_committed");
+        // A worker that does not answer still has what it had.
+        const auto* uncommitted = status.if_contains("bytes_not_committed");
+        if (uncommitted && uncommitted->is_number()) {
+            live.uncommitted = unsigned_of(status, "bytes_not_committed");
+        }
         const auto pid = static_cast<std::uint32_t>(unsigned_of(status, "worker_pid"));
         live.resident = pid == 0 ? 0 : deps_.resident(pid).value_or(0);
+        live.unreserved = unreserved_ports_of(status).value_or(live.unreserved);
         note_takeovers(live, status);
         const auto* state = status.if_contains("state");
         live.is_healthy = state && state->is_string() && state->get_string() == "healthy";
@@ -112,9 +138,16 @@ private:
     struct LiveWorker {
         std::uint64_t uncommitted = 0;
         std::uint64_t resident = 0;
+        std::uint64_t unreserved = 0;
         bool is_healthy = false;
         std::optional<std::uint64_t> deaths = {};  ///< none: not told since this process began
     };
+
+    /// A mount that was made before this process began.
+    bool is_of_before(const boost::json::object& status) const {
+        const auto* since = status.if_contains("since");
+        return since && since->is_string() && since->get_string() < began_;
+    }
 
     void note_takeovers(LiveWorker& live, const boost::json::object& status) {
         const auto* upgrades = status.if_contains("upgrades");
@@ -122,23 +155,30 @@ private:
         if (!upgrades || upgrades->is_null()) return;
         const auto takeovers = unsigned_of(status, "takeovers");
         const auto deaths = takeovers - std::min(takeovers, unsigned_of(status, "upgrades"));
-        const auto* since = status.if_contains("since");
-        const bool is_new = since && since->is_string() && since->get_string() >= began_;
-        const auto before = std::exchange(live.deaths, deaths).value_or(is_new ? 0 : deaths);
+        const auto unknown = is_of_before(status) ? deaths : 0;
+        const auto before = std::exchange(live.deaths, deaths).value_or(unknown);
         if (deaths > before) workers_replaced_.Increment(static_cast<double>(deaths - before));
     }
 
     void add_workers(Families& families) const {
         double uncommitted = 0;
         double resident = 0;
+        double unreserved = 0;
         for (const auto& [key, live] : live_) {
             uncommitted += static_cast<double>(live.uncommitted);
             resident += static_cast<double>(live.resident);
+            unreserved += static_cast<double>(live.unreserved);
         }
         add_gauge(
             families, "uidnfs_uncommitted_bytes", "Acknowledged, and not yet durable.", uncommitted
         );
         add_gauge(families, "uidnfs_worker_resident_bytes", "Memory of all workers.", resident);
+        add_gauge(
+            families,
+            "uidnfs_unreserved_connections",
+            "Connections that found no reserved source port.",
+            unreserved
+        );
         add_gauge(
             families,
             "uidnfs_lost_identities",

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct ProcedureCounts {
 
 /// Of one worker, or of all.
 struct WorkerCounts {
+    std::uint32_t worker = 0;  ///< its pid
     double retransmits = 0;
     double reconnects = 0;
     double bytes_sent = 0;
@@ -48,13 +50,19 @@ struct WorkerCounts {
     std::map<std::string, ProcedureCounts> procedures = {};
 };
 
-/// Of `uidnfs status --json`; what is not there or no number is 0.
-WorkerCounts read_counts(const boost::json::object& status);
+/// Of `uidnfs status --json`; what is not there or no number is 0. Nothing where the keeper answers
+/// for a worker that does not: it knows none of this.
+std::optional<WorkerCounts> read_counts(const boost::json::object& status);
+
+/// What was counted before a worker was heard of: by a mount of this daemon's time, or of the time
+/// of one before it, which has told it.
+enum class Past : std::uint8_t { counts, was_told };
 
 class WorkerTotals {
 public:
-    /// What that worker counted since its start. Fewer calls than before: it was started anew.
-    void take(const WorkerId& keeper, WorkerCounts now);
+    /// What that worker counted since its start. Another one, or fewer calls than before: it was
+    /// started anew.
+    void take(const WorkerId& keeper, WorkerCounts now, Past past = Past::counts);
     void forget(const WorkerId& keeper);
 
     const WorkerCounts& totals() const noexcept { return totals_; }

@@ -10,8 +10,9 @@ import unittest
 
 import driver
 
+SINCE = "2924-05-01T02:14:05Z"  # a mount of the daemon's own time
 STATUS = {
-    "state": "stale", "reason": "server nas1 has not answered for 65 s", "since": "2024-05-01T02:14:05Z",
+    "state": "stale", "reason": "server nas1 has not answered for 65 s", "since": SINCE,
     "worker_pid": 4711, "keeper_pid": 4710, "server_address": "192.0.2.1:2049", "local_ports": [812],
     "bytes_not_committed": 5, "calls": {
         "retransmits": 3, "latency_bounds": [0.001], "procedures": {
@@ -151,7 +152,7 @@ class Volumes(Admin):
             "reason": "server nas1 has not answered for 65 s", "holders": ["h1"],
             "source": "nas1:/exports/a", "mountpoint": "/var/lib/uidnfs/volumes/docker-web",
             "uid": 1001, "gid": 1002, "gids": [], "identity_source": "declared", "rule": "rule 1",
-            "since": "2024-05-01T02:14:05Z", "worker_pid": 4711, "keeper_pid": 4710,
+            "since": SINCE, "worker_pid": 4711, "keeper_pid": 4710,
             "server_address": "192.0.2.1:2049", "local_ports": [812], "bytes_not_committed": 5,
         }, volume)
 

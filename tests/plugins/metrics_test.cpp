@@ -2,13 +2,19 @@
 // What Prometheus is told.
 #include "plugins/observe/metrics.hpp"
 
+#include "core/fd.hpp"
+
 #include <boost/json.hpp>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <string>
 
 namespace uidnfs::plugins::testing {
@@ -157,6 +163,56 @@ TEST_F(MetricsTest, nfs_calls_of_all_workers_are_summed_and_stay_when_one_ends) 
     expect_line("uidnfs_uncommitted_bytes 100");
 }
 
+TEST_F(MetricsTest, a_worker_that_does_not_answer_for_a_while_is_not_counted_twice) {
+    const auto status = [](int calls) {
+        return fmt::format(
+            R"({{"worker_pid":7,"state":"healthy","bytes_not_committed":100,"calls":{{"retransmits":0,
+                "latency_bounds":[],"procedures":{{"READ":{{"count":{}}}}}}}}})",
+            calls
+        );
+    };
+    tell(volume("a", 1), status(4));
+    tell(
+        volume("a", 1),
+        R"({"worker_pid":7,"state":"stale","bytes_not_committed":null,"calls":null})"
+    );
+    expect_line(R"(uidnfs_nfs_calls_total{procedure="READ"} 4)");
+    expect_line("uidnfs_uncommitted_bytes 100");
+    tell(volume("a", 1), status(5));
+    expect_line(R"(uidnfs_nfs_calls_total{procedure="READ"} 5)");
+}
+
+TEST_F(MetricsTest, connections_without_a_reserved_port_are_told_where_one_is_wanted) {
+    const auto status = [](std::string_view option) {
+        return fmt::format(R"({{"local_ports":[812,1023,40123],"options":{{"{}":""}}}})", option);
+    };
+    tell(volume("a", 1), status("noresvport"));
+    expect_line("uidnfs_unreserved_connections 0");
+    tell(volume("a", 1), status("resvport"));
+    tell(volume("b", 2), status("resvport"));
+    expect_line("uidnfs_unreserved_connections 2");
+    tell(volume("b", 2), R"({"local_ports":null,"options":{"resvport":""}})");
+    expect_line("uidnfs_unreserved_connections 2");
+    metrics().worker_gone(volume("b", 2));
+    expect_line("uidnfs_unreserved_connections 1");
+}
+
+TEST_F(MetricsTest, what_mounts_did_before_this_daemon_began_is_not_told_again) {
+    const auto status = [](std::string_view since, int calls) {
+        return fmt::format(
+            R"({{"worker_pid":7,"since":"2026-01-31T{}Z","calls":{{"latency_bounds":[],
+                "procedures":{{"READ":{{"count":{}}}}}}}}})",
+            since,
+            calls
+        );
+    };
+    tell(volume("a", 1), status("11:59:59", 1000));
+    expect_line(R"(uidnfs_nfs_calls_total{procedure="READ"} 0)");
+    tell(volume("a", 1), status("11:59:59", 1003));
+    tell(volume("b", 2), status("12:00:01", 4));
+    expect_line(R"(uidnfs_nfs_calls_total{procedure="READ"} 7)");
+}
+
 TEST_F(MetricsTest, a_directory_that_is_replaced_at_a_reload_does_not_count_backwards) {
     ldap::Directory::Counters counters;
     counters.successes = 5;
@@ -193,6 +249,37 @@ TEST_F(MetricsTest, volumes_with_lines_of_their_own) {
     expect_line(R"(uidnfs_volume_resident_bytes{plugin="docker",volume="we\"b"} 7000)");
     metrics().worker_gone(volume("we\"b", 1));
     EXPECT_THAT(metrics().render(), Not(HasSubstr("web")));
+}
+
+TEST(ResidentBytes, are_memory_and_not_the_code_that_all_have) {
+    constexpr std::size_t kSize = 32u << 20;
+    const auto pid = static_cast<std::uint32_t>(::getpid());
+    const auto before = resident_bytes(pid);
+    ASSERT_TRUE(before);
+    std::string name = ::testing::TempDir() + "uidnfs-resident-XXXXXX";
+    const core::Fd file(::mkstemp(name.data()));
+    ::unlink(name.c_str());
+    ASSERT_EQ(::ftruncate(file.get(), kSize), 0);
+    const core::Fd shared(::memfd_create("arena", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(shared.get(), kSize), 0);
+    const auto map = [](int fd, int flags) {
+        constexpr int kRights = PROT_READ | PROT_WRITE;
+        return ::mmap(nullptr, kSize, kRights, flags | MAP_POPULATE, fd, 0);
+    };
+    // What a mapping shows of a file on a tmpfs would be RssShmem.
+    struct statfs where {};
+    ASSERT_EQ(::fstatfs(file.get(), &where), 0);
+    void* mapped = where.f_type == TMPFS_MAGIC ? nullptr : map(file.get(), MAP_SHARED);
+    ASSERT_NE(mapped, MAP_FAILED);
+    EXPECT_LT(resident_bytes(pid), *before + kSize / 2);
+    void* own = map(-1, MAP_PRIVATE | MAP_ANONYMOUS);
+    void* arena = map(shared.get(), MAP_SHARED);
+    ASSERT_NE(own, MAP_FAILED);
+    ASSERT_NE(arena, MAP_FAILED);
+    EXPECT_GT(resident_bytes(pid), *before + 2 * kSize - kSize / 2);
+    for (void* area : {mapped, own, arena}) {
+        if (area != nullptr) ::munmap(area, kSize);
+    }
 }
 
 TEST(ResidentBytes, are_those_of_the_process) {

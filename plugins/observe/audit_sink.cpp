@@ -52,6 +52,10 @@ public:
     FileSink(std::string path, core::Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
 
     core::Result<void> write(std::string_view line) override {
+        // Written into a file without a name it would be nowhere.
+        if (is_removed()) {
+            if (const auto anew = reopen(); !anew) return core::Error(anew.error().code);
+        }
         const auto bytes = fmt::format("{}{}\n", state_ == State::torn ? "\n" : "", line);
         const auto written = write_once(fd_.get(), bytes);
         if (written == static_cast<ssize_t>(bytes.size())) {
@@ -74,6 +78,11 @@ public:
     std::string name() const override { return path_; }
 
 private:
+    bool is_removed() const {
+        struct stat st {};
+        return ::fstat(fd_.get(), &st) == 0 && st.st_nlink == 0;
+    }
+
     /// Half a line would be no JSON to whoever reads the file.
     bool take_back(ssize_t bytes) {
         struct stat st {};

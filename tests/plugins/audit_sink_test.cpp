@@ -125,6 +125,24 @@ TEST_F(AuditSinkTest, a_reopen_that_fails_goes_on_with_the_old_file) {
     EXPECT_EQ(read(path + ".1"), "one\n");
 }
 
+TEST_F(AuditSinkTest, a_file_that_was_removed_is_made_anew) {
+    const auto sink = open();
+    EXPECT_TRUE(sink->write("one"));
+    std::filesystem::remove(path);
+    EXPECT_TRUE(sink->write("two"));
+    EXPECT_EQ(read(path), "two\n");
+}
+
+TEST_F(AuditSinkTest, one_that_cannot_be_made_anew_is_an_error_until_it_can) {
+    const auto sink = open();
+    std::filesystem::remove(path);
+    std::filesystem::create_directory(path);
+    EXPECT_EQ(sink->write("one").error().code(), EISDIR);
+    std::filesystem::remove(path);
+    EXPECT_TRUE(sink->write("two"));
+    EXPECT_EQ(read(path), "two\n");
+}
+
 TEST_F(AuditSinkTest, half_a_line_is_taken_back) {
     const auto sink = open();
     EXPECT_TRUE(sink->write("one"));

@@ -227,8 +227,29 @@ private:
                 "Not allowed options: {}: the operator has fixed it; leave it out", raw.name
             ));
         }
+        if (contradicts(raw)) return;
         if (is_id(raw.name)) identity_.declare(raw.name);
         result_.options.push_back(std::move(raw));
+    }
+
+    /// A platform's words have no order in which one could be the last.
+    bool contradicts(const RawOption& raw) {
+        for (const auto& [name, opposite] : kOpposites) {
+            if (raw.name != name) continue;
+            const auto said = std::any_of(
+                result_.options.begin(),
+                result_.options.end(),
+                [word = opposite](const RawOption& option) {
+                    return option.name == word && option.where == kWhere;
+                }
+            );
+            if (!said) return false;
+            problem(fmt::format(
+                "{} and {} contradict each other; leave one of them out", opposite, name
+            ));
+            return true;
+        }
+        return false;
     }
 
     bool may_set(const OptionSpec& option, std::string_view written) const {

@@ -131,6 +131,17 @@ TEST_F(DockerOptions, flags_as_docker_and_yaml_write_them) {
     EXPECT_THAT(refusal(with({{"ro", "maybe"}})), HasSubstr("ro=maybe: it takes no value"));
 }
 
+TEST_F(DockerOptions, flags_that_contradict_each_other_are_refused) {
+    // Docker's words are a map: neither of them is the last one.
+    EXPECT_EQ(
+        refusal(with({{"ro", ""}, {"rw", ""}})),
+        "ro and rw contradict each other; leave one of them out"
+    );
+    EXPECT_THAT(refusal(with({{"o", "rw,ro"}})), HasSubstr("ro and rw contradict"));
+    EXPECT_THAT(refusal(with({{"sync", ""}, {"async", ""}})), HasSubstr("async and sync"));
+    EXPECT_TRUE(effective(with({{"ro", "true"}, {"rw", "false"}})).contains("ro"));
+}
+
 TEST_F(DockerOptions, what_dockers_local_driver_takes) {
     const Words compose{
         {"type", "nfs"},

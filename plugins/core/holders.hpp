@@ -43,6 +43,7 @@ public:
     void clear() noexcept { held_.clear(); }
 
     bool is_empty() const noexcept { return held_.empty(); }
+    bool has(const std::string& holder) const { return held_.contains(holder); }
     std::vector<std::string> names() const;
     /// Never more Mounts than have arrived: a daemon that dies may forget one, and keeps none that
     /// nobody knows of.

@@ -502,6 +502,15 @@ TEST_F(VolumesTest, a_damaged_state_file_takes_no_other_volume_away) {
     EXPECT_EQ(store->damaged().size(), 1u);
 }
 
+TEST_F(VolumesTest, an_unmount_that_gives_nothing_back_is_no_line_of_the_audit) {
+    create("web", "nas1");
+    mount("web", "h1");
+    EXPECT_EQ(unmount("web", "stranger"), "ok");
+    EXPECT_EQ(unmount("web", "h1"), "ok");
+    EXPECT_EQ(unmount("web", "h1"), "ok");
+    EXPECT_THAT(observer.lines, ElementsAre("create web ", "mount web h1", "unmount web h1"));
+}
+
 TEST_F(VolumesTest, drain_unmounts_everything_and_reports_the_rest) {
     create("a", "nas1");
     create("b", "nas1");

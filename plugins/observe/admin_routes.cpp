@@ -210,6 +210,7 @@ void AdminRoutes::drain(const http::Request& request, Reply reply) {
         std::chrono::steady_clock::now() + time,
         [reply, &audit = deps_.audit](const std::vector<std::string>& left) {
             for (const auto& one : left) core::log::error("drain: not unmounted: {}", one);
+            if (left.empty()) core::log::info("drain: every volume is unmounted");
             audit.record("drain ended", {{"left", list_of(left)}});
             reply->send(answer(
                 left.empty() ? 200 : 409,

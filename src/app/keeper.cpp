@@ -130,8 +130,7 @@ void Keeper::check_time(core::SteadyTime time) {
                 fail_start(
                     {ETIMEDOUT,
                      fmt::format(
-                         "{}no answer within {} s; check that the server is reached and runs, or "
-                         "set timeo= and retrans=",
+                         "{}no answer within {} s; check that the server is reached and runs",
                          cannot(),
                          std::chrono::duration_cast<seconds>(mount_deadline(request_.options))
                              .count()

@@ -182,8 +182,9 @@ std::string render_status(const json::object& status) {
             out,
             "replaced",
             fmt::format(
-                "{} workers ({} of them by upgrades), the last at {}: {}",
+                "{} worker{} ({} of them by upgrades), the last at {}: {}",
                 shown(status, "takeovers"),
+                count(status, "takeovers") == 1 ? "" : "s",
                 shown(status, "upgrades"),
                 shown(*last, "time"),
                 shown(*last, "reason")

@@ -236,7 +236,7 @@ core::Failure MountText::unreachable(
                 fmt::format("{} does not answer", who),
                 service == Service::portmapper
                     ? "check the server and firewalls, or give mountport="
-                    : "check the server and firewalls, or raise timeo= and retrans="
+                    : "check the server and firewalls"
             );
         case ECONNRESET:
         case EPIPE:

@@ -210,6 +210,8 @@ TEST_F(StatusTest, SaysThatWorkersWereReplacedAndWhy) {
         HasSubstr("replaced   3 workers (1 of them by upgrades), the last at 2026-01-31T12:00:00Z: "
                   "killed by signal 9 (Killed)\n")
     );
+    status_["takeovers"] = 1;
+    EXPECT_THAT(render_status(status_), HasSubstr("replaced   1 worker (1 of them by upgrades), "));
 }
 
 TEST_F(StatusTest, BelievesNothingThatItPrints) {

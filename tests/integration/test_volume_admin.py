@@ -170,6 +170,7 @@ if not connection.recv(1):
         self.assertEqual((200, "ok\n"), self.daemon.admin_ask("GET", "/healthz"))
         status, text = self.daemon.admin_ask("POST", "/drain")
         self.assertEqual(200, status, text)
+        self.assertIn("drain: every volume is unmounted\n", self.daemon.log())
         self.assert_nothing_left()
         self.assertNotEqual("", self.daemon.mount("v")[1])
         self.assertEqual((200, "ok\ndrained: nothing is mounted until it is started again\n"),

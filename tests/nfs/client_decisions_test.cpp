@@ -222,7 +222,7 @@ TEST_F(MountTextTest, NobodyThere) {
         unanswered(Service::nfs, core::Error(ETIMEDOUT)),
         "cannot mount nas1:/exports/a: 192.0.2.1:2049 (NFS service) does not answer; check the "
         "server "
-        "and firewalls, or raise timeo= and retrans="
+        "and firewalls"
     );
 }
 

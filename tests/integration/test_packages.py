@@ -68,6 +68,30 @@ class ScriptTest(suite.IntegrationTest):
                                       capture_output=True, text=True, check=True).stdout
                 self.assertEqual(root + "\n", said)
 
+    def run_function(self, script, name, mounts):
+        """What a function of a maintainer script says where these are mounted."""
+        text = (pathlib.Path(__file__).parents[2] / "packaging/debian" / script).read_text("utf-8")
+        with tempfile.NamedTemporaryFile("w") as mountinfo, tempfile.NamedTemporaryFile("w") as config:
+            for number, path in enumerate(mounts):
+                mountinfo.write(f"{40 + number} 31 0:{50 + number} / {path} rw - fuse.uidnfs nas1:/a rw\n")
+            config.write("[mounts]\nroot = '/srv/my volumes'\n")
+            for file in mountinfo, config:
+                file.flush()
+            functions = text[:text.index("\ncase $1 in")].replace("/proc/self/mountinfo", mountinfo.name)
+            functions = functions.replace("/etc/uidnfs/uidnfsd.toml", config.name)
+            done = subprocess.run(["sh", "-c", f"{functions}\n{name}"], capture_output=True, text=True,
+                                  check=False)
+        return done.returncode, done.stderr
+
+    def test_prerm_knows_mounts_whose_path_has_a_blank(self):
+        mounts = r"/srv/my\040volumes/docker-v", "/mnt"
+        self.assertIn("  /srv/my volumes/docker-v\n  /mnt\n",
+                      self.run_function("uidnfs.prerm", "name_live_mounts", mounts)[1])
+        code, said = self.run_function("uidnfsd.prerm", "refuse_live_volumes", mounts)
+        self.assertEqual(1, code)
+        self.assertIn("1 of its volumes are mounted below /srv/my volumes;", said)
+        self.assertEqual((0, ""), self.run_function("uidnfsd.prerm", "refuse_live_volumes", ["/mnt"]))
+
 
 class InstalledTest(RootTest):
     @classmethod

@@ -4,12 +4,14 @@
 #include "app/names.hpp"
 #include "config/help.hpp"
 #include "config/option_table.hpp"
+#include "config/text.hpp"
 #include "core/left_over.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 
@@ -164,12 +166,14 @@ UsageError misuse(std::string why, std::string_view command) {
     return {fmt::format("uidnfs {}: {}; see uidnfs {} --help", command, why, command)};
 }
 
-/// Runs CLI11 over `arguments`: help first, then what does not fit.
+/// Runs CLI11 over `arguments`: help first, then what does not fit. `hint`: why there may be too
+/// many.
 std::optional<Command> parse_flags(
     CLI::App& app,
     std::vector<std::string> arguments,
     std::string_view command,
-    std::string_view usage
+    std::string_view usage,
+    std::string_view hint = {}
 ) {
     app.set_help_flag();
     bool help = false;
@@ -189,17 +193,33 @@ std::optional<Command> parse_flags(
         const auto name = text.substr(0, text.find(':'));
         return misuse(printable(name == text ? text : name + " takes one value"), command);
     } catch (const CLI::ExtrasError&) {
-        return misuse(printable(core::left_over(app.remaining())), command);
+        return misuse(printable(core::left_over(app.remaining())) + std::string(hint), command);
     } catch (const CLI::ParseError& error) {
         return misuse(printable(error.what()), command);
     }
     return std::nullopt;
 }
 
+constexpr std::array<std::string_view, 10> kMountFlags{
+    "foreground",
+    "ready-fd",
+    "worker-user",
+    "worker-memory",
+    "worker-group",
+    "write-behind-limit",
+    "end-with",
+    "recovery-directory",
+    "identity-source",
+    "help"};
+constexpr std::array<std::string_view, 3> kCheckFlags{"write", "json", "help"};
+
 /// Takes -o and --OPTION[=VALUE] out of the line, in order, since a later option wins.
 class MountLine {
 public:
-    explicit MountLine(const std::vector<std::string>& arguments) {
+    using Flags = std::vector<std::string_view>;
+
+    /// `own`: the flags of the command that are no mount options.
+    MountLine(const std::vector<std::string>& arguments, const Flags& own) {
         for (std::size_t i = 0; i < arguments.size(); ++i) {
             const auto& argument = arguments[i];
             if (argument == "--") {
@@ -219,6 +239,14 @@ public:
             } else if (is_own(argument)) {
                 rest_.push_back(argument);
             } else if (auto option = config::split_flag(argument)) {
+                if (const auto meant = misspelled(option->name, own); !meant.empty()) {
+                    problem_ = fmt::format(
+                        "unknown flag --{} (did you mean --{}?)",
+                        config::shown(option->name, 40),
+                        meant
+                    );
+                    return;
+                }
                 // "--uid 1001" as well as "--uid=1001".
                 const bool has_next =
                     i + 1 < arguments.size() && !arguments[i + 1].starts_with('-');
@@ -235,15 +263,28 @@ public:
     std::vector<config::RawOption> take_options() { return std::move(options_); }
     const std::vector<std::string>& rest() const noexcept { return rest_; }
     const std::string& problem() const noexcept { return problem_; }
+    /// What may have made arguments of options; empty: nothing did.
+    std::string_view hint() const noexcept {
+        return has_blanks_ ? ", and a comma ends the options of -o: write them without blanks" : "";
+    }
 
 private:
     static bool is_own(std::string_view argument) {
         const auto name = argument.substr(0, argument.find('='));
-        return name == "--foreground" || name == "--ready-fd" || name == "--worker-user" ||
-               name == "--worker-memory" || name == "--worker-group" ||
-               name == "--write-behind-limit" || name == "--end-with" ||
-               name == "--recovery-directory" || name == "--identity-source" || name == "--help" || name == "--write" ||
-               name == "--json";
+        const auto is_it = [&](std::string_view flag) { return name.substr(2) == flag; };
+        return name.starts_with("--") &&
+               (std::any_of(kMountFlags.begin(), kMountFlags.end(), is_it) ||
+                std::any_of(kCheckFlags.begin(), kCheckFlags.end(), is_it));
+    }
+
+    /// The one of `own` that is most like an option that nobody knows.
+    static std::string_view misspelled(std::string_view name, const Flags& own) {
+        if (config::find_option(name)) return {};
+        auto candidates = config::option_names();
+        candidates.insert(candidates.end(), own.begin(), own.end());
+        const auto nearest = config::nearest_name(name, candidates);
+        return std::find(own.begin(), own.end(), nearest) != own.end() ? nearest
+                                                                       : std::string_view();
     }
 
     static bool takes_value(std::string_view name) {
@@ -253,6 +294,7 @@ private:
     }
 
     void add(std::string_view text) {
+        has_blanks_ = has_blanks_ || text.ends_with(',');
         for (auto& option : config::split_option_string(text, "-o")) {
             options_.push_back(std::move(option));
         }
@@ -261,10 +303,11 @@ private:
     std::vector<config::RawOption> options_;
     std::vector<std::string> rest_;
     std::string problem_;
+    bool has_blanks_ = false;
 };
 
 Command parse_mount(const std::vector<std::string>& arguments) {
-    MountLine line(arguments);
+    MountLine line(arguments, {kMountFlags.begin(), kMountFlags.end()});
     if (!line.problem().empty()) return misuse(line.problem(), "mount");
     MountArguments result;
     bool foreground = false;
@@ -286,7 +329,9 @@ Command parse_mount(const std::vector<std::string>& arguments) {
     app.add_option("--recovery-directory", result.recovery_directory);
     app.add_option("--identity-source", result.identity_source)
         ->check(CLI::IsMember({"declared", "ldap"}));
-    if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage)) return *other;
+    if (auto other = parse_flags(app, line.rest(), "mount", kMountUsage, line.hint())) {
+        return *other;
+    }
     if (result.mountpoint.empty()) return misuse("MOUNTPOINT is empty", "mount");
     result.options = line.take_options();
     result.stay = foreground ? Stay::foreground : Stay::background;
@@ -326,7 +371,7 @@ Command parse_status(const std::vector<std::string>& arguments) {
 }
 
 Command parse_check(const std::vector<std::string>& arguments) {
-    MountLine line(arguments);
+    MountLine line(arguments, {kCheckFlags.begin(), kCheckFlags.end()});
     if (!line.problem().empty()) return misuse(line.problem(), "check");
     CheckArguments result;
     bool write = false;
@@ -335,7 +380,9 @@ Command parse_check(const std::vector<std::string>& arguments) {
     app.add_option("SOURCE", result.source)->required();
     app.add_flag("--write", write);
     app.add_flag("--json", json);
-    if (auto other = parse_flags(app, line.rest(), "check", kCheckUsage)) return *other;
+    if (auto other = parse_flags(app, line.rest(), "check", kCheckUsage, line.hint())) {
+        return *other;
+    }
     result.options = line.take_options();
     result.write = write ? CheckArguments::Write::yes : CheckArguments::Write::no;
     result.format = json ? CheckArguments::Format::json : CheckArguments::Format::human;

@@ -43,6 +43,18 @@ bool holds_secret(const RawOption& raw) {
     return name.starts_with("pass") || name == "credentials" || name == "secret";
 }
 
+/// The value up to what begins another option: "1001" of "1001 gid=1001" or "1001;gid=1001". That
+/// may be a password.
+std::string_view without_joined(std::string_view value) {
+    for (auto at = value.find_first_of(" \t;:&"); at != std::string_view::npos;
+         at = value.find_first_of(" \t;:&", at + 1)) {
+        const auto equals = value.find('=', at + 1);
+        const auto name = without_blanks(value.substr(at + 1, equals - at - 1));
+        if (equals != std::string_view::npos && find_option(name)) return value.substr(0, at);
+    }
+    return value;
+}
+
 /// What follows the comma in "gids=1,2".
 bool is_number(std::string_view name) {
     return !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
@@ -96,6 +108,20 @@ private:
             return;
         }
         const auto value = parse_value(option->name, option->value, raw.value);
+        const auto written = raw.value ? std::string_view(*raw.value) : std::string_view();
+        const auto first = without_joined(written);
+        if (!value && raw.where == "-o" && first != written) {
+            refuse(
+                fmt::format(
+                    "{}: another option follows without a comma; write commas between options",
+                    spelled(raw, fmt::format("{}={}", shown(raw.name), shown(first)))
+                ),
+                raw.name
+            );
+            // What it says of the identity was meant for it.
+            identity_ = Identity::garbled;
+            return;
+        }
         if (!value) {
             refuse(fmt::format("{}: {}", spelled(raw), value.error().user_text), raw.name);
             return;

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 namespace uidnfs::config {
 namespace {
@@ -16,6 +18,16 @@ bool matches(std::string_view pattern, std::string_view name) {
     if (!is_pattern(pattern)) return pattern == name;
     return name.starts_with(pattern.substr(0, pattern.size() - 1));
 }
+
+/// What others call it, where no spelling is near.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kOtherNames{
+    {{"groups", "gids"},
+     {"mountaddr", "mounthost"},
+     {"v3", "vers"},
+     {"v4", "vers"},
+     {"v4.0", "vers"},
+     {"v4.1", "vers"},
+     {"v4.2", "vers"}}};
 
 }  // namespace
 
@@ -47,6 +59,9 @@ std::string_view nearest_name(
 }
 
 std::string_view nearest_option(std::string_view name) {
+    for (const auto& [other, ours] : kOtherNames) {
+        if (name == other) return ours;
+    }
     return nearest_name(name, option_names());
 }
 

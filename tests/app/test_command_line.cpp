@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/command_line.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -83,6 +84,34 @@ TEST(MountLine, NamesWhatNobodyTakes) {
     EXPECT_EQ(
         misuse({"mount", "nas1:/a", "/mnt", "-o", "uid=1", "gid=1"}),
         "uidnfs mount: gid=1 is one argument too many; see uidnfs mount --help"
+    );
+}
+
+TEST(MountLine, SaysWhyOptionsBecameArguments) {
+    for (const std::string command : {"mount", "check"}) {
+        EXPECT_EQ(
+            misuse({command, "-o", "uid=1,", "gid=1", "nas1:/a", "/mnt"}),
+            fmt::format(
+                "uidnfs {0}: {1} is one argument too many, and a comma ends the options of -o: "
+                "write them without blanks; see uidnfs {0} --help",
+                command,
+                command == "mount" ? "/mnt" : "nas1:/a"
+            )
+        );
+    }
+    EXPECT_EQ(parsed<MountArguments>({"mount", "a:/b", "/m", "-o", "ro,"}).mountpoint, "/m");
+}
+
+TEST(MountLine, NamesTheFlagThatWasMeant) {
+    EXPECT_EQ(
+        misuse({"mount", "a:/b", "/m", "--foregound"}),
+        "uidnfs mount: unknown flag --foregound (did you mean --foreground?); see uidnfs mount "
+        "--help"
+    );
+    EXPECT_THAT(misuse({"check", "a:/b", "--wrte"}), HasSubstr("did you mean --write?"));
+    EXPECT_THAT(
+        spelled(parsed<MountArguments>({"mount", "a:/b", "/m", "--retri=0"})),
+        ElementsAre("retri=0")
     );
 }
 

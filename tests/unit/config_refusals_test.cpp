@@ -19,6 +19,9 @@ TEST(RefusalsTest, UnknownOptionNamesTheNearest) {
     EXPECT_EQ("unknown option app-uid; did you mean app_uid?", refusal(with("app-uid=5")));
     EXPECT_EQ("unknown option UID; did you mean uid?", refusal(with("UID=5")));
     EXPECT_EQ("unknown option nolck; did you mean nolock?", refusal(with("nolck")));
+    EXPECT_EQ("unknown option groups; did you mean gids?", refusal(with("groups=5")));
+    EXPECT_EQ("unknown option mountaddr; did you mean mounthost?", refusal(with("mountaddr=a")));
+    EXPECT_EQ("unknown option v4.1; did you mean vers?", refusal(with("v4.1")));
     EXPECT_EQ("unknown option version; did you mean vers?", refusal(with("version=3")));
     EXPECT_EQ("unknown option acregmn; did you mean acregmin?", refusal(with("acregmn")));
 }
@@ -27,6 +30,16 @@ TEST(RefusalsTest, BlanksAroundAnOptionAreNamed) {
     EXPECT_EQ("unknown option  ro; write ro without blanks", refusal(with(" ro")));
     EXPECT_EQ("unknown option timeo ; write timeo without blanks", refusal(with("timeo =5")));
     EXPECT_EQ("unknown option   uid; write uid without blanks", refusal(parse("  uid=1,gid=1")));
+}
+
+TEST(RefusalsTest, OptionsWithoutACommaBetweenThemShowNoPassword) {
+    const auto* told =
+        "-o uid=1: another option follows without a comma; write commas between options";
+    for (const auto* text :
+         {"uid=1 gid=1", "uid=1;gid=1", "uid=1:gid=1", "uid=1&gid=1", "uid=1 password=geheim"}) {
+        EXPECT_EQ(told, refusal(parse(text))) << text;
+    }
+    EXPECT_THAT(refusal(parse("uid=1 2,gid=1")), HasSubstr("-o uid=1 2: not a number"));
 }
 
 TEST(RefusalsTest, UnknownOptionLikeNothingPointsToTheList) {

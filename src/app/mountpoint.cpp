@@ -109,6 +109,13 @@ core::Outcome<Mountpoint> open_mountpoint(const std::string& path, const std::st
             EINVAL,
             cannot_mount(source, path) + "nobody would see it under /; choose a directory below it"};
     }
+    if (*canonical == "/proc") {
+        return core::Failure{
+            EINVAL,
+            cannot_mount(source, path) +
+                "nothing works without the /proc below it, not even its unmount; choose another "
+                "directory"};
+    }
     if (auto taken = is_taken(*mounts, *id, *canonical, source, path)) return std::move(*taken);
     return Mountpoint{std::move(*directory), *canonical};
 }

@@ -205,6 +205,9 @@ class MountPoint(Refusal):
         for point in "/", "/proc/self/root", "//":
             self.refused(FAILED, r"nobody would see it under /; choose a directory below it", point=point)
 
+    def test_proc(self):
+        self.refused(FAILED, r"cannot mount .* on /proc/: .*; choose another directory", point="/proc/")
+
     def test_already_a_mount_of_ours(self):
         mount = self.mount()
         done = self.uidnfs.run("mount", "nas1:/exports/shared", mount.path, "-o", IDENTITY)

@@ -7,7 +7,9 @@ Two mounts are two clients, each with a proxy of its own, so that what one of th
 import errno
 import os
 import pathlib
+import select
 import struct
+import subprocess
 import threading
 import time
 
@@ -559,6 +561,30 @@ result = made, answers
         self.assertEqual(pathlib.Path("/etc/hosts").read_bytes(),
                          self.app.read_file(mount / self.name))
 
+    def test_a_directory_is_not_empty_while_a_removed_file_is_open(self):
+        mount = self.mount()
+        path = mount / self.name
+        self.app.mkdir(path)
+        self.app.mkdir(path + ".other")
+        self.app.run("""
+state["fd"] = os.open(path + "/file", os.O_CREAT | os.O_RDWR)
+os.unlink(path + "/file")
+""", path=path)
+        with self.assert_errno(errno.ENOTEMPTY):
+            self.app.rmdir(path)
+        with self.assert_errno(errno.ENOTEMPTY):
+            self.app.rename(path + ".other", path)
+        self.app.run("os.close(state.pop('fd'))")
+        self.app.rmdir(path)
+
+    def test_nosymfollow_follows_none(self):
+        mount = self.mount()
+        self.app.symlink("/etc/hosts", mount / self.name)
+        subprocess.run(["mount", "-o", "remount,bind,nosymfollow", mount.path], check=True)
+        self.assertEqual("/etc/hosts", self.app.readlink(mount / self.name))
+        with self.assert_errno(errno.ELOOP):
+            self.app.read_file(mount / self.name)
+
 
 class Mappings(Clients):
     LONG_AGO = 100
@@ -641,6 +667,19 @@ fcntl.{}
                 self.other.run(lock.format(kind), path=there)
                 for each in (self.app, self.other):
                     each.run("os.close(state.pop('fd'))")
+
+    def test_epoll_takes_files_and_they_are_ready(self):
+        """Not NFS: FUSE files can be polled, whoever serves them."""
+        mount = self.mount()
+        self.app.write_file(mount / self.name, b"ready")
+        self.assertEqual(select.EPOLLIN, self.app.run("""
+import select
+fd = os.open(path, os.O_RDONLY)
+with select.epoll() as waiting:
+    waiting.register(fd, select.EPOLLIN)
+    result = waiting.poll(10)[0][1]
+os.close(fd)
+""", path=mount / self.name))
 
     def test_programs_get_the_errno_on_which_they_fall_back(self):
         mount = self.mount()

@@ -120,6 +120,8 @@ private:
             if (word == "ro") flags |= MS_RDONLY;
             if (word == "noexec") flags |= MS_NOEXEC;
             if (word == "noatime") flags |= MS_NOATIME;
+            // Set by mount(8) on what is mounted (remount,bind): it stays.
+            if (word == "nosymfollow") flags |= MS_NOSYMFOLLOW;
         }
         return flags;
     }

@@ -582,6 +582,8 @@ os.unlink(path + "/file")
         self.app.symlink("/etc/hosts", mount / self.name)
         subprocess.run(["mount", "-o", "remount,bind,nosymfollow", mount.path], check=True)
         self.assertEqual("/etc/hosts", self.app.readlink(mount / self.name))
+        done = self.uidnfs.run("mount", mount.source, mount.path, "-o", "remount,noexec")
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
         with self.assert_errno(errno.ELOOP):
             self.app.read_file(mount / self.name)
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/core/volume_options.hpp"
 
+#include "config/joined.hpp"
 #include "config/option_table.hpp"
 #include "config/text.hpp"
 #include "plugins/core/volume_identity.hpp"
@@ -26,10 +27,17 @@ constexpr std::string_view kOperators = "the operator's configuration";
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOpposites{
     {{"ro", "rw"}, {"rw", "ro"}, {"sync", "async"}, {"async", "sync"}}};
 
-/// What may be shown of an option: never the value of one that we do not know.
+/// What may be shown of an option: never the value of one that we do not know, be it joined to
+/// another without a comma.
 std::string spelled(const RawOption& option) {
     if (!option.value || !config::find_option(option.name)) return config::shown(option.name, 40);
-    return fmt::format("{}={}", config::shown(option.name, 40), config::shown(*option.value));
+    const auto value = config::without_joined(*option.value);
+    return fmt::format(
+        "{}={}{}",
+        config::shown(option.name, 40),
+        config::shown(value),
+        value.size() < option.value->size() ? "..." : ""
+    );
 }
 
 bool is_id(std::string_view name) { return name == "uid" || name == "gid" || name == "gids"; }

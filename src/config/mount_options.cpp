@@ -2,6 +2,7 @@
 #include "config/mount_options.hpp"
 
 #include "config/checks.hpp"
+#include "config/joined.hpp"
 #include "config/option_table.hpp"
 #include "config/source.hpp"
 #include "config/text.hpp"
@@ -41,18 +42,6 @@ std::string_view without_blanks(std::string_view name) {
 bool holds_secret(const RawOption& raw) {
     const auto name = without_blanks(raw.name);
     return name.starts_with("pass") || name == "credentials" || name == "secret";
-}
-
-/// The value up to what begins another option: "1001" of "1001 gid=1001" or "1001;gid=1001". That
-/// may be a password.
-std::string_view without_joined(std::string_view value) {
-    for (auto at = value.find_first_of(" \t;:&"); at != std::string_view::npos;
-         at = value.find_first_of(" \t;:&", at + 1)) {
-        const auto equals = value.find('=', at + 1);
-        const auto name = without_blanks(value.substr(at + 1, equals - at - 1));
-        if (equals != std::string_view::npos && find_option(name)) return value.substr(0, at);
-    }
-    return value;
 }
 
 /// What follows the comma in "gids=1,2".

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions to the table that option_table.hpp declares: by name, by resemblance, as text.
+#include "config/joined.hpp"
 #include "config/option_table.hpp"
 #include "config/text.hpp"
 
@@ -39,6 +40,22 @@ const OptionSpec* find_option(std::string_view name) {
         }
     }
     return nullptr;
+}
+
+std::string_view without_joined(std::string_view value) {
+    constexpr std::string_view kBlanks = " \t";
+    constexpr std::string_view kSeparators = " \t;:&";
+    for (auto at = value.find_first_of(kSeparators); at != std::string_view::npos;
+         at = value.find_first_of(kSeparators, at + 1)) {
+        auto name = value.substr(at + 1);
+        const auto equals = name.find('=');
+        if (equals == std::string_view::npos) return value;
+        name = name.substr(0, equals);
+        name.remove_prefix(std::min(name.find_first_not_of(kBlanks), name.size()));
+        name = name.substr(0, name.find_last_not_of(kBlanks) + 1);
+        if (find_option(name)) return value.substr(0, at);
+    }
+    return value;
 }
 
 std::string_view nearest_name(

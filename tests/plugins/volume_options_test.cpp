@@ -195,6 +195,15 @@ TEST_F(DockerOptions, unknown_options_are_refused_with_the_nearest_one) {
     );
 }
 
+TEST_F(DockerOptions, a_password_behind_a_forgotten_comma_is_not_shown) {
+    for (const auto* value : {"1001 password=geheim", "1001;password=geheim"}) {
+        const auto told = refusal(with({{"app_uid", value}}));
+        EXPECT_THAT(told, HasSubstr("app_uid=1001...: not a number"));
+        EXPECT_THAT(told, Not(HasSubstr("geheim")));
+    }
+    EXPECT_THAT(refusal(with({{"o", "app_uid=1001 password=geheim"}})), Not(HasSubstr("geheim")));
+}
+
 TEST_F(DockerOptions, the_nearest_one_is_one_that_callers_may_give) {
     const auto said = [&](std::string_view name) {
         return refusal(with({{std::string(name), "x"}}));

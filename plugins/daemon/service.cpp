@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,6 +68,7 @@ public:
 
     int run(core::Console& console) {
         ::signal(SIGPIPE, SIG_IGN);
+        ::umask(022);  // what is made above the service user's directories lets it through
         make_room_for_descriptors();
         const auto report = live_.reload();
         if (report.step == Live::Step::kept) {

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import stat
@@ -518,6 +519,21 @@ class WayTest(VolumeTest):
     def test_a_mount_by_hand_that_came_first_does_not_close_the_directory_of_both(self):
         self.mount()
         self.assertEqual(0o755, stat.S_IMODE(os.stat("/run/uidnfs").st_mode))
+
+    def test_what_it_makes_lets_the_service_user_through_whatever_the_umask_is(self):
+        for mask in (0o077, 0o777):
+            self.daemon.stop()
+            for directory in ("run", "lib"):
+                shutil.rmtree(self.daemon.root / directory)
+            self.daemon.audit.unlink()
+            before = os.umask(mask)
+            try:
+                self.daemon.start()
+            finally:
+                os.umask(before)
+            self.mounted()
+            self.assertEqual("", self.daemon.unmount("v"))
+            self.assertEqual(0o640, stat.S_IMODE(self.daemon.audit.stat().st_mode))
 
     def test_a_directory_above_that_is_closed_to_the_service_user_is_no_start(self):
         self.daemon.stop()

@@ -31,13 +31,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOpposite
 /// another without a comma.
 std::string spelled(const RawOption& option) {
     if (!option.value || !config::find_option(option.name)) return config::shown(option.name, 40);
-    const auto value = config::without_joined(*option.value);
-    return fmt::format(
-        "{}={}{}",
-        config::shown(option.name, 40),
-        config::shown(value),
-        value.size() < option.value->size() ? "..." : ""
-    );
+    return fmt::format("{}={}", config::shown(option.name, 40), config::shown_value(*option.value));
 }
 
 bool is_id(std::string_view name) { return name == "uid" || name == "gid" || name == "gids"; }

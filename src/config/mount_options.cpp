@@ -30,13 +30,7 @@ std::string spelled(const RawOption& raw, std::string_view name_and_value) {
 
 std::string spelled(const RawOption& raw) {
     if (!raw.value) return spelled(raw, shown(raw.name));
-    return spelled(raw, fmt::format("{}={}", shown(raw.name), shown(*raw.value)));
-}
-
-/// " gid" of "uid=1, gid=1".
-std::string_view without_blanks(std::string_view name) {
-    const auto first = std::min(name.find_first_not_of(" \t"), name.size());
-    return name.substr(first, name.find_last_not_of(" \t") + 1 - first);
+    return spelled(raw, fmt::format("{}={}", shown(raw.name), shown_value(*raw.value)));
 }
 
 bool holds_secret(const RawOption& raw) {

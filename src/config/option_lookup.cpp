@@ -42,20 +42,26 @@ const OptionSpec* find_option(std::string_view name) {
     return nullptr;
 }
 
+std::string_view without_blanks(std::string_view name) {
+    const auto first = std::min(name.find_first_not_of(" \t"), name.size());
+    return name.substr(first, name.find_last_not_of(" \t") + 1 - first);
+}
+
 std::string_view without_joined(std::string_view value) {
-    constexpr std::string_view kBlanks = " \t";
     constexpr std::string_view kSeparators = " \t;:&";
     for (auto at = value.find_first_of(kSeparators); at != std::string_view::npos;
          at = value.find_first_of(kSeparators, at + 1)) {
-        auto name = value.substr(at + 1);
-        const auto equals = name.find('=');
+        const auto rest = value.substr(at + 1);
+        const auto equals = rest.find('=');
         if (equals == std::string_view::npos) return value;
-        name = name.substr(0, equals);
-        name.remove_prefix(std::min(name.find_first_not_of(kBlanks), name.size()));
-        name = name.substr(0, name.find_last_not_of(kBlanks) + 1);
-        if (find_option(name)) return value.substr(0, at);
+        if (find_option(without_blanks(rest.substr(0, equals)))) return value.substr(0, at);
     }
     return value;
+}
+
+std::string shown_value(std::string_view value) {
+    const auto first = without_joined(value);
+    return shown(first) + (first.size() < value.size() ? "..." : "");
 }
 
 std::string_view nearest_name(

@@ -40,6 +40,12 @@ TEST(RefusalsTest, OptionsWithoutACommaBetweenThemShowNoPassword) {
         EXPECT_EQ(told, refusal(parse(text))) << text;
     }
     EXPECT_THAT(refusal(parse("uid=1 2,gid=1")), HasSubstr("-o uid=1 2: not a number"));
+    for (const auto* where : {"--uid", "the URL"}) {
+        const auto elsewhere =
+            refusal(parse_mount_request(kSource, {{"uid", "1 password=geheim", where}}));
+        EXPECT_THAT(elsewhere, HasSubstr("uid=1..."));
+        EXPECT_THAT(elsewhere, Not(HasSubstr("geheim")));
+    }
 }
 
 TEST(RefusalsTest, UnknownOptionLikeNothingPointsToTheList) {

@@ -49,11 +49,9 @@ void Volume::run(const Unmount& command) {
         return complete(core::Failure{ENOENT, fmt::format("Volume '{}' not found", key_.name)});
     }
     // An Unmount that is sent again, or of somebody who has it not, gives nothing back.
-    if (!holders_.has(command.holder) && !holders_.is_empty()) {
-        current_->did = Answer::Did::nothing;
-    } else if (rest_ == Rest::created && lifetime_ == Lifetime::until_removed) {
-        current_->did = Answer::Did::nothing;
-    }
+    const bool is_anothers = !holders_.is_empty() && !holders_.has(command.holder);
+    const bool is_at_rest = rest_ == Rest::created && lifetime_ == Lifetime::until_removed;
+    if (is_anothers || is_at_rest) current_->did = Answer::Did::nothing;
     released(holders_.release(command.holder));
 }
 

@@ -45,9 +45,7 @@ Overdue find_overdue(
             case Patience::Verdict::fail:
                 found.failed.push_back(call);
                 if (call->is_partly_sent()) {
-                    if (found.stream == Overdue::Stream::sound) {
-                        found.stream = Overdue::Stream::torn;
-                    }
+                    found.stream = std::max(found.stream, Overdue::Stream::torn);
                 } else if (patience.is_unheard(silence_of(*call, line), now)) {
                     found.stream = Overdue::Stream::dead;  // or the next call meets the same
                 }

@@ -113,9 +113,8 @@ void Client3::account(
         const auto server = rpc::to_string(transport_->server());
         if (error.code() == ENAMETOOLONG) {
             core::log::warning(
-                "{} has a name of more than {} bytes in a directory, which cannot be listed until "
-                "it "
-                "is renamed on the server",
+                "{} has a name of more than {} bytes in a directory, which cannot be listed "
+                "until it is renamed on the server",
                 server,
                 kMaxNameBytes
             );

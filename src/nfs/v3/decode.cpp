@@ -105,10 +105,7 @@ core::Result<T> decode(Bytes results, ReadOk read_ok) {
 
 enum class Listing : std::uint8_t { names, with_attributes };
 
-/// Nothing at the end of the entries.
-std::optional<DirEntry> read_entry(XdrReader& in, Listing listing) {
-    if (!in.boolean()) return std::nullopt;
-    DirEntry entry;
+void read_entry(XdrReader& in, Listing listing, DirEntry& entry) {
     entry.fileid = in.u64();
     entry.name = read_name(in);
     entry.cookie = in.u64();
@@ -116,7 +113,6 @@ std::optional<DirEntry> read_entry(XdrReader& in, Listing listing) {
         entry.attr = read_entry_attr(in);
         entry.handle = read_post_op_handle(in);
     }
-    return entry;
 }
 
 core::Result<DirPage> decode_listing(Bytes results, const DirCursor& from, Listing listing) {
@@ -127,11 +123,15 @@ core::Result<DirPage> decode_listing(Bytes results, const DirCursor& from, Listi
         // Some servers cut a page off where it has become too long for them. What came whole is
         // taken, and the rest is asked for behind it, as the kernel's client does.
         auto ahead = in;
-        while (auto entry = read_entry(ahead, listing)) {
-            if (!ahead.ok()) break;
+        while (ahead.boolean()) {
+            auto& entry = page.entries.emplace_back();
+            read_entry(ahead, listing, entry);
+            if (!ahead.ok()) {
+                page.entries.pop_back();
+                break;
+            }
             in = ahead;
-            has_long_name = has_long_name || entry->name.size() > kMaxNameBytes;
-            page.entries.push_back(std::move(*entry));
+            has_long_name = has_long_name || entry.name.size() > kMaxNameBytes;
         }
         const bool is_end = ahead.boolean();
         const bool is_cut = ahead.is_cut() && in.ok();

@@ -26,9 +26,11 @@
 namespace uidnfs::app {
 namespace {
 
-/// Free memory goes back soon: most mounts are idle most of the time.
-constexpr int kTrimThreshold = 128 * 1024;
-constexpr int kMmapThreshold = 256 * 1024;
+/// What is free at the end of the heap beyond this goes back to the system at once, and everything
+/// that is free once the mount has nothing to do. Pieces from this size on are not of the heap.
+/// Less would map the same pages again and again, for each listing of a directory.
+constexpr int kTrimThreshold = 1 << 20;
+constexpr int kMmapThreshold = 1 << 20;
 
 core::Result<void> check(long result) {
     if (result < 0) return core::Error(errno);

@@ -15,7 +15,6 @@ namespace uidnfs::core {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x75'69'64'6e'66'73'41'31;  // "uidnfsA1"
-constexpr std::uint64_t kPage = 4096;
 
 struct DirectoryEntry {
     std::uint32_t id;
@@ -33,18 +32,15 @@ struct Header {
     std::uint64_t size;
     DirectoryEntry directory[Arena::kMaxRegions];
 };
-static_assert(sizeof(Header) <= kPage);
-
-constexpr std::uint64_t round_to_page(std::uint64_t bytes) {
-    return (bytes + kPage - 1) / kPage * kPage;
-}
+static_assert(sizeof(Header) <= kMemoryPage);
 
 Header layout(std::span<const RegionSpec> regions) {
-    Header header{kMagic, Arena::kVersion, static_cast<std::uint32_t>(regions.size()), kPage, {}};
+    Header header{
+        kMagic, Arena::kVersion, static_cast<std::uint32_t>(regions.size()), kMemoryPage, {}};
     for (std::size_t i = 0; i < regions.size(); ++i) {
         const auto& spec = regions[i];
         header.directory[i] = {spec.id, spec.stride, spec.capacity, header.size, 0};
-        header.size += round_to_page(spec.capacity * spec.stride);
+        header.size += page_above(spec.capacity * spec.stride);
     }
     return header;
 }
@@ -96,7 +92,7 @@ Result<Arena> Arena::attach(Fd memfd, std::span<const RegionSpec> regions) {
     struct stat st {};
     if (::fstat(memfd.get(), &st) != 0) return Error(errno);
     const auto size = static_cast<std::uint64_t>(st.st_size);
-    if (size < kPage) return Error(EPROTO);
+    if (size < kMemoryPage) return Error(EPROTO);
     // A file that somebody may still shrink would kill whoever touches what is gone.
     const int seals = ::fcntl(memfd.get(), F_GET_SEALS);
     if (seals < 0 || !(seals & F_SEAL_SHRINK)) return Error(EPROTO);

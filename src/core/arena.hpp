@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "core/fd.hpp"
+#include "core/pages.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -109,6 +110,7 @@ public:
         for (auto i = high_water(); i-- > 0;) {
             if (!is_valid(i)) free_.push_back(i);
         }
+        mapped_ = bytes_below(high_water());
     }
 
     /// kNone when the region is full. The record becomes valid with all its content.
@@ -119,6 +121,7 @@ public:
             free_.pop_back();
         } else if (*region_.high_water < region_.capacity) {
             index = high_water();
+            map_ahead(index);
             publish(*region_.high_water, *region_.high_water + 1);
         } else {
             return kNone;
@@ -150,11 +153,12 @@ public:
         publish(*region_.high_water, std::uint64_t{end - top});
         free_.erase(free_.begin(), free_.begin() + top);
         free_.shrink_to_fit();
-        discard(arena, end - top, end);
+        discard(arena, bytes_below(end - top), mapped_);
+        mapped_ = bytes_below(end - top);
         for (std::size_t i = 0; i < free_.size();) {
             auto last = i;
             while (last + 1 < free_.size() && free_[last + 1] + 1 == free_[last]) ++last;
-            discard(arena, free_[last], free_[i] + 1);
+            discard(arena, bytes_below(free_[last]), bytes_below(std::uint64_t{free_[i]} + 1));
             i = last + 1;
         }
     }
@@ -171,17 +175,31 @@ private:
         return *reinterpret_cast<Cell*>(region_.base + std::uint64_t{index} * region_.stride);
     }
 
+    std::uint64_t bytes_below(std::uint64_t index) const noexcept { return index * region_.stride; }
+
+    /// So that a new record finds its page mapped: as many bytes as there are already, at most
+    /// 64 KiB, for small tables stay small.
+    void map_ahead(Index index) noexcept {
+        constexpr std::uint64_t kMost = 64u << 10;
+        const auto end = bytes_below(std::uint64_t{index} + 1);
+        if (end <= mapped_) return;
+        const auto from = mapped_ / kMemoryPage * kMemoryPage;
+        const auto to = page_above(std::min(end + std::min(end, kMost), bytes_below(capacity())));
+        map_pages(region_.base + from, to - from);
+        mapped_ = to;
+    }
+
     /// The pages that lie between the two wholly.
-    void discard(const Arena& arena, Index first, Index end) const noexcept {
-        constexpr std::uint64_t kPage = 4096;
+    void discard(const Arena& arena, std::uint64_t first, std::uint64_t end) const noexcept {
         constexpr std::uint64_t kLeast = 64u << 10;
-        const auto from = (std::uint64_t{first} * region_.stride + kPage - 1) / kPage * kPage;
-        const auto to = std::uint64_t{end} * region_.stride / kPage * kPage;
+        const auto from = page_above(first);
+        const auto to = end / kMemoryPage * kMemoryPage;
         if (to >= from + kLeast) arena.discard(region_.offset + from, to - from);
     }
 
     Region region_;
     std::vector<Index> free_;
+    std::uint64_t mapped_ = 0;  ///< bytes of the region, from its beginning, but for trimmed ones
 };
 
 }  // namespace uidnfs::core

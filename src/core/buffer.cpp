@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/buffer.hpp"
 
+#include "core/pages.hpp"
+
 #include <sys/mman.h>
 
 #include <new>
@@ -21,6 +23,12 @@ BufferPool::Block& BufferPool::take() {
         ::mmap(nullptr, block_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     return *new Block(*this, static_cast<std::byte*>(memory));
+}
+
+void BufferPool::Block::map(std::size_t bytes) noexcept {
+    if (bytes <= mapped_) return;
+    map_pages(data_ + mapped_, bytes - mapped_);
+    mapped_ = page_above(bytes);
 }
 
 void BufferPool::Block::recycle() noexcept { pool_->give_back(*this); }

@@ -109,6 +109,9 @@ public:
     public:
         std::byte* data() noexcept { return data_; }
         std::size_t capacity() const noexcept { return pool_->block_bytes_; }
+        /// Maps the first `bytes`, which are about to be written; the others are mapped when they
+        /// are touched. REQUIRES: bytes <= capacity().
+        void map(std::size_t bytes) noexcept;
 
     private:
         friend class BufferPool;
@@ -117,6 +120,7 @@ public:
 
         BufferPool* pool_;
         std::byte* data_;
+        std::size_t mapped_ = 0;  ///< bytes of whole pages
     };
 
     /// `keep`: free blocks that are not given back to the system.

@@ -86,7 +86,9 @@ bool PipedMemory::pass(const Pipe& to, std::size_t size) const noexcept {
 }
 
 void PipedMemory::bring() noexcept {
-    auto* const to = block_.data() + (from_ - block_.data());
+    const auto offset = static_cast<std::size_t>(from_ - block_.data());
+    auto* const to = block_.data() + offset;
+    block_.map(offset + bytes_);
     read_pipe(pipe_, to, bytes_);
     piped_ = nullptr;
     pipes_.give_back(std::move(pipe_), 0);

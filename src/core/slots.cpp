@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/slots.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 
 namespace uidnfs::core {
@@ -49,12 +47,15 @@ Slot* SlotPool::adopt(std::uint32_t index) noexcept {
     return &slots_[index];
 }
 
-bool SlotPool::map(Slot& slot, std::size_t bytes) noexcept {
-    const auto pages = (std::min<std::size_t>(bytes, region_.stride) + kPage - 1) / kPage;
+bool SlotPool::map(Slot& slot, std::size_t bytes, std::size_t ahead) noexcept {
+    const auto pages = [this](std::uint64_t size) {
+        return page_above(std::min<std::uint64_t>(size, region_.stride)) / kMemoryPage;
+    };
     auto& mapped = mapped_[slot.index()];
-    if (mapped >= pages) return false;
-    (void)::madvise(slot.data(), pages * kPage, MADV_POPULATE_WRITE);
-    mapped = static_cast<std::uint16_t>(pages);
+    if (mapped >= pages(bytes)) return false;
+    const auto wanted = pages(bytes + ahead);
+    map_pages(slot.data() + mapped * kMemoryPage, (wanted - mapped) * kMemoryPage);
+    mapped = static_cast<std::uint16_t>(wanted);
     return true;
 }
 

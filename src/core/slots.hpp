@@ -6,6 +6,7 @@
 
 #include "core/arena.hpp"
 #include "core/buffer.hpp"
+#include "core/pages.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -34,12 +35,10 @@ private:
 
 class SlotPool {
 public:
-    static constexpr std::uint32_t kPage = 4096;
-
     static constexpr RegionSpec spec(
         std::uint32_t id, std::uint32_t bytes, std::uint64_t count
     ) noexcept {
-        return {id, (bytes + kPage - 1) / kPage * kPage, count};
+        return {id, static_cast<std::uint32_t>(page_above(bytes)), count};
     }
 
     SlotPool(const Arena& arena, const Region& region);
@@ -64,8 +63,8 @@ public:
     void on_available(std::function<void()> callback) { available_ = std::move(callback); }
     /// Maps the first `bytes` of a slot, so that the kernel writes there without a page fault: one
     /// inside of a system call fails when the process is being killed. Linux 5.14 or later; before,
-    /// nothing happens. False: they were.
-    bool map(Slot& slot, std::size_t bytes) noexcept;
+    /// nothing happens. Where any was missing, `ahead` bytes more are mapped. False: none was.
+    bool map(Slot& slot, std::size_t bytes, std::size_t ahead = 0) noexcept;
     /// Gives the pages of free slots back to the system; for a mount with nothing to do.
     void trim() noexcept;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/inode_table.hpp"
 
+#include "core/pages.hpp"
+
 #include <algorithm>
 
 namespace uidnfs::fs {
@@ -43,6 +45,7 @@ InodeRef InodeTable::insert(InodeId id, const nfs::FileHandle& handle, const nfs
         static_cast<std::uint32_t>(handle.bytes().size()),
         {}};
     std::copy(handle.bytes().begin(), handle.bytes().end(), record.handle.begin());
+    core::map_heap_growth();  // a listing makes hundreds in one turn
     const auto index = records_.insert(record);
     if (index == InodeRecords::kNone) return nullptr;
     auto inode = std::make_shared<Inode>(id, index, handle, attr.type);

@@ -23,6 +23,7 @@ public:
             memory_ = slot;
             used_ = 0;
         }
+        slots_.map(*memory_, used_ + data.size(), kAhead);
         auto* target = memory_->data() + used_;
         std::memcpy(target, data.data(), data.size());
         auto copied = slot_.sub(used_, data.size());
@@ -38,6 +39,8 @@ public:
     }
 
 private:
+    static constexpr std::size_t kAhead = 64u << 10;
+
     core::SlotPool& slots_;
     core::Slice slot_;
     core::Slot* memory_ = nullptr;

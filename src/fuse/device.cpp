@@ -2,6 +2,7 @@
 #include "fuse/device.hpp"
 
 #include "core/clock.hpp"
+#include "core/pages.hpp"
 
 #include <boost/asio/post.hpp>
 #include <unistd.h>
@@ -148,6 +149,7 @@ void Device::note_size(std::size_t bytes, std::size_t mapped) noexcept {
 }
 
 void Device::pump() {
+    core::map_heap_growth();
     const auto now = core::now();
     std::size_t bytes = 0;
     int requests = 0;

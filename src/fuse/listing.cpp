@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t kMaxName = 1024;  // FUSE_NAME_MAX, fs/fuse/fuse_i.h
 constexpr std::size_t kLoggedName = 64;
+// Most listings fill less than the kernel has room for.
+constexpr std::size_t kMappedAtOnce = 32768;
 
 bool is_name(std::string_view name) noexcept {
     return !name.empty() && name.size() <= kMaxName && name.find('/') == name.npos &&
@@ -33,6 +35,7 @@ ListingBuffer::ListingBuffer(
     keep_ = core::Slice(block, block.data(), 0);
     data_ = reinterpret_cast<char*>(block.data());
     size_ = std::min(size, block.capacity());
+    block.map(std::min(size_, kMappedAtOnce));
 }
 
 bool ListingBuffer::add(const fs::DirItem& item) {

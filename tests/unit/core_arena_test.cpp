@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arena and Table: what the next worker finds, and what it refuses to believe.
 #include "core/arena.hpp"
+#include "support/mapped_pages.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -8,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -254,6 +256,28 @@ protected:
     Records records{arena.region(kRecords)};
     std::uint64_t full = 0;  ///< bytes
 };
+
+TEST(TableMemory, IsMappedAheadOfItsRecordsAndGivenBackWithThem) {
+    constexpr std::array<RegionSpec, 1> kOne{Records::spec(kRecords, 100'000)};
+    const Arena arena = *Arena::create(kOne);
+    const auto region = arena.region(kRecords);
+    Records records(region);
+    const auto ahead = [&] {  // pages behind the one of the last record
+        const auto used = std::uint64_t{records.high_water()} * region.stride;
+        const auto mapped = test::mapped_pages(region.base + used, 128u << 10);
+        return std::ranges::count(mapped, true) - 1;
+    };
+    records.insert({0, 0});
+    EXPECT_EQ(0, ahead()) << "of one that may stay the only one";
+    for (std::uint64_t i = 1; i * region.stride < (70u << 10); ++i) records.insert({i, 0});
+    EXPECT_GT(ahead(), 8);
+    EXPECT_LE(ahead(), 16);
+    for (auto i = records.high_water(); i-- > 0;) records.erase(i);
+    records.trim(arena);
+    EXPECT_EQ(-1, ahead());
+    EXPECT_EQ(0u, records.insert({7, 7}));
+    EXPECT_EQ(7u, records[0].number);
+}
 
 TEST_F(LargeTableTest, TrimmedToTheHighestThatIsUsed) {
     erase(1'000, kMany);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // BufferPool and Slice: who keeps memory alive, and when it is used again.
 #include "core/buffer.hpp"
+#include "support/mapped_pages.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <optional>
+#include <vector>
 
 namespace uidnfs::core {
 namespace {
@@ -37,6 +39,21 @@ TEST_F(BufferTest, LastSliceGivesTheBlockBack) {
     EXPECT_EQ(0u, pool.idle());
     second.reset();
     EXPECT_EQ(1u, pool.idle());
+}
+
+TEST_F(BufferTest, WhatIsAboutToBeWrittenIsMapped) {
+    constexpr auto kPages = 4 * kMemoryPage;
+    BufferPool large{kPages, 1};
+    auto& block = large.take();
+    const Slice hold(block, block.data(), 1);
+    block.map(1);
+    EXPECT_EQ(
+        (std::vector<bool>{true, false, false, false}), test::mapped_pages(block.data(), kPages)
+    );
+    block.map(2 * kMemoryPage + 1);
+    EXPECT_EQ(
+        (std::vector<bool>{true, true, true, false}), test::mapped_pages(block.data(), kPages)
+    );
 }
 
 TEST_F(BufferTest, IdleBlockIsTakenFirst) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SlotPool: the order of slots, what is given back, and what a second worker may give back.
-#include "core/slots.hpp"
-
 #include "core/fd.hpp"
+#include "core/slots.hpp"
+#include "support/mapped_pages.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -35,21 +34,7 @@ TEST_F(SlotsTest, SlotsAreWholePagesSideBySide) {
     EXPECT_EQ(pool.at(0) + 8192, pool.at(1));
 }
 
-/// Of each page of a slot: whether this process has it mapped (proc(5), pagemap).
-std::vector<bool> mapped_pages(Slot& slot) {
-    const Fd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-    std::vector<bool> mapped;
-    for (std::uint32_t at = 0; at < kBytes; at += SlotPool::kPage) {
-        const auto page = (reinterpret_cast<std::uintptr_t>(slot.data()) + at) / SlotPool::kPage;
-        std::uint64_t entry = 0;
-        EXPECT_EQ(
-            ::pread(pagemap.get(), &entry, sizeof entry, static_cast<off_t>(page * sizeof entry)),
-            static_cast<ssize_t>(sizeof entry)
-        );
-        mapped.push_back((entry >> 63) != 0);
-    }
-    return mapped;
-}
+std::vector<bool> mapped_pages(Slot& slot) { return test::mapped_pages(slot.data(), kBytes); }
 
 TEST_F(SlotsTest, AsMuchAsIsAskedForIsMappedBeforeItIsUsed) {
     auto& slot = *pool.take();
@@ -65,6 +50,19 @@ TEST_F(SlotsTest, AsMuchAsIsAskedForIsMappedBeforeItIsUsed) {
     EXPECT_EQ(mapped_pages(slot), (std::vector<bool>{false, false}));
     pool.map(slot, 100);
     EXPECT_EQ(mapped_pages(slot), (std::vector<bool>{true, false}));
+}
+
+TEST_F(SlotsTest, MoreIsMappedAheadWhereAnyIsMissing) {
+    auto& slot = *pool.take();
+    const auto use = whole(slot);
+    pool.map(slot, 100);
+    EXPECT_FALSE(pool.map(slot, 4096, 1));
+    EXPECT_EQ(mapped_pages(slot), (std::vector<bool>{true, false}));
+    auto& other = *pool.take();
+    const auto use_too = whole(other);
+    EXPECT_TRUE(pool.map(other, 4096, 1));
+    EXPECT_EQ(mapped_pages(other), (std::vector<bool>{true, true}));
+    EXPECT_FALSE(pool.map(other, 8192, 1 << 20)) << "no further than the slot";
 }
 
 TEST_F(SlotsTest, ThereAreOnlySoMany) {

@@ -77,6 +77,7 @@ std::span<const iovec> RecordReader::space(Expect expect) {
     }
     space_[1] = {window_->data() + filled_, room};
     if (missing_ == 0) return std::span(space_).subspan(1);
+    record_->map(record_offset_ + record_bytes_ + missing_);
     space_[0] = {place() + record_bytes_, missing_};
     return space_;
 }
@@ -96,6 +97,7 @@ void RecordReader::piped(std::size_t bytes) noexcept {
 
 void RecordReader::leave_pipe() noexcept {
     auto& pipes = blocks_->pipes();
+    record_->map(record_offset_ + record_bytes_);
     core::read_pipe(*pipe_, place() + record_bytes_ - piped_bytes_, piped_bytes_);
     pipes.give_back(std::move(*pipe_), 0);
     pipes.does_not_fit();
@@ -163,6 +165,7 @@ std::optional<core::Slice> RecordReader::next() {
             // What the kernel copies begins at a cache line.
             record_offset_ = (kCacheLine - here % kCacheLine) % kCacheLine;
         }
+        record_->map(record_offset_ + record_bytes_ + here);
         std::memcpy(place() + record_bytes_, window_->data() + parsed_, here);
         parsed_ += here;
         record_bytes_ += here;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nfs/v3/decode.hpp"
 
+#include "core/pages.hpp"
 #include "core/piped.hpp"
 #include "nfs/rpc/status.hpp"
 #include "nfs/v3/encode.hpp"
@@ -17,6 +18,9 @@ namespace {
 
 constexpr std::uint32_t kMaxNanoseconds = 999'999'999;
 constexpr std::uint32_t kAttrBytes = 84;  // fattr3
+/// Of an entry of READDIR and of READDIRPLUS, as most are.
+constexpr std::size_t kNameBytes = 40;
+constexpr std::size_t kEntryBytes = 200;
 /// READ3res up to its data (RFC 1813 3.3.6): status, attributes, count, eof, length.
 constexpr std::size_t kReadHeadBytes = 4 + 4 + kAttrBytes + 4 + 4 + 4;
 
@@ -120,6 +124,10 @@ core::Result<DirPage> decode_listing(Bytes results, const DirCursor& from, Listi
     auto decoded = decode<DirPage>(results, [&](XdrReader& in, DirPage& page) {
         page.dir_attr = read_post_op_attr(in);
         page.verifier = read_verifier(in);
+        page.entries.reserve(
+            results.size() / (listing == Listing::names ? kNameBytes : kEntryBytes)
+        );
+        core::map_heap_growth();
         // Some servers cut a page off where it has become too long for them. What came whole is
         // taken, and the rest is asked for behind it, as the kernel's client does.
         auto ahead = in;

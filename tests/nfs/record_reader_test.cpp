@@ -215,12 +215,22 @@ TEST_F(RecordReaderTest, ATooLongRecordIsAFault) {
     EXPECT_TRUE(records_.empty());
 }
 
+TEST_F(RecordReaderTest, ATooLongRecordSaysWhatItAnswersIfThatCame) {
+    const auto mark = 0x8000'0000 | (kMaxRecordBytes + 1);
+    feed(XdrWriter().u32(mark).u32(77).bytes(), 8, RecordReader::Expect::small);
+    EXPECT_EQ(reader_.too_long_for(), 77u);
+    reader_.reset();
+    feed(XdrWriter().u32(mark).bytes(), 4, RecordReader::Expect::small);
+    EXPECT_EQ(reader_.too_long_for(), std::nullopt);
+}
+
 TEST_F(RecordReaderTest, FragmentsThatAddUpToTooMuchAreAFault) {
-    ByteVector stream = fragment(ByteVector(kMaxRecordBytes - 1), Last::no);
+    ByteVector stream = fragment(ByteVector(kMaxRecordBytes - 1, std::byte{1}), Last::no);
     const auto more = fragment(ByteVector(2), Last::no);
     stream.insert(stream.end(), more.begin(), more.end());
     feed(stream, 65536, RecordReader::Expect::small);
     EXPECT_EQ(reader_.fault(), RecordReader::Fault::record_too_long);
+    EXPECT_EQ(reader_.too_long_for(), 0x0101'0101u);
 }
 
 TEST_F(RecordReaderTest, EmptyFragmentsForEverAreAFault) {

@@ -195,6 +195,41 @@ TEST_F(TransportFaultsTest, ARecordThatIsTooLongEndsTheConnectionNotTheCall) {
     EXPECT_EQ(log.count("is no record of RPC (too long)"), 1u);
 }
 
+TEST_F(TransportFaultsTest, ACallThatIsAnsweredWithTooMuchEachTimeFailsAloneAndTheOthersGoOn) {
+    Peer peer([&](Peer& p) {
+        for (int round = 0; round < 3; ++round) {
+            auto c = p.accept();
+            const auto call = c.read_call();
+            if (call.arguments != text("greedy")) throw std::runtime_error("the other came first");
+            (void)c.read_call();
+            c.send(XdrWriter().u32(0xc000'0000).u32(call.xid).u32(1).bytes());
+            if (!c.is_closed_within(5s)) throw std::runtime_error("the client did not close");
+        }
+        auto c = p.accept();
+        c.reply(c.read_call(), text("good"));
+    });
+    Transport transport(reactor_, options_for(peer.port()));
+    std::optional<core::Error> refused;
+    std::string other;
+    const auto greedy = [&]() -> core::Task<void> {
+        auto asking = ask(transport, text("greedy"));
+        const auto answer = co_await asking;
+        if (!answer) refused = answer.error();
+    };
+    const auto modest = [&]() -> core::Task<void> {
+        auto asking = ask(transport, text("modest"));
+        other = text_or_error(co_await asking);
+    };
+    core::spawn(greedy());
+    core::spawn(modest());
+    run_until([&] { return !other.empty(); });
+    EXPECT_EQ(peer.finish(), "");
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code(), EIO);
+    EXPECT_EQ(other, "good");
+    EXPECT_EQ(transport.traffic().broken_streams, 3u);
+}
+
 TEST_F(TransportFaultsTest, WhatIsNoReplyEndsTheConnectionNotTheCall) {
     for (const auto& garbage :
          {XdrWriter().u32(1).u32(0).u32(2).bytes(), XdrWriter().u32(1).bytes(), ByteVector()}) {

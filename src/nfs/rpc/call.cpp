@@ -62,6 +62,7 @@ void Call::reset() noexcept {
     sent = 0;
     transmissions = 0;
     repetitions = 0;
+    too_long_replies = 0;
     reply_bytes = 0;
     send = Send::now;
     early_reply.reset();

@@ -66,6 +66,7 @@ struct Call {
     core::SteadyTime sent_at;                ///< when a byte of it last went out
     core::SteadyTime first_sent_at;          ///< when it began to go out on the current socket
     std::uint32_t repetitions = 0;           ///< on the current socket, because no answer came
+    std::uint32_t too_long_replies = 0;      ///< each ended a connection
     std::optional<core::Slice> early_reply;  ///< came before the record was sent
 
     // The answer.

@@ -124,6 +124,7 @@ private:
     Then take_records(core::SteadyTime now);
     void refuse_endless_record(core::SteadyTime now);
     bool may_complain();
+    void refuse_reply(std::uint32_t xid);
     Then refuse_stream();
     void take_reply(core::Slice record, std::uint32_t xid);
 

@@ -18,6 +18,9 @@ namespace {
 constexpr std::size_t kReceiveTurnBytes = 8u << 20;
 constexpr int kReceiveTurns = 64;
 
+/// A stream that lost its beat can claim any length, and not this often of the same call.
+constexpr std::uint32_t kMostTooLongReplies = 3;
+
 }  // namespace
 
 void Connection::wait_readable() {
@@ -132,7 +135,22 @@ Connection::Then Connection::take_records(core::SteadyTime now) {
             reader_.fault() == RecordReader::Fault::record_too_long ? "too long" : "empty fragment"
         );
     }
+    if (const auto xid = reader_.too_long_for()) refuse_reply(*xid);
     return refuse_stream();
+}
+
+/// Asking for ever would end the connection of all other calls each time.
+void Connection::refuse_reply(std::uint32_t xid) {
+    auto* const call = calls_.find(xid);
+    if (!call || call->is_partly_sent() || ++call->too_long_replies < kMostTooLongReplies) return;
+    if (may_complain()) {
+        core::log::warning(
+            "{} answers a call with more than {} bytes each time; the call fails",
+            to_string(options_.server),
+            kMaxRecordBytes
+        );
+    }
+    finish(*call, protocol_error());
 }
 
 /// Its mark may be a lie: then the answers to all calls are taken for a part of it, and as long as

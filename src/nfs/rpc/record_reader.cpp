@@ -50,6 +50,7 @@ void RecordReader::reset() noexcept {
     parsed_ = filled_ = record_bytes_ = missing_ = 0;
     wanted_ = kMarkBytes;
     fault_ = Fault::none;
+    too_long_for_.reset();
 }
 
 void RecordReader::make_room() {
@@ -140,6 +141,11 @@ std::optional<core::Slice> RecordReader::next() {
         const auto fragment = mark & kLastFragment ? Fragment::last : Fragment::more;
         if (record_bytes_ + bytes > kMaxRecordBytes) {
             fault_ = Fault::record_too_long;
+            if (record_bytes_ >= sizeof(std::uint32_t)) {
+                too_long_for_ = load(place());
+            } else if (!record_ && available() >= kMarkBytes + sizeof(std::uint32_t)) {
+                too_long_for_ = load(at + kMarkBytes);
+            }
             return std::nullopt;
         }
         if (bytes == 0 && fragment == Fragment::more) {

@@ -75,6 +75,8 @@ public:
     std::optional<core::Slice> next();
 
     Fault fault() const noexcept { return fault_; }
+    /// Which call a record that is too long answers, as far as it came.
+    std::optional<std::uint32_t> too_long_for() const noexcept { return too_long_for_; }
     bool is_between_records() const noexcept { return !record_ && parsed_ == filled_; }
     /// Forgets the stream; for a new connection.
     void reset() noexcept;
@@ -89,6 +91,7 @@ private:
     ReceiveBlocks* blocks_;
     std::array<iovec, 2> space_{};
     Fault fault_ = Fault::none;
+    std::optional<std::uint32_t> too_long_for_;
 
     // INVARIANT: parsed_ <= filled_ <= capacity of the window; without a window both are 0.
     core::BufferPool::Block* window_ = nullptr;

@@ -5,6 +5,7 @@
 
 #include "core/slots.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -23,7 +24,9 @@ public:
             memory_ = slot;
             used_ = 0;
         }
-        slots_.map(*memory_, used_ + data.size(), kAhead);
+        // As much as there is already: a mount that writes little holds little.
+        const auto end = used_ + data.size();
+        slots_.map(*memory_, end, std::min(end, kAhead));
         auto* target = memory_->data() + used_;
         std::memcpy(target, data.data(), data.size());
         auto copied = slot_.sub(used_, data.size());

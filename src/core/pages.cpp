@@ -16,8 +16,10 @@ void map_pages(void* begin, std::size_t bytes) noexcept {
 void map_heap_growth() noexcept {
     static std::atomic<std::byte*> known{nullptr};
     auto* const end = static_cast<std::byte*>(::sbrk(0));  // the C library knows it
-    auto* const before = known.exchange(end, std::memory_order_relaxed);
-    if (!before || end <= before) return;
+    auto* const before = known.load(std::memory_order_relaxed);
+    if (end == before) return;
+    known.store(end, std::memory_order_relaxed);
+    if (!before || end < before) return;
     const auto into_page = reinterpret_cast<std::uintptr_t>(before) % kMemoryPage;
     map_pages(before - into_page, static_cast<std::size_t>(end - before) + into_page);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuse/reply.hpp"
 
+#include "core/pages.hpp"
 #include "core/task.hpp"
 #include "fuse/glue.hpp"
 #include "fuse/libfuse.hpp"
@@ -75,11 +76,10 @@ Delivered deliver_copy(fuse_req* handle, const fs::ReadData& data) {
 
 /// A process that is killed while the kernel copies from a page that it has not mapped makes the
 /// kernel end the request with EIO. Such are bytes that the worker before this one was given.
-void map_pages(const fs::ReadData& data) noexcept {
-    constexpr std::size_t kPage = 4096;
+void touch_pages(const fs::ReadData& data) noexcept {
     for (const auto& piece : data.pieces) {
         const volatile std::byte* bytes = piece.data();
-        for (std::size_t at = 0; at < piece.size(); at += kPage) (void)bytes[at];
+        for (std::size_t at = 0; at < piece.size(); at += core::kMemoryPage) (void)bytes[at];
         if (piece.size() > 0) (void)bytes[piece.size() - 1];
     }
 }
@@ -146,7 +146,7 @@ Delivered deliver(fuse_req* handle, const RequestInfo&, const fs::ReadData& data
     const auto& pieces = data.pieces;
     if (pieces.empty()) return delivered(fuse_reply_buf(handle, nullptr, 0));
     if (pieces.size() == 1 && pieces[0].piped()) return deliver_piped(handle, pieces[0]);
-    map_pages(data);
+    touch_pages(data);
     if (pieces.size() == 1) {
         const auto* bytes = reinterpret_cast<const char*>(pieces[0].data());
         return delivered(fuse_reply_buf(handle, bytes, pieces[0].size()));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SlotPool: the order of slots, what is given back, and what a second worker may give back.
-#include "core/fd.hpp"
 #include "core/slots.hpp"
+
+#include "core/fd.hpp"
 #include "support/mapped_pages.hpp"
 
 #include <fcntl.h>

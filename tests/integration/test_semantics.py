@@ -402,9 +402,9 @@ for number in range(40):
                 getattr(self.app, how)(f"{here}-{name}")
                 after = time.time_ns()
                 found = self.app.stat(f"{here}-{name}")
-                self.assertTrue(before - 1_001_000_000 <= found.st_atime_ns <= after, how)
-                self.assertEqual(0, found.st_atime_ns % 1000, how)
-                self.assertNotEqual(0, found.st_atime_ns % 1_000_000_000, how)
+                # To the second, as programs compare it that know no more.
+                self.assertTrue(before // 10**9 <= found.st_atime_ns // 10**9 <= after // 10**9, how)
+                self.assertLessEqual(found.st_atime_ns, after, how)
                 # Of the server, whose clock is this one in steps of a tick.
                 self.assertTrue(before - 50_000_000 <= found.st_mtime_ns <= after, how)
                 self.assertEqual(found.st_atime_ns,

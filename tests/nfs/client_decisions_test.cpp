@@ -10,6 +10,7 @@
 #include "nfs/v3/status.hpp"
 #include "wire_fixture.hpp"
 
+#include <array>
 #include <chrono>
 #include <set>
 
@@ -114,24 +115,45 @@ TEST(Replay, WhatIsMarkedIsKnownByItsMarkAlone) {
     EXPECT_FALSE(matches(expected, found));
 }
 
-TEST(Replay, MarksAreMicrosecondsOfTheLastSecondAndDiffer) {
-    using std::chrono::system_clock;
-    const auto seconds = [] {
-        return std::chrono::duration_cast<std::chrono::seconds>(
-                   system_clock::now().time_since_epoch()
-        )
-            .count();
-    };
-    std::set<std::uint32_t> seen;
-    for (int i = 0; i < 100; ++i) {
-        const auto before = seconds();
-        const auto time = mark_time(draw_mark());
-        EXPECT_GE(time.seconds, before - 1);
-        EXPECT_LE(time.seconds, seconds());
-        EXPECT_LT(time.nanoseconds, 1'000'000'000u);
-        EXPECT_EQ(time.nanoseconds % 1000, 0u);
-        seen.insert(time.nanoseconds);
+TEST(Replay, AMarkIsKnownWhereTimesAreKeptLessFinely) {
+    Attr found;
+    found.type = FileType::directory;
+    Expected expected{FileType::directory};
+    expected.mark = Time{1700000000, 123'456'789};
+    for (const std::uint32_t kept : {123'456'789u, 123'456'700u, 123'456'000u, 0u}) {
+        found.atime = {1700000000, kept};
+        EXPECT_TRUE(matches(expected, found)) << kept;
+        found.atime.nanoseconds = kept + 1;
+        EXPECT_FALSE(matches(expected, found)) << kept;
+        found.atime = {1700000001, kept};
+        EXPECT_FALSE(matches(expected, found)) << kept;
     }
+}
+
+TEST(Replay, MarksAreOfTheSecondThatItIsAndNotAfterwards) {
+    using std::chrono::nanoseconds;
+    constexpr std::int64_t kSecond = 1'700'000'000;
+    constexpr std::array<std::uint64_t, 4> kWords{0, 1, 987'654'321'987, ~std::uint64_t{0}};
+    for (const std::int64_t passed : {0, 1, 19'999'999, 20'000'000, 500'000'000, 999'999'999}) {
+        const std::chrono::sys_time<nanoseconds> now{
+            std::chrono::seconds(kSecond) + nanoseconds(passed)};
+        // A server's clock may be a tick behind, and what is made must not look used before.
+        const auto latest = passed < 20'000'000 ? passed : passed - 10'000'000;
+        for (const auto word : kWords) {
+            const auto time = mark_time(mark_at(now, word));
+            EXPECT_EQ(time.seconds, kSecond);
+            EXPECT_LE(time.nanoseconds, latest);
+        }
+        const auto first = mark_at(now, 0);
+        const auto last = mark_at(now, static_cast<std::uint64_t>(latest));
+        EXPECT_EQ(mark_time(last).nanoseconds - mark_time(first).nanoseconds, latest)
+            << "all that there are";
+    }
+}
+
+TEST(Replay, MarksDiffer) {
+    std::set<std::uint64_t> seen;
+    for (int i = 0; i < 100; ++i) seen.insert(draw_mark());
     EXPECT_GT(seen.size(), 90u);
     EXPECT_LT(mark_time(~std::uint64_t{0}).nanoseconds, 1'000'000'000u)
         << "another call's verifier";

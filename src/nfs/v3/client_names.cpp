@@ -106,7 +106,7 @@ core::Task<core::Result<CreateReply>> Client3::make(
         );
         auto made = co_await making;
         if (made && is_link && made->attr && expected.mark) {
-            link_marks_ = made->attr->atime == *expected.mark ? Marks::kept : Marks::lost;
+            link_marks_ = matches(expected, *made->attr) ? Marks::kept : Marks::lost;
         }
         if (!made && expected.mark && may_be_for_mark(made.error())) {
             // A file system whose makers may not set times; what it made it has made.

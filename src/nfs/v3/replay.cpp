@@ -5,9 +5,26 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 
 namespace uidnfs::nfs::v3 {
+namespace {
+
+/// A server stamps what it makes with the time of its kernel's last tick, 10 ms ago at most (HZ).
+constexpr std::chrono::milliseconds kClockTick{10};
+/// What file systems cut times to, in nanoseconds: nothing, 100 ns, microseconds, whole seconds.
+constexpr std::array<std::uint32_t, 4> kGrains{1, 100, 1000, 1'000'000'000};
+
+bool is_kept_mark(const Time& mark, const Time& found) noexcept {
+    return found.seconds == mark.seconds &&
+           std::any_of(kGrains.begin(), kGrains.end(), [&](std::uint32_t grain) {
+               return found.nanoseconds == mark.nanoseconds - mark.nanoseconds % grain;
+           });
+}
+
+}  // namespace
 
 Replay interpret(
     Procedure procedure, rpc::Transmission transmission, const core::Error& error
@@ -42,15 +59,22 @@ Replay interpret(
     return Replay::as_answered;
 }
 
+std::uint64_t mark_at(
+    std::chrono::sys_time<std::chrono::nanoseconds> now, std::uint64_t random
+) noexcept {
+    using std::chrono::nanoseconds;
+    const auto whole = std::chrono::floor<std::chrono::seconds>(now);
+    const auto passed = std::chrono::duration_cast<nanoseconds>(now - whole);
+    const auto window = passed >= 2 * kClockTick ? passed - kClockTick : passed;
+    const auto at = random % static_cast<std::uint64_t>(window.count() + 1);
+    return static_cast<std::uint64_t>(whole.time_since_epoch().count()) << 32 | at;
+}
+
 std::uint64_t draw_mark() {
-    using std::chrono::microseconds;
-    std::uint32_t random = 0;
+    std::uint64_t random = 0;
     // Not before the system has any: then the clock must do.
     if (::getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) random = 0;
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    const auto at = std::chrono::duration_cast<microseconds>(now).count() - random % 1'000'000;
-    const auto seconds = static_cast<std::uint64_t>(at / 1'000'000);
-    return seconds << 32 | static_cast<std::uint64_t>(at % 1'000'000 * 1000);
+    return mark_at(std::chrono::system_clock::now(), random);
 }
 
 Time mark_time(std::uint64_t mark) noexcept {
@@ -67,10 +91,7 @@ bool may_be_for_mark(const core::Error& error) noexcept {
 
 bool matches(const Expected& expected, const Attr& found) noexcept {
     if (expected.mark) {
-        // Some file systems keep whole seconds only.
-        const Time coarse{expected.mark->seconds, 0};
-        return found.type == expected.type &&
-               (found.atime == *expected.mark || found.atime == coarse);
+        return found.type == expected.type && is_kept_mark(*expected.mark, found.atime);
     }
     return found.type == expected.type && (!expected.size || *expected.size == found.size) &&
            (!expected.fileid || *expected.fileid == found.fileid) &&

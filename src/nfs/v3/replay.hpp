@@ -9,6 +9,7 @@
 #include "nfs/types.hpp"
 #include "nfs/v3/procedure.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
@@ -29,10 +30,15 @@ Replay interpret(
 ) noexcept;
 
 /// What a call that makes something has the server keep with it, to know it again: the access time.
-/// Of two calls no two are the same but for one chance in a million. It lies within the last
-/// second, in whole microseconds, which few file systems cannot keep (matches() takes whole seconds
-/// for it as well: calls of the same second cannot be told apart there). Any word gives a time;
-/// draw_mark() gives words whose times are right.
+/// It is drawn from the nanoseconds of the second that `now` is in, up to `now`: what is made has
+/// the access time that it should, to the second, and not one after its mtime, so that a listing
+/// moves it (relatime). matches() knows it where the server keeps 100 ns, microseconds or whole
+/// seconds; of those last, calls of the same second cannot be told apart. Any word gives a time;
+/// these words give times that are right.
+std::uint64_t mark_at(
+    std::chrono::sys_time<std::chrono::nanoseconds> now, std::uint64_t random
+) noexcept;
+/// One of now.
 std::uint64_t draw_mark();
 Time mark_time(std::uint64_t mark) noexcept;
 

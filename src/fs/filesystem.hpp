@@ -323,6 +323,9 @@ private:
     bool must_stay(const InodeRef& child) const noexcept;
     /// `added`: beside its own name, which is about to be replaced and is there all the time.
     enum class Silly : std::uint8_t { moved, added };
+    /// Where whoever replaces `child` could not take an added name away again: `moved`.
+    Silly how_to_hide(const Inode& parent, const Inode& child, const nfs::CallContext& context)
+        const noexcept;
     /// How it was made: a server without hard links only moves.
     core::Task<core::Result<Silly>> make_silly(
         nfs::CallContext context, InodeRef parent, std::string name, InodeRef child, Silly wanted
@@ -332,6 +335,8 @@ private:
     );
     core::Task<void> remove_silly(nfs::CallContext context, InodeRef inode);
     void forget_silly(const InodeRef& inode);
+    /// The kernel takes a close, and a call that failed, for what changes no attributes.
+    void tell_kernel(const Inode& inode);
     /// Its silly name is being removed: nobody knows whether the server counts it still.
     bool is_silly_going(const Inode& inode) const noexcept {
         return inode.silly && !inode.is_in_use() && silly_removals_ > 0;

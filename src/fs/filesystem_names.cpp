@@ -321,7 +321,8 @@ core::Task<core::Result<void>> Filesystem::rename(
     const Removal removal(removals_, target, *to, to_name);
     auto how = Silly::added;
     if (hide_target) {
-        const auto hidden = co_await make_silly(ctx, to, to_name, target, Silly::added);
+        const auto wanted = how_to_hide(*to, *target, ctx);
+        const auto hidden = co_await make_silly(ctx, to, to_name, target, wanted);
         if (!hidden && hidden.error().code() != ENOENT) co_return hidden.error();
         if (hidden) how = *hidden;
     }

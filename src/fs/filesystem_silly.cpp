@@ -15,6 +15,8 @@ namespace {
 
 /// How often a silly name that is taken is tried again with the next number.
 constexpr int kSillyAttempts = 16;
+/// Of a directory's mode (unlink(2), EPERM).
+constexpr std::uint32_t kSticky = 01000;
 
 }  // namespace
 
@@ -27,6 +29,17 @@ bool Filesystem::is_silly_name(const InodeRef& child, const Inode& parent, const
     if (!child || !child->silly) return false;
     const auto& record = silly_records_[*child->silly];
     return record.parent == parent.id && name == record.name.data();
+}
+
+Filesystem::Silly Filesystem::how_to_hide(
+    const Inode& parent, const Inode& child, const nfs::CallContext& context
+) const noexcept {
+    if (!parent.attrs.has_attr() || (parent.attrs.attr().mode & kSticky) == 0) return Silly::added;
+    // Anybody who may write to it gives a file another name there; only these two take names away.
+    const auto uid = context.credential->uid();
+    const bool is_owner =
+        parent.attrs.attr().uid == uid || (child.attrs.has_attr() && child.attrs.attr().uid == uid);
+    return is_owner ? Silly::added : Silly::moved;
 }
 
 core::Task<core::Result<Filesystem::Silly>> Filesystem::make_silly(
@@ -83,6 +96,8 @@ core::Task<void> Filesystem::undo_silly(
     const std::string silly = silly_records_[*child->silly].name.data();
     const nfs::CallContext silently{context.credential};
     const auto back = co_await rename_call(silently, parent, silly, parent, name);
+    tell_kernel(*parent);
+    tell_kernel(*child);
     if (!back) co_return;  // it stays a silly name and goes with the last close
     if (child->silly) forget_silly(child);  // else that has come meanwhile, too late for the name
 }
@@ -112,11 +127,17 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
             inode->attrs.expect_ctime_change();  // it may have other names, and one link less now
             co_await drop_if_gone(context, inode);
         }
+        tell_kernel(*parent);
+        tell_kernel(*inode);
         --silly_removals_;
     }
     writer_.resume(inode);
     if (inode->silly) forget_silly(inode);
     inodes_.drop_if_unused(inode);
+}
+
+void Filesystem::tell_kernel(const Inode& inode) {
+    if (inode.lookups > 0) deps_.invalidator.attributes(inode.id);
 }
 
 void Filesystem::forget_silly(const InodeRef& inode) {

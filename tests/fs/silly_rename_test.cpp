@@ -421,6 +421,61 @@ TEST_F(SillyRename, a_replacement_that_is_refused_leaves_no_silly_name) {
     EXPECT_EQ(m.content_of("/a"), "old");
 }
 
+TEST_F(SillyRename, somebody_elses_file_in_a_sticky_directory_is_refused_without_a_trace) {
+    server.put_directory("/d", 01777);
+    server.put_file("/d/theirs", "theirs", 0666);
+    for (const auto* path : {"/d", "/d/theirs"}) server.set_owner(path, 4000, 4000);
+    auto& m = mount();
+    m.make_file("/d/mine", "mine");
+    const auto file = m.open_file("/d/theirs");
+    EXPECT_EQ(m.rename_path("/d/mine", "/d/theirs"), EPERM);
+    EXPECT_EQ(server.names("/d"), (std::vector<std::string>{"mine", "theirs"}));
+    EXPECT_EQ(server.count(Procedure::link), 0u);
+    EXPECT_EQ(m.close_file(file), 0);
+}
+
+TEST_F(SillyRename, ones_own_file_in_a_sticky_directory_is_there_all_the_time) {
+    server.put_directory("/d", 01777);
+    server.set_owner("/d", 4000, 4000);
+    auto& m = mount();
+    m.make_file("/d/a", "old");
+    m.make_file("/d/new", "new");
+    const auto file = m.open_file("/d/a");
+    EXPECT_EQ(m.rename_path("/d/new", "/d/a"), 0);
+    EXPECT_EQ(server.count(Procedure::link), 1u);
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(server.names("/d"), std::vector<std::string>{"a"});
+}
+
+TEST_F(SillyRename, the_kernel_asks_again_for_what_a_last_close_changes) {
+    auto& m = mount();
+    m.make_dir("/d");
+    const auto file = m.create_file("/d/a");
+    EXPECT_EQ(m.link_path("/d/a", "/b"), 0);
+    EXPECT_EQ(m.remove_file("/d/a"), 0);
+    m.invalidated().clear();
+    EXPECT_EQ(m.close_file(file), 0);
+    EXPECT_EQ(m.invalidated().attribute_ids, (std::vector<fs::InodeId>{m.walk("/d"), file.inode}));
+}
+
+TEST_F(SillyRename, the_kernel_asks_again_for_what_a_refused_replacement_changes) {
+    for (const auto linked : {Status::ok, Status::notsupp}) {
+        auto& m = mount();
+        m.make_file("/a", "old");
+        m.make_file("/new", "new");
+        const auto file = m.open_file("/a");
+        if (linked != Status::ok) server.inject({.procedure = Procedure::link, .fail = linked});
+        const auto is_move = [](const Call& call) { return call.name == "new"; };
+        server.inject({.procedure = Procedure::rename, .when = is_move, .fail = Status::acces});
+        m.invalidated().clear();
+        EXPECT_EQ(m.rename_path("/new", "/a"), EACCES);
+        EXPECT_EQ(
+            m.invalidated().attribute_ids, (std::vector<fs::InodeId>{fs::kRootId, file.inode})
+        );
+        m.close_file(file);
+    }
+}
+
 TEST_F(SillyRename, a_refused_replacement_and_the_last_close_at_the_same_time) {
     auto& m = mount();
     m.make_dir("/d");

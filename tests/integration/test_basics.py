@@ -9,6 +9,7 @@ import random
 import stat
 
 import suite
+import uidnfs_command
 
 MIB = 1 << 20
 
@@ -301,6 +302,31 @@ result = {entry.name: (entry.stat().st_size, entry.stat().st_uid, entry.inode())
         self.app.unlink(self.path("f"))
         self.assertEqual(b"shared", self.app.read_file(self.path("g")))
         self.assertEqual(1, self.app.stat(self.path("g")).st_nlink)
+
+    def test_somebody_elses_open_file_in_a_sticky_directory_is_not_replaced(self):
+        os.mkdir(self.on_server("d"))
+        os.chmod(self.on_server("d"), 0o1777)
+        with open(self.on_server("d/theirs"), "wb") as theirs:
+            os.fchmod(theirs.fileno(), 0o666)
+        self.app.write_file(self.path("d/mine"), b"")
+        self.app.run("state['fd'] = os.open(path, os.O_RDWR)", path=self.path("d/theirs"))
+        with self.assert_errno(errno.EPERM):
+            self.app.rename(self.path("d/mine"), self.path("d/theirs"))
+        self.assertEqual(["mine", "theirs"], sorted(os.listdir(self.on_server("d"))))
+        self.app.run("os.close(state.pop('fd'))")
+
+    def test_times_of_a_directory_after_the_last_close_of_a_removed_file(self):
+        self.app.mkdir(self.path("d"))
+        self.app.run("""
+state['fd'] = os.open(path + "/f", os.O_CREAT | os.O_RDWR)
+os.unlink(path + "/f")
+os.stat(path)
+os.close(state.pop('fd'))
+""", path=self.path("d"))
+        uidnfs_command.wait_until(lambda: not os.listdir(self.on_server("d")), 5, "the last REMOVE")
+        changed = os.stat(self.on_server("d")).st_mtime_ns
+        uidnfs_command.wait_until(
+            lambda: self.app.stat(self.path("d")).st_mtime_ns == changed, 5, "the new time")
 
     def test_fifo_and_socket(self):
         for name, kind in (("fifo", stat.S_IFIFO), ("socket", stat.S_IFSOCK)):

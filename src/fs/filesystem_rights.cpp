@@ -6,6 +6,16 @@
 #include <cerrno>
 
 namespace uidnfs::fs {
+namespace {
+
+/// What is written to a device, FIFO or socket does not reach the file system, so that one that is
+/// read-only has nothing against it (access(2), EROFS).
+bool is_stored(nfs::FileType type) noexcept {
+    using enum nfs::FileType;
+    return type == regular || type == directory || type == symlink;
+}
+
+}  // namespace
 
 void Filesystem::remember_rights(
     Inode& inode, const nfs::CallContext& context, nfs::AccessBits granted
@@ -42,10 +52,12 @@ core::Task<core::Result<nfs::AccessBits>> Filesystem::rights(
 }
 
 core::Task<core::Result<void>> Filesystem::access(Caller caller, InodeId id, int mask) {
-    const auto purpose = (mask & W_OK) ? Purpose::change : Purpose::look;
-    const auto admitted = admit(caller, id, purpose);
+    const auto admitted = admit(caller, id, Purpose::look);
     if (!admitted) co_return admitted.error();
     const auto inode = admitted->inode;
+    if ((mask & W_OK) && options_.writable == Writable::no && is_stored(inode->type)) {
+        co_return core::Error(EROFS);
+    }
     const auto granted = co_await rights(admitted->context, inode);
     if (!granted) co_return granted.error();
     nfs::AccessBits needed = 0;

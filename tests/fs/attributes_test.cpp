@@ -440,6 +440,15 @@ TEST_F(ReadOnly, nothing_is_changed_and_nothing_is_sent) {
     }
 }
 
+TEST_F(ReadOnly, a_fifo_may_be_written_to) {
+    options.writable = fs::Writable::yes;
+    auto& writable = mount();
+    writable.run(writable.fs().mknod(writable.caller, fs::kRootId, "p", S_IFIFO | 0600, 0));
+    options.writable = fs::Writable::no;
+    EXPECT_EQ(second().access_path("/p", W_OK), 0);
+    EXPECT_EQ(second().access_path("/a", W_OK), EROFS);
+}
+
 TEST_F(ReadOnly, reading_works) {
     EXPECT_EQ(mount().content_of("/a"), "x");
     EXPECT_EQ(mount().names("/"), (std::vector<std::string>{"a", "d"}));

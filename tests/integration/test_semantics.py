@@ -336,6 +336,18 @@ os.writev(state["fd"], [memoryview(view)])
         expected = b"".join(b"a%d b%d " % (n, n) for n in range(10))
         self.assertEqual(expected, self.app.read_file(here))
 
+    def test_a_single_write_that_appends(self):
+        mount = self.mount()
+        found = self.app.run("""
+fd = os.open(path, os.O_RDWR | os.O_CREAT)
+os.pwrite(fd, b"not yet sent", 0)
+os.pwritev(fd, [b", appended"], 0, os.RWF_APPEND)
+os.pwrite(fd, b"N", 0)
+result = os.pread(fd, 100, 0)
+os.close(fd)
+""", path=mount / self.name)
+        self.assertEqual(b"Not yet sent, appended", found)
+
     def test_page_write_back_is_taken_beyond_the_budget(self):
         mount = self.mount(options="write_behind=1M")
         self.app.run("""

@@ -15,6 +15,9 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t kLeastCharge = 64u << 10;
 /// Reads one after the other that are a sequence.
 constexpr std::uint32_t kRun = 3;
+/// Of a file that somebody else writes to (a log) all that was asked for ahead is worth nothing
+/// with each change: so many reads more, at most, before it is tried again.
+constexpr std::uint32_t kMostRest = 64;
 /// A reader that takes longer between two reads has no use for more than the kernel's readahead.
 constexpr core::SteadyDuration kSlow = 1s;
 /// Whoever opens a file in order to read it does so at once. Whoever waits may be waiting for
@@ -162,7 +165,7 @@ void ReadAhead::follow(std::uint64_t offset, std::uint64_t size) {
     ++run_;
     last_ = now;
     next_ = in_order ? std::max(next_, offset + size) : offset + size;
-    if (run_ < kRun || house_->believed == 0s || !inode_->attrs.has_attr()) return;
+    if (run_ < kRun + rest_ || house_->believed == 0s || !inode_->attrs.has_attr()) return;
     if (window_ == 0) window_ = std::min(round_up(4 * size, kLeastCharge), kMostOfOne);
     const std::uint64_t limit = house_->client.fs_info().read_max;
     const auto step = std::clamp<std::uint64_t>(window_ / 2, 1, limit);
@@ -199,6 +202,9 @@ core::Task<ReadAhead::Found> ReadAhead::read(std::uint64_t offset, std::uint64_t
     }
     if (!std::all_of(wanted.begin(), wanted.end(), [&](const auto& c) { return is_good(*c); })) {
         drop();
+        run_ = 0;
+        window_ = 0;
+        rest_ = std::clamp(rest_ * 2, kRun, kMostRest);
         co_return found;
     }
     for (const auto& chunk : wanted) {
@@ -210,6 +216,7 @@ core::Task<ReadAhead::Found> ReadAhead::read(std::uint64_t offset, std::uint64_t
             found.pieces.push_back({from, chunk->data.sub(from - chunk->offset, to - from)});
         if (std::exchange(chunk->used, Chunk::Used::yes) == Chunk::Used::yes) continue;
         if (chunk->origin == Chunk::Origin::open && house_->credit < kMostCredit) ++house_->credit;
+        if (chunk->origin == Chunk::Origin::sequence) rest_ /= 2;
     }
     const auto last = found.pieces.empty()
                           ? offset

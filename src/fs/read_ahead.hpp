@@ -126,6 +126,7 @@ private:
     std::uint64_t next_ = 0;        ///< where a sequential reader goes on
     std::uint64_t window_ = 0;      ///< bytes to be ahead of it; grows while it has to wait
     std::uint32_t run_ = 0;         ///< reads in sequence
+    std::uint32_t rest_ = 0;        ///< more of them than usual, while somebody changes the file
     core::SteadyTime last_{};
 };
 

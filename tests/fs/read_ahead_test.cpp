@@ -469,6 +469,32 @@ TEST_F(ReadAhead, sequential_reader_sees_own_and_foreign_changes_in_front_of_it)
     m.release_file(file);
 }
 
+TEST_F(ReadAhead, a_file_that_somebody_else_writes_to_is_soon_read_as_it_is_asked_for) {
+    constexpr std::size_t kStep = 128u << 10;
+    constexpr std::size_t kSteps = 96;
+    const auto content = pattern((kSteps + 1) * kStep);
+    server.put_file("/log", content);
+    auto& m = mount();
+    const auto file = open_known(m, m.walk("/log"));
+    server.clear_calls();
+    for (std::size_t i = 0; i < kSteps; ++i) {
+        ASSERT_TRUE(m.read_at(file, i * kStep, kStep) == content.substr(i * kStep, kStep));
+        settle(m);
+        server.overwrite("/log", kSteps * kStep, std::to_string(i));  // far behind the reader
+    }
+    EXPECT_LE(reads(), kSteps + kSteps / 2) << "each change makes worthless what was read ahead";
+    // When the changes end it is as before.
+    const auto before = reads();
+    const auto hits = m.fs().status().read_ahead_hits;
+    for (int round = 0; round < 2; ++round) {
+        for (std::size_t i = 0; i < kSteps; ++i) m.read_at(file, i * kStep, kStep);
+    }
+    settle(m);
+    EXPECT_GT(m.fs().status().read_ahead_hits, hits + kSteps / 2);
+    EXPECT_LT(reads(), before + 2 * kSteps);
+    m.release_file(file);
+}
+
 TEST_F(ReadAhead, idle_mount_gives_up_what_was_read_ahead) {
     server.put_file("/a", pattern(4u << 20));
     auto& m = mount();

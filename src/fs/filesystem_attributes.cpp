@@ -52,7 +52,7 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     // The kernel believes its attributes for as long as it was told to; a reader that opens the
     // file now must not stop at the old size.
     if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
-    inode->known.reset();
+    if (inode->known) inode->known = inode->known->after_change();
     ++inode->content;
     // Where a link leads the kernel keeps without asking again, whatever its times say.
     const bool is_kept_link = inode->type == nfs::FileType::symlink && inode->lookups > 0;

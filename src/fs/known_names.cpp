@@ -2,6 +2,7 @@
 #include "fs/known_names.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace uidnfs::fs {
@@ -9,10 +10,25 @@ namespace {
 
 /// In a large directory of which somebody needs a few names, listing it all is a waste.
 constexpr std::uint32_t kFreePages = 4;
-/// Names found too old that look like a walk where the last pages were not worth their while.
+/// Names missed, or found too old, that look like a walk where the last pages were not worth their
+/// while.
 constexpr std::uint32_t kLongWalk = 48;
 
 }  // namespace
+
+std::shared_ptr<KnownNames> KnownNames::after_change() const {
+    auto walk = first_walk_;
+    // What is under way may be what tells of the change, and is not kept then.
+    const auto fetched = fetched_ + (ahead == Ahead::under_way ? 1u : 0u);
+    if (fetched > 0) {
+        const bool paid = hits_ >= kHitsForAPage * fetched;
+        walk = paid ? kWalk : std::min(walk * 2, kLongWalk);
+    }
+    if (walk == kWalk) return nullptr;
+    auto next = std::make_shared<KnownNames>(budget_);
+    next->first_walk_ = next->walk_ = walk;
+    return next;
+}
 
 KnownNames::Found KnownNames::find(const std::string& name) const {
     const auto it = names_.find(name);
@@ -109,6 +125,9 @@ void KnownNames::add(
     misses_ = 0;
     walk_ = kWalk;
     ++pages_;
+    if (ahead == Ahead::under_way && fetched_ < std::numeric_limits<std::uint16_t>::max()) {
+        ++fetched_;
+    }
     if (!has_handles || !is_next) return;
     next_ = {last, page.verifier};
     if (!ends) return;

@@ -35,6 +35,11 @@ public:
     KnownNames& operator=(const KnownNames&) = delete;
     ~KnownNames() { budget_->used -= names_.size(); }
 
+    /// What begins where somebody else changed the directory and this is let go of; nullptr: one
+    /// that is as any other. Where pages fetched ahead brought too few answers until such a change
+    /// came, the next walk must be longer, for each change would cost pages else.
+    std::shared_ptr<KnownNames> after_change() const;
+
     /// A file as a listing had it.
     struct Listed {
         nfs::FileHandle handle;
@@ -137,10 +142,12 @@ private:
     /// What pages are fetched ahead for: further names, or newer attributes of those known.
     enum class Pass : std::uint8_t { names, attributes } pass_ = Pass::names;
     enum class Search : std::uint8_t { unproven, permitted } search_ = Search::unproven;
+    std::uint16_t fetched_ = 0;  ///< pages, ahead of a walk
     std::uint32_t walk_ = kWalk;
     std::uint32_t misses_ = 0;  ///< since the last page, of one name after another
     std::size_t last_missed_ = 0;
     std::uint32_t stale_ = 0;  ///< attributes found too old, of one file after another
+    std::uint32_t first_walk_ = kWalk;  ///< what walk_ was to begin with
     std::size_t last_stale_ = 0;
     std::uint32_t hits_ = 0;
     std::uint32_t pages_ = 0;

@@ -372,6 +372,33 @@ TEST_F(Recall, a_foreign_change_of_the_directory_ends_what_was_known) {
     EXPECT_EQ(source->id, 0u);
 }
 
+TEST_F(Recall, a_directory_that_somebody_else_changes_all_the_time_is_not_listed_each_time) {
+    constexpr int kFiles = 600;
+    put_files("/d", kFiles);
+    auto& m = mount();
+    const auto directory = m.walk("/d");
+    server.clear_calls();
+    int next = 0;
+    const auto look_up = [&](int count) {
+        for (const int end = next + count; next < end; ++next) {
+            ASSERT_TRUE(m.lookup(directory, "file-" + std::to_string(next)));
+            settle(m);
+        }
+    };
+    for (int i = 0; i < 60; ++i) {
+        look_up(5);
+        const auto name = "new-" + std::to_string(i);
+        server.put_file("/d/" + name, "");
+        ASSERT_TRUE(m.lookup(directory, name)) << "tells of the change, too";
+        settle(m);
+    }
+    EXPECT_LE(count(Procedure::readdirplus), 8u) << "five names a page are not worth it";
+    // When the changes end, a longer walk brings pages as ever.
+    server.clear_calls();
+    look_up(300);
+    EXPECT_LE(lookups(), 60u);
+}
+
 TEST_F(Recall, attributes_grow_no_younger_by_being_recalled) {
     put_files("/d", 10);
     auto& m = mount();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/daemon/roles.hpp"
 
+#include "control/signals.hpp"
 #include "control/spawn.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
@@ -79,6 +80,7 @@ int run_mounter(const std::string& config, const Environment& environment) {
         return kMisused;
     }
     ::prctl(PR_SET_NAME, "uidnfsd-mounter", 0, 0, 0);
+    control::ignore_signals();
     ::signal(SIGHUP, SIG_IGN);  // to the whole group: the front reads the file again, and tells
     if (::chdir("/") != 0) return kMisused;
     ::umask(022);

@@ -2,6 +2,7 @@
 // `uidnfsd --config FILE`: begins as root, with what only root can have: the sockets and the
 // mounter; goes on as the service user with the directory, the volumes and the platforms. One
 // reactor thread. SIGTERM ends it and leaves the mounts alone; the next start finds them again.
+#include "control/signals.hpp"
 #include "core/log.hpp"
 #include "core/reactor.hpp"
 #include "core/service_manager.hpp"
@@ -67,7 +68,7 @@ public:
           watchdog_(reactor_.io()) {}
 
     int run(core::Console& console) {
-        ::signal(SIGPIPE, SIG_IGN);
+        control::ignore_signals();
         ::umask(022);  // what is made above the service user's directories lets it through
         make_room_for_descriptors();
         const auto report = live_.reload();

@@ -54,7 +54,10 @@ core::Outcome<void> Keeper::catch_signals() {
     ::sigemptyset(&caught);
     for (const int number : {SIGTERM, SIGINT}) ::sigaddset(&caught, number);
     // To a daemon, and to the group of one (systemctl kill -s HUP uidnfsd), it means "read again".
-    if (spec_.stay == Stay::foreground) ::sigaddset(&caught, SIGHUP);
+    if (spec_.stay == Stay::foreground) {
+        // What a terminal sends.
+        for (const int number : {SIGHUP, SIGQUIT}) ::sigaddset(&caught, number);
+    }
     if (spec_.stay == Stay::background) ::signal(SIGHUP, SIG_IGN);
     ::sigprocmask(SIG_BLOCK, &caught, nullptr);
     signals_ = core::Fd(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -15,6 +15,7 @@
 #include "app/starter.hpp"
 #include "app/unattached.hpp"
 #include "config/mount_options.hpp"
+#include "control/signals.hpp"
 #include "core/clock.hpp"
 #include "core/service_manager.hpp"
 
@@ -364,7 +365,8 @@ int run_mount(const MountArguments& arguments, Console& console) {
             console.complain(logging.error().user_text);
             return kExitFailed;
         }
-        lift_limit_of_files();  // as begin_role() does
+        control::ignore_signals();  // as begin_role() does
+        lift_limit_of_files();
         ConsoleStarter starter(console, arguments.ready_fd);
         Keeper keeper(
             std::move(prepared->spec),

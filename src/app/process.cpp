@@ -2,6 +2,7 @@
 #include "app/process.hpp"
 
 #include "app/names.hpp"
+#include "control/signals.hpp"
 #include "core/fd.hpp"
 #include "core/log.hpp"
 #include "core/text.hpp"
@@ -84,7 +85,6 @@ void join_group(const std::string& directory) {
 }  // namespace
 
 void lift_limit_of_files() {
-    ::signal(SIGXFSZ, SIG_IGN);
     rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
     if (::setrlimit(RLIMIT_FSIZE, &limit) == 0 || ::getrlimit(RLIMIT_FSIZE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
@@ -102,7 +102,7 @@ core::Result<void> begin_role(const char* role) {
     ::prctl(PR_SET_NAME, fmt::format("uidnfs-{}", role).c_str(), 0, 0, 0);
     if (::chdir("/") != 0) return core::Error(errno);
     ::umask(077);
-    ::signal(SIGPIPE, SIG_IGN);
+    control::ignore_signals();
     lift_limit_of_files();
     ::mallopt(M_ARENA_MAX, 1);
     ::mallopt(M_TRIM_THRESHOLD, kTrimThreshold);

@@ -20,7 +20,7 @@ inline constexpr int kExitRoleFailed = 1;
 /// may; beyond what is left calls fail with EFBIG.
 void lift_limit_of_files();
 
-/// Name, working directory "/", umask, SIGPIPE ignored, the limit of file sizes lifted, malloc(3)
+/// Name, working directory "/", umask, signals ignored, the limit of file sizes lifted, malloc(3)
 /// for a small process. EBADF when there is no channel: nobody but this program starts it.
 core::Result<void> begin_role(const char* role);
 

@@ -236,8 +236,8 @@ class Foreground(suite.IntegrationTest):
     def wait_for_mount(self):
         uidnfs_command.wait_until(self.uidnfs.mounts, 10, "mounting")
 
-    def test_sigterm_and_sigint_flush_unmount_and_exit_0(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
+    def test_signals_that_end_it_flush_unmount_and_exit_0(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             with self.subTest(number):
                 process = self.start()
                 self.wait_for_mount()
@@ -262,6 +262,18 @@ state["fd"] = fd
         with os.fdopen(read_end, "rb") as ready:
             self.assertNotEqual(b"", ready.readline())
             self.assertEqual(1, len(self.uidnfs.mounts()))
+        process.terminate()
+        self.assertEqual(0, process.wait(20))
+
+    def test_a_log_that_nobody_reads_any_more_ends_nothing(self):
+        """As with `2>&1 | tee log` whose tee was killed."""
+        process = self.start()
+        self.wait_for_mount()
+        process.stderr.close()
+        os.kill(self.uidnfs.status(self.point)[1][0]["worker_pid"], signal.SIGKILL)
+        actor = self.actor(2000)
+        actor.write_file(str(self.point / "unread"), b"content")
+        self.assertEqual(1, self.uidnfs.status(self.point)[1][0]["takeovers"])
         process.terminate()
         self.assertEqual(0, process.wait(20))
 

@@ -369,6 +369,21 @@ class LifeTest(VolumeTest):
         self.assertEqual("", self.daemon.unmount("v"))
         self.assert_nothing_left()
 
+    def test_what_means_something_to_others_ends_nothing(self):
+        inside = self.given(self.mounted())
+        everybody = [self.daemon.process.pid, *self.daemon.children(),
+                     *(self.process(name) for name in ("uidnfs-keeper", "uidnfs-worker"))]
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGXFSZ):
+            for pid in everybody:
+                os.kill(pid, number)
+        self.actor(suite.APP_UID).write_file(os.path.join(inside, "f"), b"7")
+        self.assertTrue(self.daemon.answers())
+        self.assertEqual(everybody, [self.daemon.process.pid, *self.daemon.children(), *(
+            self.process(name) for name in ("uidnfs-keeper", "uidnfs-worker"))])
+        self.taken_back(inside)
+        self.assertEqual("", self.daemon.unmount("v"))
+        self.assert_nothing_left()
+
     def test_sighup_to_all_of_the_service_ends_no_mount_that_is_being_made(self):
         self.assertEqual("", self.daemon.create("v", self.share(), uid=1001, gid=1001))
         self.server.freeze()

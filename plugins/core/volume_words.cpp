@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // make_definition of volume_options.hpp: the words of Create, sorted.
+#include "config/joined.hpp"
 #include "config/source.hpp"
 #include "config/text.hpp"
 #include "core/text.hpp"
@@ -32,6 +33,22 @@ bool may_be_secret(std::string_view name) {
            lower.find("token") != std::string::npos || lower == "pwd";
 }
 
+/// "password..." of "password:PASSWORD", which Docker's -o takes for a name: nobody knows it, and
+/// nobody sees the rest.
+void cut_name(std::string& name) {
+    const auto first = std::min(name.find_first_not_of(" \t"), name.size());
+    const auto at = name.find_first_of(" \t;:&,=", first);
+    if (at >= name.size() || name.find_first_not_of(" \t", at) == std::string::npos) return;
+    const auto kept = name.substr(0, at) + "...";
+    wipe(name);
+    name = kept;
+}
+
+/// Of a share: a URL may have options behind its '?'.
+std::string_view without_query(std::string_view text) {
+    return text.starts_with(kScheme) ? text.substr(0, text.find('?')) : text;
+}
+
 class Sorter {
 public:
     Sorter(
@@ -46,6 +63,8 @@ public:
 
     void take(Word& word) {
         auto& [name, value] = word;
+        cut_name(name);
+        if (name != "password" && name != "o") cut_joined(name, value);
         if (name == "password") {
             definition_->password = core::Secret::take(value);
             definition_->password_state = Definition::Password::here;
@@ -83,6 +102,19 @@ public:
 
 private:
     void problem(std::string text) { definition_->problems.push_back(std::move(text)); }
+
+    /// -o uid=1001,gid=1001: what follows may be a password.
+    void cut_joined(const std::string& name, std::string& value) {
+        const auto whole = without_query(value);
+        const auto kept = config::without_joined(whole).size();
+        if (kept == whole.size()) return;
+        explicit_bzero(value.data() + kept, value.size() - kept);
+        value.resize(kept);
+        problem(fmt::format(
+            "option {}: another option stands in its value; give each of them by itself",
+            config::shown(name, 40)
+        ));
+    }
 
     void put(const std::string& name, const std::string& value) {
         const auto [known, is_new] = options_.emplace(name, value);

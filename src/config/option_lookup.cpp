@@ -48,7 +48,7 @@ std::string_view without_blanks(std::string_view name) {
 }
 
 std::string_view without_joined(std::string_view value) {
-    constexpr std::string_view kSeparators = " \t;:&";
+    constexpr std::string_view kSeparators = " \t;:&,?";
     for (auto at = value.find_first_of(kSeparators); at != std::string_view::npos;
          at = value.find_first_of(kSeparators, at + 1)) {
         const auto rest = value.substr(at + 1);

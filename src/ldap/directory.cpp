@@ -199,24 +199,45 @@ private:
         if (steady_clock::now() + options_.timeout / 2 >= flight->deadline) {
             return begin_lookup(flight);
         }
-        hash(*flight);
+        if (auto answer = judge(*flight)) return end(flight, *answer);
+        begin_lookup(flight);
+    }
+
+    /// On a hasher, after it: nobody could be asked, so it is worth the wait.
+    void consult_cache_at_last(const FlightRef& flight, const Answer<Identity>& failure) {
+        if (steady_clock::now() < flight->deadline) {
+            if (auto answer = judge(*flight)) return end(flight, *answer);
+        }
+        end(flight, flight->stale ? serve_stale(*flight, failure.error().operator_text) : failure);
+    }
+
+    /// What the cache says of this password; of an identity that is old the flight knows then.
+    std::optional<Answer<Identity>> judge(Flight& flight) {
+        hash(flight);
         Cache::Judgement judged;
-        if (flight->hash) {
+        if (flight.hash) {
             const std::lock_guard lock(mutex_);
-            judged = cache_.judge(flight->user, &*flight->hash, steady_clock::now());
+            judged = cache_.judge(flight.user, &*flight.hash, steady_clock::now());
         }
         if (auto* fresh = std::get_if<Cache::Fresh>(&judged)) {
             ++cache_hits_;
-            return end(flight, std::move(fresh->identity));
+            return std::move(fresh->identity);
         }
         if (auto* rejected = std::get_if<Cache::Rejected>(&judged)) {
             ++cache_hits_;
-            return end(flight, std::move(rejected->failure));
+            return std::move(rejected->failure);
         }
         if (auto* stale = std::get_if<Cache::Stale>(&judged)) {
-            flight->stale = std::move(stale->identity);
+            flight.stale = std::move(stale->identity);
         }
-        begin_lookup(flight);
+        return std::nullopt;
+    }
+
+    /// Whether its password was not looked at, because others were before it.
+    bool may_be_cached(const Flight& flight, core::SteadyTime now) {
+        if (!options_.verify_password || flight.hash) return false;
+        const std::lock_guard lock(mutex_);
+        return cache_.passwords_of(flight.user, now) == Cache::Passwords::some;
     }
 
     void begin_lookup(const FlightRef& flight) {
@@ -246,8 +267,12 @@ private:
         count(result);
         switch (result.reached) {
             case ServerSet::Result::Reached::none:
-                if (!flight->stale) return end(flight, answer);
-                return end(flight, serve_stale(*flight, answer.error().operator_text));
+                if (flight->stale) {
+                    return end(flight, serve_stale(*flight, answer.error().operator_text));
+                }
+                if (!may_be_cached(*flight, now)) return end(flight, answer);
+                hashers_.post([this, flight, answer] { consult_cache_at_last(flight, answer); });
+                return;
             // Nothing was said of the user, so nothing is remembered of it. Nor is it of all users:
             // only a login that is refused may not be tried again at once, and ServerSet sees to
             // that.

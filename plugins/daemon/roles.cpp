@@ -23,6 +23,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <initializer_list>
 #include <system_error>
 
 namespace uidnfs::plugins {
@@ -81,7 +82,8 @@ int run_mounter(const std::string& config, const Environment& environment) {
     }
     ::prctl(PR_SET_NAME, "uidnfsd-mounter", 0, 0, 0);
     control::ignore_signals();
-    ::signal(SIGHUP, SIG_IGN);  // to the whole group: the front reads the file again, and tells
+    // To the whole group: the front reads the file again, and tells; or ends, and with it this.
+    for (const int number : {SIGHUP, SIGTERM, SIGINT}) ::signal(number, SIG_IGN);
     if (::chdir("/") != 0) return kMisused;
     ::umask(022);
     raise_descriptor_limit();

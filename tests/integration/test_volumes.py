@@ -348,7 +348,13 @@ class LifeTest(VolumeTest):
 
     def test_sigterm_leaves_the_volumes(self):
         path = self.mounted()
+        # Some service managers send it to every process that they know.
+        [mounter] = self.daemon.children()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(mounter, number)
         self.assertEqual(0, self.daemon.stop())
+        wait_until(lambda: not volume_daemon.is_alive(mounter), 10, "the end of the mounter")
+        self.assertNotIn("the mounter process ended", self.daemon.log())
         self.assertEqual([path], self.daemon.mounts())
         self.daemon.start()
         self.assertEqual("", self.daemon.unmount("v"))

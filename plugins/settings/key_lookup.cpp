@@ -111,9 +111,10 @@ std::string describe(const KeySpec& key) {
         case KeyKind::number: return fmt::format("a whole number {}", range(key));
         case KeyKind::size:
             return fmt::format(
-                "a number of bytes from {} to {}, as 1048576 or \"1M\"",
+                "a number of bytes from {0} to {1}, as {2} or \"{0}\" (with K, M or G)",
                 config::show_size(key.min),
-                config::show_size(key.max)
+                config::show_size(key.max),
+                key.min
             );
         case KeyKind::text: return fmt::format("a text, \"{}\"", key.placeholder);
         case KeyKind::choice: return words(key);

@@ -233,7 +233,9 @@ TEST(SettingsReader, SizesAreNumbersOrTexts) {
     for (const auto* text : {"\"1M\"", "1", "\"64MB\"", "\"\"", "\"2P\"", "-1", "1.5"}) {
         EXPECT_THAT(
             problem(std::string("[workers]\nmemory_limit = ") + text),
-            HasSubstr("use a number of bytes from 64M to 1024G")
+            HasSubstr(
+                "use a number of bytes from 64M to 1024G, as 67108864 or \"64M\" (with K, M or G)"
+            )
         ) << text;
     }
 }

@@ -7,6 +7,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 namespace uidnfs::plugins {
 namespace {
 
@@ -65,6 +69,50 @@ core::Outcome<void> prepare_cloudfoundry(
     return fill(doors.cloudfoundry, inherited, "cloudfoundry", endpoint.listen, http::listen_tcp);
 }
 
+/// From what was inherited, else opened here.
+core::Outcome<void> fill_doors(
+    Doors& doors,
+    std::vector<http::Listener>& inherited,
+    const Settings& settings,
+    const ServiceUser& user
+) {
+    if (settings.docker) {
+        auto opened =
+            fill(doors.docker, inherited, "docker", settings.docker->socket, http::listen_unix);
+        if (!opened) return opened.error();
+    }
+    if (settings.cloudfoundry) {
+        auto opened = prepare_cloudfoundry(doors, inherited, *settings.cloudfoundry, user);
+        if (!opened) return opened.error();
+    }
+    auto admin = fill(doors.admin, inherited, "admin", settings.admin.socket, http::listen_unix);
+    if (!admin) return admin.error();
+    if (settings.admin.metrics_listen.empty()) return {};
+    const auto& listen = settings.admin.metrics_listen;
+    auto metrics = fill(doors.metrics, inherited, "metrics", listen, http::listen_tcp);
+    if (!metrics) return metrics.error();
+    return {};
+}
+
+/// Whatever `opened` says: under another name it may be the socket whose address is in use.
+void tell_of_others(
+    const std::vector<http::Listener>& inherited, const core::Outcome<void>& opened
+) {
+    constexpr std::array<std::string_view, 4> kNames{"docker", "cloudfoundry", "admin", "metrics"};
+    for (const auto& listener : inherited) {
+        if (!listener.socket || http::is_kept(listener)) continue;
+        // Its turn did not come.
+        if (!opened && std::find(kNames.begin(), kNames.end(), listener.name) != kNames.end()) {
+            continue;
+        }
+        core::log::warning(
+            "the service manager passed the socket {}, which nothing here serves; name it docker, "
+            "cloudfoundry, admin or metrics (FileDescriptorName=)",
+            listener.name
+        );
+    }
+}
+
 }  // namespace
 
 core::Outcome<void> check_tls(const Settings& settings) {
@@ -78,33 +126,11 @@ core::Outcome<Doors> open_doors(const Settings& settings, const ServiceUser& use
     Doors doors;
     auto inherited = http::take_inherited_listeners();
     if (!inherited) return inherited.error();
-    if (settings.docker) {
-        auto opened =
-            fill(doors.docker, *inherited, "docker", settings.docker->socket, http::listen_unix);
-        if (!opened) return opened.error();
-    }
-    if (settings.cloudfoundry) {
-        auto opened = prepare_cloudfoundry(doors, *inherited, *settings.cloudfoundry, user);
-        if (!opened) return opened.error();
-    }
-    auto admin = fill(doors.admin, *inherited, "admin", settings.admin.socket, http::listen_unix);
-    if (!admin) return admin.error();
-    if (!settings.admin.metrics_listen.empty()) {
-        const auto& listen = settings.admin.metrics_listen;
-        auto metrics = fill(doors.metrics, *inherited, "metrics", listen, http::listen_tcp);
-        if (!metrics) return metrics.error();
-    }
+    const auto filled = fill_doors(doors, *inherited, settings, user);
+    tell_of_others(*inherited, filled);
+    if (!filled) return filled.error();
     for (auto& listener : *inherited) {
-        if (!listener.socket) continue;
-        if (http::is_kept(listener)) {
-            drop(listener);
-            continue;
-        }
-        core::log::warning(
-            "the service manager passed the socket {}, which nothing here serves; name it docker, "
-            "cloudfoundry, admin or metrics",
-            listener.name
-        );
+        if (listener.socket && http::is_kept(listener)) drop(listener);
     }
     return doors;
 }

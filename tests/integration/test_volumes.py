@@ -517,6 +517,21 @@ class KeptSocketTest(VolumeTest):
         self.assertTrue(self.daemon.answers())
         self.assertNotIn("kept=", self.daemon.log())
 
+    def test_a_socket_under_another_name_is_told(self):
+        """systemd gives it the name of its unit, where FileDescriptorName= is forgotten."""
+        self.daemon.socket.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(str(self.daemon.socket))
+        listener.listen()
+        self.kept = {"uidnfsd-docker.socket": os.dup(listener.fileno())}
+        self.launch()
+        self.assertEqual(1, self.daemon.process.wait(20))
+        self.daemon.process = None
+        told, failed = self.daemon.log().splitlines()[-2:]
+        self.assertIn("passed the socket uidnfsd-docker.socket, which nothing here serves", told)
+        self.assertIn("Address already in use", failed)
+
     def test_the_watchdog_hears_of_it_again_and_again(self):
         self.launch(WATCHDOG_USEC="200000")
         self.hear_until_ready()

@@ -98,6 +98,10 @@ std::optional<UsageError> parse(CLI::App& app, std::vector<std::string> argument
         return misuse(name == text ? text : name + " takes one value");
     } catch (const CLI::ExtrasError&) {
         return misuse(core::left_over(app.remaining()));
+    } catch (const CLI::RequiredError& error) {
+        // "--verison" needs no configuration.
+        const auto left = app.remaining();
+        return misuse(left.empty() ? std::string(error.what()) : core::left_over(left));
     } catch (const CLI::ParseError& error) {
         return misuse(error.what());
     }

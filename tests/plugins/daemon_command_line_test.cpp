@@ -67,6 +67,13 @@ TEST(DaemonCommandLine, NamesWhatNobodyTakes) {
         "uidnfsd: b is one argument too many; see uidnfsd --help",
         parsed<UsageError>({"resolve", "--config", "f", "a", "b", "c"}).text
     );
+    EXPECT_EQ(
+        "uidnfsd: unknown flag --verison; see uidnfsd --help",
+        parsed<UsageError>({"--verison"}).text
+    );
+    EXPECT_EQ(
+        "uidnfsd: --config is required; see uidnfsd --help", parsed<UsageError>({"--check"}).text
+    );
 }
 
 class SilentConsole final : public core::Console {

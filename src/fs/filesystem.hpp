@@ -183,6 +183,10 @@ private:
     void learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked);
     void finish_change(const InodeRef& inode, const nfs::Wcc& wcc);
     void on_foreign_change(const InodeRef& inode);
+    /// From `offset` on; `length` 0: to the end.
+    void drop_pages(const InodeRef& inode, std::uint64_t offset, std::uint64_t length);
+    /// Whoever writes the file meanwhile may have put bytes into pages that are dropped now.
+    void note_drop(Inode& inode) const;
     void on_lost(const InodeRef& inode, std::uint64_t offset, std::uint64_t length);
     /// ESTALE: nothing that is known of the object holds any more.
     void on_error(Inode& inode, const core::Error& error) noexcept;

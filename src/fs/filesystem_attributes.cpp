@@ -63,8 +63,20 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     // has it open may have read new pages since the last change.
     inode->pages.reset();
     if (inode->opens == 0) return;
-    deps_.invalidator.inode(inode->id, 0, 0);
+    drop_pages(inode, 0, 0);
     inode->in_kernel = InKernel::no;
+}
+
+void Filesystem::drop_pages(const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {
+    if (inode->opens > 0) note_drop(*inode);
+    deps_.invalidator.inode(
+        inode->id, static_cast<std::int64_t>(offset), static_cast<std::int64_t>(length)
+    );
+}
+
+void Filesystem::note_drop(Inode& inode) const {
+    if (!inode.rereads) inode.rereads = std::make_unique<Rereads>();
+    inode.rereads->note_drop(now());
 }
 
 void Filesystem::on_lost(const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {
@@ -74,9 +86,7 @@ void Filesystem::on_lost(const InodeRef& inode, std::uint64_t offset, std::uint6
     inode->attrs.expire();
     if (inode->lookups == 0 && inode->opens == 0) return;
     deps_.invalidator.attributes(inode->id);
-    deps_.invalidator.inode(
-        inode->id, static_cast<std::int64_t>(offset), static_cast<std::int64_t>(length)
-    );
+    drop_pages(inode, offset, length);
 }
 
 void Filesystem::on_error(Inode& inode, const core::Error& error) noexcept {

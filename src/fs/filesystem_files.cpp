@@ -91,6 +91,7 @@ core::Task<core::Result<ReadData>> Filesystem::read(
     const auto inode = file->inode;
     co_await paid(inode);
     page_watch_.note(inode, file->context);
+    if (inode->rereads) inode->rereads->note_read(now(), offset, size);
     std::vector<ExtentMap::Piece> held;
     std::optional<std::uint64_t> server_end;
     if (may_read_ahead(*file)) {
@@ -163,8 +164,7 @@ core::Task<core::Result<std::size_t>> Filesystem::append(
     // A page of another open file that reached beyond the old end holds zeros there; where the file
     // was not opened for appending, one holds these bytes where the kernel believed the end to be.
     if (inode->opens > 1 || (end != offset && !file->appends())) {
-        const auto from = page_of(std::min(end, offset));
-        deps_.invalidator.inode(inode->id, static_cast<std::int64_t>(from), 0);
+        drop_pages(inode, page_of(std::min(end, offset)), 0);
     }
     co_return size;
 }
@@ -202,7 +202,15 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
         if (const int code = take_error(*file)) co_return core::Error(code);
     }
     if ((how & O_APPEND) && origin == WriteOrigin::application) {
-        co_return co_await append(file, offset, std::move(data), stability, progress);
+        auto appending = append(file, offset, std::move(data), stability, progress);
+        const auto appended = co_await appending;
+        // Of a page that was read while the bytes were on their way the kernel would show zeros as
+        // soon as it knows the new end.
+        if (file->appends() && inode->opens > 1) {
+            auto gone = deps_.invalidator.pages_gone(deps_.reactor, inode->id);
+            co_await gone;
+        }
+        co_return appended;
     }
     const WriteContext as{file->ref, file->context};
     // Once the caller of a cut was killed the kernel lets others write before it is done, and once
@@ -217,9 +225,19 @@ core::Task<core::Result<std::size_t>> Filesystem::write(
     if (!put) co_return put.error();
     // Opened for appending, which passes the kernel's pages by: other open files have old ones.
     if (file->appends() && origin == WriteOrigin::application && inode->opens > 1) {
-        deps_.invalidator.inode(
-            inode->id, static_cast<std::int64_t>(offset), static_cast<std::int64_t>(size)
-        );
+        drop_pages(inode, offset, size);
+        auto gone = deps_.invalidator.pages_gone(deps_.reactor, inode->id);
+        co_await gone;
+    } else if (inode->rereads && origin == WriteOrigin::application) {
+        // No drop that is noted: a program that reads and writes the same pages would lose them for
+        // ever.
+        if (const auto doubted = inode->rereads->in_doubt(now(), offset, size)) {
+            deps_.invalidator.inode(
+                inode->id,
+                static_cast<std::int64_t>(doubted->offset),
+                static_cast<std::int64_t>(doubted->length)
+            );
+        }
     }
     const bool through = state.mode == FileState::Mode::through;
     if (origin == WriteOrigin::application && (stability != nfs::Stability::unstable || through)) {

@@ -272,6 +272,8 @@ core::Result<OpenReply> Filesystem::add_open(
         page_watch_.note(inode, file->context);
     } else if (inode->opens == 1) {
         inode->in_kernel = InKernel::no;
+    } else {
+        note_drop(*inode);
     }
     return reply;
 }

@@ -8,6 +8,7 @@
 #include "fs/extent_map.hpp"
 #include "fs/known_names.hpp"
 #include "fs/records.hpp"
+#include "fs/rereads.hpp"
 #include "fs/types.hpp"
 #include "nfs/client.hpp"
 
@@ -140,6 +141,7 @@ struct Inode {
     std::uint64_t changed_at = 0;
     std::optional<PageStamp> pages;
     InKernel in_kernel = InKernel::no;
+    std::unique_ptr<Rereads> rereads;  ///< once its pages were dropped while it was open
     Watched watched = Watched::no;
     std::unique_ptr<FileState> file;  ///< once it was written
     WriteError write_error;

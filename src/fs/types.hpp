@@ -4,6 +4,8 @@
 
 #include "core/buffer.hpp"
 #include "core/progress.hpp"
+#include "core/reactor.hpp"
+#include "core/task.hpp"
 #include "fs/sync_choice.hpp"
 #include "mapper/ids.hpp"
 
@@ -149,6 +151,10 @@ public:
     /// Attributes and, from `offset` on, pages (`length` 0: to the end; offset < 0: attributes
     /// only).
     virtual void inode(InodeId id, std::int64_t offset, std::int64_t length) = 0;
+    /// Waits until the kernel has dropped the pages that it was told to, at most a second: one may
+    /// be held by a READ that nobody answers. Not for whoever answers a call that may itself hold
+    /// pages.
+    virtual core::Task<void> pages_gone(core::Reactor&, InodeId) const { co_return; }
     virtual void entry(InodeId parent, std::string_view name) = 0;
     /// The kernel asks for the attributes again from now on, in time for the reply that is being
     /// made. Unlike the others this takes neither page nor directory locks (fs/fuse/inode.c,

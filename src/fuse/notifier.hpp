@@ -58,7 +58,7 @@ public:
     /// Waits until they are, at most a second: a page may be held by a READ that nobody answers.
     /// Whoever tells the kernel of a file's new size waits for this first, or the kernel shows its
     /// old page up to the new size: zeros that nobody ever wrote.
-    core::Task<void> pages_gone(core::Reactor& reactor, fs::InodeId id) const;
+    core::Task<void> pages_gone(core::Reactor& reactor, fs::InodeId id) const override;
 
     enum class Stopped : std::uint8_t { ended, stuck };
     /// Gives up what is queued; nothing is sent afterwards. Waits at most `patience`.

@@ -441,6 +441,79 @@ TEST_F(Files, a_file_that_appends_no_more_is_written_where_it_is_told) {
     EXPECT_EQ(server.content("/a"), "SERver");
 }
 
+TEST_F(Files, what_passes_the_kernels_pages_by_is_told_when_old_ones_are_gone) {
+    server.put_file("/a", "server");
+    const auto file = mount().open_file("/a", O_WRONLY | O_APPEND);
+    mount().write_at(file, 6, " grew");
+    EXPECT_TRUE(mount().invalidated().waited_for.empty()) << "nobody reads it";
+    const auto reader = mount().open_file("/a", O_RDONLY);
+    mount().invalidated().clear();
+    mount().write_at(file, 11, " more");
+    EXPECT_EQ(mount().invalidated().inodes.size(), 1u);
+    EXPECT_EQ(mount().invalidated().waited_for, std::vector{reader.inode});
+    mount().write_at(file, 0, "SER", O_WRONLY);
+    EXPECT_EQ(mount().invalidated().waited_for.size(), 2u);
+    // The kernel may hold a page that it writes through, until it has the answer.
+    const auto cached = mount().open_file("/a", O_WRONLY);
+    mount().invalidated().clear();
+    mount().write_at(cached, 16, " end", O_WRONLY | O_APPEND);
+    EXPECT_FALSE(mount().invalidated().inodes.empty());
+    EXPECT_TRUE(mount().invalidated().waited_for.empty());
+}
+
+/// /a, of three pages, which the kernel drops at an open while others have it open.
+class RereadPages : public FsTest {
+protected:
+    RereadPages() {
+        server.put_file("/a", std::string(3 * 4096, 'a'));
+        writer_ = mount().open_file("/a", O_WRONLY);
+        reader_ = mount().open_file("/a", O_RDONLY);
+        server.overwrite("/a", 0, "another client's");
+        dropped_ = mount().open_file("/a", O_RDONLY);
+        mount().invalidated().clear();
+    }
+    std::vector<InvalidatorRecorder::Inode>& dropped() { return mount().invalidated().inodes; }
+
+    File writer_;
+    File reader_;
+    File dropped_;
+};
+
+TEST_F(RereadPages, are_dropped_when_the_write_arrives_that_may_have_been_under_way) {
+    ASSERT_EQ(dropped_.pages, fs::Pages::drop);
+    mount().read_at(reader_, 4096, 4096);
+    mount().write_at(writer_, 5000, "new");
+    ASSERT_EQ(dropped().size(), 1u);
+    EXPECT_EQ(dropped()[0].id, writer_.inode);
+    EXPECT_EQ(dropped()[0].offset, 4096);
+    EXPECT_EQ(dropped()[0].length, 4096);
+}
+
+TEST_F(RereadPages, are_those_that_were_read_and_no_others) {
+    mount().read_at(reader_, 4096, 4096);
+    mount().write_at(writer_, 4000, "new");
+    mount().write_at(writer_, 8192, "new");
+    EXPECT_TRUE(dropped().empty());
+    mount().write_at(writer_, 0, std::string(3 * 4096, 'n'));
+    ASSERT_EQ(dropped().size(), 1u);
+    EXPECT_EQ(dropped()[0].offset, 4096);
+    EXPECT_EQ(dropped()[0].length, 4096);
+}
+
+TEST_F(RereadPages, are_believed_when_they_were_read_long_after_the_drop) {
+    world.clock.advance(fs::Rereads::kMoment);
+    mount().read_at(reader_, 4096, 4096);
+    mount().write_at(writer_, 5000, "new");
+    EXPECT_TRUE(dropped().empty());
+}
+
+TEST_F(RereadPages, are_believed_once_no_write_can_have_been_under_way) {
+    mount().read_at(reader_, 4096, 4096);
+    world.clock.advance(2 * fs::Rereads::kMoment);
+    mount().write_at(writer_, 5000, "new");
+    EXPECT_TRUE(dropped().empty());
+}
+
 TEST_F(Files, a_file_that_appends_from_now_on_goes_to_the_servers_end) {
     server.put_file("/a", "server");
     const auto file = mount().open_file("/a", O_WRONLY);

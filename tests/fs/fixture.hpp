@@ -46,14 +46,20 @@ public:
         entries.push_back({parent, std::string(name)});
     }
     void all_names() override { ++all_names_count; }
+    core::Task<void> pages_gone(core::Reactor&, fs::InodeId id) const override {
+        waited_for.push_back(id);
+        co_return;
+    }
     void clear() {
         inodes.clear();
+        waited_for.clear();
         entries.clear();
         attribute_ids.clear();
         all_names_count = 0;
     }
 
     std::vector<Inode> inodes;  ///< pages
+    mutable std::vector<fs::InodeId> waited_for;
     std::vector<fs::InodeId> attribute_ids;
     std::vector<Entry> entries;
     int all_names_count = 0;

@@ -42,9 +42,11 @@ void Keeper::begin_stop(core::SteadyDuration limit) {
 
 void Keeper::unmount_after_drain(const std::vector<std::string>& lost) {
     const auto turn = turn_to_unmount();
-    unmount(lost.empty() ? Detach::if_unused : Detach::lazily);
-    // The ranges come again with "ended", unless the server took them meanwhile.
+    // First the worker, which lets go of readers: a page that one of them holds could have the
+    // unmount wait for the server. The ranges come again with "ended", unless the server took them
+    // meanwhile.
     begin_ending(lost.empty() ? flush_deadline() : milliseconds(0));
+    unmount(lost.empty() ? Detach::if_unused : Detach::lazily);
 }
 
 void Keeper::begin_ending(core::SteadyDuration limit) {

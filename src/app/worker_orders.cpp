@@ -207,7 +207,8 @@ core::Task<void> Worker::finish(core::SteadyTime deadline) {
     life_ = Life::finishing;
     finish_deadline_ = deadline;
     // Nothing new comes in: what is acknowledged from here on could be lost. What waits is not
-    // answered; the kernel ends it when the last descriptor of the device is closed.
+    // answered, but for READs; the kernel ends it when the last descriptor of the device is closed.
+    if (mount_->session) mount_->session->let_readers_go();
     mount_->session.reset();
     device_.reset();
     if (!has_keeper()) close_door();

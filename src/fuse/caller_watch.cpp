@@ -5,6 +5,7 @@
 #include "fuse/libfuse.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace uidnfs::fuse {
@@ -38,6 +39,7 @@ CallerWatch::CallerWatch(
     ProcFiles& proc,
     const core::Clock& clock,
     std::function<Server()> server,
+    const Notifier* notifier,
     Options options
 )
     : reactor_(reactor),
@@ -46,6 +48,7 @@ CallerWatch::CallerWatch(
       proc_(proc),
       clock_(clock),
       server_(std::move(server)),
+      notifier_(notifier),
       options_(std::move(options)),
       self_(std::make_shared<CallerWatch*>(this)) {}
 
@@ -94,7 +97,7 @@ void CallerWatch::look(Request& request) {
     const auto tid = request.info().tid;
     std::erase_if(dying_, [&](const Dying& known) { return known.tid == tid; });
     dying_.push_back({tid, clock_.now()});
-    requests_.release(request);
+    requests_.release(request, EINTR);
 }
 
 void CallerWatch::look_soon(std::uint32_t tid) {
@@ -126,8 +129,18 @@ CallerState CallerWatch::state_of(const Request& request) {
 /// silent any signal counts, as with the option intr of old; `exiting` says just that.
 CallerState CallerWatch::state_of_hidden(const Request& request) {
     if (waits(request.info().opcode) == Waits::surely) proc_.note_hidden(request.info().tid);
+    if (is_left_behind(request)) return CallerState::exiting;
     return request.signalled() == Request::Signalled::yes ? CallerState::exiting
                                                           : CallerState::alive;
+}
+
+/// A READ of a thread that is no more is readahead, which nobody misses: who wants those bytes asks
+/// again by himself. Until it is answered its pages are locked; a thread of ours that drops them
+/// waits for them, and whoever unmounts waits for that thread (fs/fuse/inode.c, killsb).
+bool CallerWatch::is_left_behind(const Request& request) const {
+    const auto& info = request.info();
+    return info.opcode == FUSE_READ && info.tid != 0 && proc_.callers() == Callers::visible &&
+           notifier_ && notifier_->is_pending(info.inode);
 }
 
 }  // namespace uidnfs::fuse

@@ -6,6 +6,7 @@
 
 #include "core/reactor.hpp"
 #include "fuse/caller_state.hpp"
+#include "fuse/notifier.hpp"
 #include "fuse/proc_files.hpp"
 #include "fuse/requests.hpp"
 #include "fuse/status.hpp"
@@ -31,13 +32,15 @@ public:
 
     /// `server`: a process in exit() waits in FLUSH until its data is on the server, so that others
     /// see what a shell redirection wrote once its command has ended; it is let go only when the
-    /// server is silent.
+    /// server is silent. `notifier`: may be nullptr; what it waits for, a process that is no more
+    /// does not hold up.
     CallerWatch(
         core::Reactor& reactor,
         Requests& requests,
         ProcFiles& proc,
         const core::Clock& clock,
         std::function<Server()> server,
+        const Notifier* notifier,
         Options options
     );
     CallerWatch(const CallerWatch&) = delete;
@@ -61,6 +64,7 @@ private:
     void look_soon(std::uint32_t tid);
     CallerState state_of(const Request& request);
     CallerState state_of_hidden(const Request& request);
+    bool is_left_behind(const Request& request) const;
 
     core::Reactor& reactor_;
     boost::asio::steady_timer timer_;
@@ -68,6 +72,7 @@ private:
     ProcFiles& proc_;
     const core::Clock& clock_;
     std::function<Server()> server_;
+    const Notifier* notifier_;
     Options options_;
     enum class Timer : std::uint8_t { off, running } timer_state_ = Timer::off;
     struct Dying {

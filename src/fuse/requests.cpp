@@ -104,7 +104,7 @@ Request* Requests::find(std::uint64_t unique) noexcept {
     return nullptr;
 }
 
-void Requests::release(Request& request) noexcept {
+void Requests::release(Request& request, int error) noexcept {
     static_cast<Link&>(request).unlink();
     static_cast<Link&>(request).insert_before(background_);
     request.state_ = Request::State::background;
@@ -113,7 +113,7 @@ void Requests::release(Request& request) noexcept {
     ++released_;
     ++counter(request.info_.opcode).errors;
     if (in_flight_) in_flight_->set_stand(request.info_.record, InFlightRecord::released);
-    fuse_reply_err(std::exchange(request.handle_, nullptr), EINTR);
+    fuse_reply_err(std::exchange(request.handle_, nullptr), error);
 }
 
 void Requests::report(SessionStatus& status) const {

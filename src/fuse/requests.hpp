@@ -26,6 +26,7 @@ struct RequestInfo {
     int open_flags = 0;     ///< OPEN, CREATE
     core::SteadyTime arrived;
     InFlight::Index record = InFlight::kNone;  ///< in the arena; lives as long as the operation
+    std::uint64_t inode = 0;                   ///< what it is about
 };
 
 struct Link {
@@ -111,8 +112,8 @@ public:
         }
     }
 
-    /// Answers EINTR now; the operation goes on, and what it yields is undone.
-    void release(Request& request) noexcept;
+    /// Answers `error` now; the operation goes on, and what it yields is undone.
+    void release(Request& request, int error) noexcept;
 
     void report(SessionStatus& status) const;
 

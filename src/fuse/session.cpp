@@ -69,6 +69,7 @@ Session::Impl::Impl(Deps& deps, Options& options, Events& events)
            proc,
            deps.clock,
            std::move(deps.server),
+           deps.notifier,
            std::move(options.watch)},
           CallerGroups(proc),
           std::make_shared<core::BufferPool>(kMaxIo, kListingBlocksKept),
@@ -90,6 +91,12 @@ Session::Impl::~Impl() {
     device_.reset();
     requests.let_go();
     if (session_) fuse_session_destroy(session_);  // closes the descriptor
+}
+
+void Session::Impl::let_readers_go() noexcept {
+    requests.visit(clock_.now(), [this](Request& request) {
+        if (request.info().opcode == FUSE_READ) requests.release(request, EIO);
+    });
 }
 
 std::optional<core::Failure> Session::Impl::attach(core::Fd device) {
@@ -196,7 +203,7 @@ void Session::Impl::dispatch(
     const fuse_in_header& header,
     InFlight::Index record
 ) {
-    info = {header.unique, header.opcode, header.pid, 0, clock_.now(), record};
+    info = {header.unique, header.opcode, header.pid, 0, clock_.now(), record, header.nodeid};
     progress = memory_ ? memory_->in_flight().progress(record) : core::Progress();
     slot = &request_slot;
     bytes = request;
@@ -324,6 +331,7 @@ const InitExchange& Session::init() const noexcept { return impl_->init(); }
 SessionStatus Session::status() const { return impl_->status(); }
 void Session::pause() noexcept { impl_->pause(); }
 void Session::resume() { impl_->resume(); }
+void Session::let_readers_go() noexcept { impl_->let_readers_go(); }
 bool Session::is_idle() const noexcept { return impl_->is_idle(); }
 void Session::trim() noexcept { impl_->trim(); }
 

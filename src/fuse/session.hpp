@@ -82,6 +82,9 @@ public:
     /// Nothing is taken from the kernel until resume(): for a worker that hands the mount over.
     void pause() noexcept;
     void resume();
+    /// Each READ that waits is answered EIO: the mount ends. Their pages are locked, and who waits
+    /// for one in the kernel to drop it (Notifier) would keep the mount from being unmounted.
+    void let_readers_go() noexcept;
     /// The kernel waits for no answer from here, and nothing goes on that it was told the end of.
     bool is_idle() const noexcept;
     /// Gives idle memory back to the system.

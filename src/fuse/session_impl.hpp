@@ -36,6 +36,7 @@ public:
     }
     void pause() noexcept { device_->pause(); }
     void resume() { device_->resume(); }
+    void let_readers_go() noexcept;
     void trim() noexcept {
         listing_blocks->trim();
         piped_answers_.trim();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "fuse/held_notifier.hpp"
 #include "fuse/session_fixture.hpp"
 
 #include <csignal>
@@ -18,9 +19,9 @@ protected:
         serve();
         script.hold();
     }
-    std::uint64_t ask_and_wait(std::uint32_t opcode, std::string_view body) {
+    std::uint64_t ask_and_wait(std::uint32_t opcode, std::string_view body, Asker asker = {}) {
         const auto before = script.calls.size();
-        const auto unique = kernel.send(opcode, 1, body);
+        const auto unique = kernel.send(opcode, 1, body, asker);
         run_until([&] { return script.calls.size() > before; });
         return unique;
     }
@@ -180,6 +181,73 @@ TEST_F(Waiting, WorkThatOutlivesItsProcessIsNoSignOfHiding) {
     run_for(700ms);
     EXPECT_EQ(session->status().callers, fuse::Callers::visible);
     EXPECT_EQ(session->status().waiting, 3u);
+}
+
+/// Pages of inode 1 are to be dropped, and the kernel waits for one that a READ holds.
+class HeldPages : public Waiting {
+protected:
+    void SetUp() override {
+        ASSERT_TRUE(pages_.get());
+        notifier = pages_.get();
+        Waiting::SetUp();
+    }
+    std::uint64_t read(Asker asker = {}) {
+        return ask_and_wait(FUSE_READ, raw(fuse_read_in{.fh = 7, .size = 4096}), asker);
+    }
+
+    HeldNotifier pages_;
+};
+
+TEST_F(HeldPages, AreLetGoWhereTheReaderIsNoMoreAndTheServerSilent) {
+    server = fuse::Server::answering;
+    const auto asked = read();
+    remove_process(Asker{}.tid);
+    pages_->inode(1, 0, 0);
+    EXPECT_FALSE(answered_within(700ms)) << "the server's answer comes";
+    server = fuse::Server::silent;
+    EXPECT_EQ(answer_to(asked).error, EINTR);
+    EXPECT_EQ(session->status().callers, fuse::Callers::visible);
+    pages_.let_go();
+}
+
+TEST_F(HeldPages, AreKeptForAReaderThatWaits) {
+    read();
+    pages_->inode(1, 0, 0);
+    EXPECT_FALSE(answered_within(900ms));
+    pages_.let_go();
+}
+
+TEST_F(HeldPages, OfAnotherFileAreNoReason) {
+    read();
+    remove_process(Asker{}.tid);
+    pages_->inode(2, 0, 0);
+    EXPECT_FALSE(answered_within(900ms));
+    pages_.let_go();
+}
+
+TEST_F(HeldPages, OfAReaderThatCannotBeSeenAreKept) {
+    remove_process(Asker{}.tid);
+    getattr();
+    run_until([this] { return session->status().callers == fuse::Callers::hidden; });
+    read();
+    pages_->inode(1, 0, 0);
+    EXPECT_FALSE(answered_within(900ms));
+    pages_.let_go();
+}
+
+TEST_F(HeldPages, OfAReaderInAnotherPidNamespaceAreKept) {
+    read({2000, 2000, 0});
+    pages_->inode(1, 0, 0);
+    EXPECT_FALSE(answered_within(900ms));
+    pages_.let_go();
+}
+
+TEST_F(Waiting, ReadersAndNobodyElseAreLetGoAtTheEnd) {
+    getattr();
+    const auto asked = ask_and_wait(FUSE_READ, raw(fuse_read_in{.fh = 7, .size = 4096}));
+    session->let_readers_go();
+    EXPECT_EQ(answer_to(asked).error, EIO);
+    EXPECT_EQ(session->status().waiting, 1u);
 }
 
 }  // namespace

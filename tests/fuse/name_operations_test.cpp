@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/socket.h>
-
-#include <array>
-#include <cstdio>
-#include <memory>
-
+#include "fuse/held_notifier.hpp"
 #include "fuse/session_fixture.hpp"
 
 namespace uidnfs::test {
@@ -47,29 +41,16 @@ TEST_F(Names, LookupCarriesTheCallerAndAnswersTheEntry) {
     EXPECT_EQ(out.entry_valid, 30u);
 }
 
-/// A kernel that keeps whoever notifies it until let_go().
 class NamesAndPages : public Names {
 protected:
     void SetUp() override {
-        int ends[2];
-        ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-        kernel_side_.reset(ends[0]);
-        const std::array<char, 4096> rubbish{};
-        while (::send(ends[1], rubbish.data(), rubbish.size(), MSG_DONTWAIT) > 0) {}
-        pages_ = std::make_unique<fuse::Notifier>(core::Fd(ends[1]));
+        ASSERT_TRUE(pages_.get());
         notifier = pages_.get();
         serve();
         script.entry = some_entry();
     }
-    void let_go() {
-        std::array<char, 4096> rubbish;
-        while (::recv(kernel_side_.get(), rubbish.data(), rubbish.size(), MSG_DONTWAIT) > 0) {}
-    }
 
-    std::unique_ptr<fuse::Notifier> pages_;
-
-private:
-    core::Fd kernel_side_;
+    HeldNotifier pages_;
 };
 
 TEST_F(NamesAndPages, ASizeIsNotToldBeforeThePagesFromBeforeAreGone) {
@@ -77,7 +58,7 @@ TEST_F(NamesAndPages, ASizeIsNotToldBeforeThePagesFromBeforeAreGone) {
     const auto lookup = kernel.send(FUSE_LOOKUP, 7, raw_name("grown"));
     const auto getattr = kernel.send(FUSE_GETATTR, 12, raw(fuse_getattr_in{}));
     EXPECT_FALSE(answered_within(200ms));
-    let_go();
+    pages_.let_go();
     EXPECT_EQ(answer_to(lookup).error, 0);
     EXPECT_EQ(answer_to(getattr).error, 0);
 }
@@ -86,7 +67,7 @@ TEST_F(NamesAndPages, OtherFilesAreNotWaitedFor) {
     pages_->inode(99, 0, 0);
     EXPECT_EQ(ask(FUSE_LOOKUP, 7, raw_name("other")).error, 0);
     EXPECT_EQ(ask(FUSE_GETATTR, 12, raw(fuse_getattr_in{})).error, 0);
-    let_go();
+    pages_.let_go();
 }
 
 TEST_F(Names, ANameThatDoesNotExistMayBeRemembered) {

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import rpc_proxy
 import sandbox
 import suite
 import uidnfs_command
@@ -234,6 +235,60 @@ class Umount(SilentTest):
     def assert_saved(self, mount, name):
         with open(mount.on_server(name), "rb") as file:
             self.assertEqual(bytes(4096) + b"unsent" * 1000, file.read())
+
+
+class KilledReader(SilentTest):
+    """Its readahead is under way still, and holds pages that are to be dropped: the kernel lets
+    nobody unmount meanwhile."""
+
+    SIZE = 8 << 20
+
+    def setUp(self):
+        super().setUp()
+        self.m = self.mount(options="timeo=30")
+        self.file = pathlib.Path(self.m.on_server("log"))
+        self.file.write_bytes(b"a" * self.SIZE)
+        self.file.chmod(0o644)
+        self.holder = self.actor(suite.APP_UID)
+        self.holder.run("state['fd'] = os.open(path, os.O_RDONLY)", path=self.m / "log")
+        self.rule = self.m.host.rule(rpc_proxy.named("NFS3 READ"), rpc_proxy.DropReply())
+        self.addCleanup(self.rule.remove)  # what hangs in the kernel ends with the next repetition
+        reader = self.actor(suite.APP_UID)
+        reader.run("""
+import threading
+fd = os.open(path, os.O_RDONLY)
+threading.Thread(target=lambda: os.pread(fd, 1 << 20, 0)).start()
+""", path=self.m / "log")
+        self.rule.wait_for_hits()
+        reader.kill()
+        uidnfs_command.wait_until(lambda: _threads(reader.pid) <= 1, GRACE, "the reader's end")
+
+    def drop_pages(self):
+        """As the next open does that finds the file changed."""
+        with open(self.file, "ab") as file:
+            file.write(b"b")
+        self.holder.run("os.close(os.open(path, os.O_RDONLY))", path=self.m / "log")
+        self.holder.run("os.close(state['fd'])")
+
+    def test_does_not_keep_it_mounted(self):
+        self.drop_pages()
+        began = time.monotonic()
+        done = self.m.umount()
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertLess(time.monotonic() - began, 2 * SECOND + GRACE)
+        self.uidnfs.check_nothing_left(GRACE)
+
+    def test_is_not_waited_for_by_its_keeper(self):
+        keeper = self.m.status()["keeper_pid"]
+        self.drop_pages()
+        os.kill(keeper, signal.SIGTERM)
+        self.uidnfs.check_nothing_left(2 * SECOND + GRACE)
+
+    def test_keeps_nobody_from_what_it_read(self):
+        self.drop_pages()
+        self.rule.remove()
+        length, _ = self.app.digest(self.m / "log")
+        self.assertEqual(self.SIZE + 1, length)
 
 
 class Stop(SilentTest):

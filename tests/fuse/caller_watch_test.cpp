@@ -191,6 +191,13 @@ protected:
         notifier = pages_.get();
         Waiting::SetUp();
     }
+    void TearDown() override {
+        pages_.let_go();
+        script.go_on();
+        run_until([this] {
+            return session->status().waiting == 0 && session->status().in_background == 0;
+        });
+    }
     std::uint64_t read(Asker asker = {}) {
         return ask_and_wait(FUSE_READ, raw(fuse_read_in{.fh = 7, .size = 4096}), asker);
     }
@@ -207,14 +214,12 @@ TEST_F(HeldPages, AreLetGoWhereTheReaderIsNoMoreAndTheServerSilent) {
     server = fuse::Server::silent;
     EXPECT_EQ(answer_to(asked).error, EINTR);
     EXPECT_EQ(session->status().callers, fuse::Callers::visible);
-    pages_.let_go();
 }
 
 TEST_F(HeldPages, AreKeptForAReaderThatWaits) {
     read();
     pages_->inode(1, 0, 0);
     EXPECT_FALSE(answered_within(900ms));
-    pages_.let_go();
 }
 
 TEST_F(HeldPages, OfAnotherFileAreNoReason) {
@@ -222,7 +227,6 @@ TEST_F(HeldPages, OfAnotherFileAreNoReason) {
     remove_process(Asker{}.tid);
     pages_->inode(2, 0, 0);
     EXPECT_FALSE(answered_within(900ms));
-    pages_.let_go();
 }
 
 TEST_F(HeldPages, OfAReaderThatCannotBeSeenAreKept) {
@@ -232,14 +236,12 @@ TEST_F(HeldPages, OfAReaderThatCannotBeSeenAreKept) {
     read();
     pages_->inode(1, 0, 0);
     EXPECT_FALSE(answered_within(900ms));
-    pages_.let_go();
 }
 
 TEST_F(HeldPages, OfAReaderInAnotherPidNamespaceAreKept) {
     read({2000, 2000, 0});
     pages_->inode(1, 0, 0);
     EXPECT_FALSE(answered_within(900ms));
-    pages_.let_go();
 }
 
 TEST_F(Waiting, ReadersAndNobodyElseAreLetGoAtTheEnd) {

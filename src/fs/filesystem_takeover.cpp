@@ -9,7 +9,7 @@ void Filesystem::go_on() {
     if (const auto root = inodes_.find(kRootId)) root->attrs.expire();
     // Which pages of an open file the kernel has, and of what state of it, nobody knows any more.
     inodes_.for_each([this](const InodeRef& inode) {
-        if (inode->is_regular() && inode->opens > 0) deps_.invalidator.inode(inode->id, 0, 0);
+        if (inode->is_regular() && inode->opens > 0) drop_pages(inode, 0, 0);
     });
     // The worker before died in the last close of these, and the kernel names an open file that is
     // no more when it tells that again.

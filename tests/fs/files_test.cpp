@@ -514,6 +514,16 @@ TEST_F(RereadPages, are_believed_once_no_write_can_have_been_under_way) {
     EXPECT_TRUE(dropped().empty());
 }
 
+TEST_F(RereadPages, are_doubted_after_the_drop_of_a_worker_that_takes_over_as_well) {
+    world.clock.advance(2 * fs::Rereads::kMoment);
+    mount().kill_and_restart();
+    mount().invalidated().clear();
+    mount().read_at(reader_, 4096, 4096);
+    mount().write_at(writer_, 5000, "new");
+    ASSERT_EQ(dropped().size(), 1u);
+    EXPECT_EQ(dropped()[0].offset, 4096);
+}
+
 TEST_F(Files, a_file_that_appends_from_now_on_goes_to_the_servers_end) {
     server.put_file("/a", "server");
     const auto file = mount().open_file("/a", O_WRONLY);

@@ -17,7 +17,7 @@ inline constexpr int kRoleMisused = 2;
 inline constexpr int kExitRoleFailed = 1;
 
 /// That of whoever mounts (ulimit -f): the memory of a mount is a file to the kernel. As far as one
-/// may; beyond what is left calls fail with EFBIG.
+/// may; beyond what is left calls fail with EFBIG (once control::ignore_signals() was called).
 void lift_limit_of_files();
 
 /// Name, working directory "/", umask, signals ignored, the limit of file sizes lifted, malloc(3)

@@ -183,6 +183,9 @@ private:
     void learn(const InodeRef& inode, const nfs::Attr& attr, AttrCache::Token asked);
     void finish_change(const InodeRef& inode, const nfs::Wcc& wcc);
     void on_foreign_change(const InodeRef& inode);
+    /// The kernel asks for them again. It takes a close, and a call that failed, for what changes
+    /// none.
+    void drop_attributes(const Inode& inode);
     /// From `offset` on; `length` 0: to the end.
     void drop_pages(const InodeRef& inode, std::uint64_t offset, std::uint64_t length);
     /// Whoever writes the file meanwhile may have put bytes into pages that are dropped now.
@@ -339,8 +342,6 @@ private:
     );
     core::Task<void> remove_silly(nfs::CallContext context, InodeRef inode);
     void forget_silly(const InodeRef& inode);
-    /// The kernel takes a close, and a call that failed, for what changes no attributes.
-    void tell_kernel(const Inode& inode);
     /// Its silly name is being removed: nobody knows whether the server counts it still.
     bool is_silly_going(const Inode& inode) const noexcept {
         return inode.silly && !inode.is_in_use() && silly_removals_ > 0;

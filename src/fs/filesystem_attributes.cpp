@@ -51,7 +51,7 @@ void swallow_copy_up(SetAttrRequest& request, InodeId id) {
 void Filesystem::on_foreign_change(const InodeRef& inode) {
     // The kernel believes its attributes for as long as it was told to; a reader that opens the
     // file now must not stop at the old size.
-    if (inode->lookups > 0) deps_.invalidator.attributes(inode->id);
+    drop_attributes(*inode);
     if (inode->known) inode->known = inode->known->after_change();
     ++inode->content;
     // Where a link leads the kernel keeps without asking again, whatever its times say.
@@ -65,6 +65,10 @@ void Filesystem::on_foreign_change(const InodeRef& inode) {
     if (inode->opens == 0) return;
     drop_pages(inode, 0, 0);
     inode->in_kernel = InKernel::no;
+}
+
+void Filesystem::drop_attributes(const Inode& inode) {
+    if (inode.lookups > 0) deps_.invalidator.attributes(inode.id);
 }
 
 void Filesystem::drop_pages(const InodeRef& inode, std::uint64_t offset, std::uint64_t length) {

@@ -96,8 +96,8 @@ core::Task<void> Filesystem::undo_silly(
     const std::string silly = silly_records_[*child->silly].name.data();
     const nfs::CallContext silently{context.credential};
     const auto back = co_await rename_call(silently, parent, silly, parent, name);
-    tell_kernel(*parent);
-    tell_kernel(*child);
+    drop_attributes(*parent);
+    drop_attributes(*child);
     if (!back) co_return;  // it stays a silly name and goes with the last close
     if (child->silly) forget_silly(child);  // else that has come meanwhile, too late for the name
 }
@@ -127,17 +127,13 @@ core::Task<void> Filesystem::remove_silly(nfs::CallContext context, InodeRef ino
             inode->attrs.expect_ctime_change();  // it may have other names, and one link less now
             co_await drop_if_gone(context, inode);
         }
-        tell_kernel(*parent);
-        tell_kernel(*inode);
+        drop_attributes(*parent);
+        drop_attributes(*inode);
         --silly_removals_;
     }
     writer_.resume(inode);
     if (inode->silly) forget_silly(inode);
     inodes_.drop_if_unused(inode);
-}
-
-void Filesystem::tell_kernel(const Inode& inode) {
-    if (inode.lookups > 0) deps_.invalidator.attributes(inode.id);
 }
 
 void Filesystem::forget_silly(const InodeRef& inode) {

@@ -2,7 +2,6 @@
 #include "fs/known_names.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace uidnfs::fs {
@@ -125,9 +124,7 @@ void KnownNames::add(
     misses_ = 0;
     walk_ = kWalk;
     ++pages_;
-    if (ahead == Ahead::under_way && fetched_ < std::numeric_limits<std::uint16_t>::max()) {
-        ++fetched_;
-    }
+    if (ahead == Ahead::under_way) ++fetched_;
     if (!has_handles || !is_next) return;
     next_ = {last, page.verifier};
     if (!ends) return;

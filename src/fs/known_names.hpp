@@ -142,15 +142,15 @@ private:
     /// What pages are fetched ahead for: further names, or newer attributes of those known.
     enum class Pass : std::uint8_t { names, attributes } pass_ = Pass::names;
     enum class Search : std::uint8_t { unproven, permitted } search_ = Search::unproven;
-    std::uint16_t fetched_ = 0;  ///< pages, ahead of a walk
     std::uint32_t walk_ = kWalk;
+    std::uint32_t first_walk_ = kWalk;  ///< what walk_ was to begin with
     std::uint32_t misses_ = 0;  ///< since the last page, of one name after another
     std::size_t last_missed_ = 0;
     std::uint32_t stale_ = 0;  ///< attributes found too old, of one file after another
-    std::uint32_t first_walk_ = kWalk;  ///< what walk_ was to begin with
     std::size_t last_stale_ = 0;
     std::uint32_t hits_ = 0;
     std::uint32_t pages_ = 0;
+    std::uint32_t fetched_ = 0;  ///< pages too: all that came ahead of a walk
 };
 
 }  // namespace uidnfs::fs

@@ -32,8 +32,8 @@ public:
 
     /// `server`: a process in exit() waits in FLUSH until its data is on the server, so that others
     /// see what a shell redirection wrote once its command has ended; it is let go only when the
-    /// server is silent. `notifier`: may be nullptr; what it waits for, a process that is no more
-    /// does not hold up.
+    /// server is silent. `notifier`, which may be nullptr, is not held up by the pages of a process
+    /// that is no more.
     CallerWatch(
         core::Reactor& reactor,
         Requests& requests,
